@@ -1,0 +1,126 @@
+//! What a synced table looks like: schema metadata without any database library.
+//!
+//! `#[derive(SyncEntity)]` writes a [`TableSchema`] and implements [`SyncEntity`]; the store, the wire, the
+//! predicates and the server read nothing else about an entity.
+
+use crate::error::Result;
+use crate::row::Row;
+use crate::value::{ColumnType, Value};
+
+/// A synced table: its name, locally and remotely, and its columns besides the four system columns.
+#[derive(Debug, PartialEq)]
+pub struct TableSchema {
+    /// Name of the local table and of the remote table.
+    pub name: &'static str,
+    /// The app's columns in order of declaration; the system columns are not among them.
+    pub columns: &'static [ColumnSchema],
+    /// Whether conflicts are detected by version (`If-Match`); `#[sync(no_version)]` switches it off.
+    pub versioned: bool,
+    /// Whether rows deleted on the server stay in the local table, marked `__deleted`.
+    pub keep_deleted: bool,
+}
+
+/// A column of a [`TableSchema`].
+#[derive(Debug, PartialEq)]
+pub struct ColumnSchema {
+    /// Name of the SQL column and of the JSON member.
+    pub name: &'static str,
+    /// Name of the Rust field.
+    pub field: &'static str,
+    /// Type of the value.
+    pub ty: ColumnType,
+    /// Whether null is allowed (`Option<_>`).
+    pub nullable: bool,
+    /// Never sent and never changed by a pull (`#[sync(local)]`).
+    pub local: bool,
+    /// SQL literal of the column's DEFAULT.
+    pub default: Option<&'static str>,
+    /// Name of the table this column refers to (`#[sync(belongs_to = ..)]`).
+    pub belongs_to: Option<&'static str>,
+    /// What the column is for.
+    pub role: ColumnRole,
+}
+
+/// Whether a column is the app's or one of the four system columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ColumnRole {
+    /// A field of the entity.
+    User,
+    /// The row's id, primary key.
+    Id,
+    /// The server's version of the row; null while the row is unknown to the server.
+    Version,
+    /// The server's time of the last change; null while the row is unknown to the server.
+    UpdatedAt,
+    /// The server's soft delete mark.
+    Deleted,
+}
+
+const fn system(
+    name: &'static str,
+    field: &'static str,
+    ty: ColumnType,
+    nullable: bool,
+    role: ColumnRole,
+) -> ColumnSchema {
+    ColumnSchema { name, field, ty, nullable, local: false, default: None, belongs_to: None, role }
+}
+
+/// The id column of every synced table.
+pub static ID: ColumnSchema = system("id", "id", ColumnType::Text, false, ColumnRole::Id);
+/// The version column of every synced table.
+pub static VERSION: ColumnSchema =
+    system("__version", "version", ColumnType::Text, true, ColumnRole::Version);
+/// The change time column of every synced table.
+pub static UPDATED_AT: ColumnSchema =
+    system("__updatedAt", "updated_at", ColumnType::DateTime, true, ColumnRole::UpdatedAt);
+/// The soft delete column of every synced table.
+pub static DELETED: ColumnSchema =
+    system("__deleted", "deleted", ColumnType::Bool, false, ColumnRole::Deleted);
+
+impl TableSchema {
+    /// Position of the app's column with this name (exact spelling).
+    pub fn column_index(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// Positions and columns that are sent to the server.
+    pub fn sent_columns(&self) -> impl Iterator<Item = (usize, &'static ColumnSchema)> {
+        self.columns.iter().enumerate().filter(|(_, column)| !column.local)
+    }
+}
+
+/// A struct whose rows are synced; implemented by `#[derive(SyncEntity)]`.
+///
+/// The struct holds the app's fields. The table has four more columns, `id`, `__updatedAt`, `__version` and
+/// `__deleted`, which a struct may declare (as `id: String`, `updated_at: Option<DateTime<Utc>>`,
+/// `version: Option<String>`, `deleted: bool`) or leave out.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a synced entity",
+    note = "add `#[derive(SyncEntity)]` to the struct"
+)]
+pub trait SyncEntity: Sized + Send + 'static {
+    /// The table of this entity.
+    const SCHEMA: &'static TableSchema;
+
+    /// The app's values in the order of [`TableSchema::columns`].
+    fn to_values(&self) -> Vec<Value>;
+
+    /// The id this value carries, if the struct declares `id`.
+    fn declared_id(&self) -> Option<&str> {
+        None
+    }
+
+    /// The version this value carries, if the struct declares `version`.
+    fn declared_version(&self) -> Option<&str> {
+        None
+    }
+
+    /// Reads a row of this table.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when a value is absent, null where the field is not
+    /// an `Option`, or outside the field's range.
+    fn from_row(row: &Row) -> Result<Self>;
+}

@@ -1,0 +1,754 @@
+//! Bodies with rows: what a page holds, decoded row by row from the bytes.
+//!
+//! The engine scans a page once for a [`PageSummary`] (enough to decide what to ask next) and hands the bytes
+//! on; the store then decodes the same bytes with [`for_each_row`] into borrowed [`WireRow`]s. Neither builds a
+//! tree of JSON values. Every list shape of every dialect is read: an array, `{"results": [..]}` and
+//! `{"items": [..]}`.
+//!
+//! A value that does not fit its column does not fail the page: the row carries a [`Fault`] and goes to
+//! quarantine. A body that is not such a list fails as a whole, before anything is stored.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use chrono::{DateTime, Utc};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::entity::{ColumnRole, ColumnSchema, TableSchema};
+use crate::error::{Error, ErrorKind, Result};
+use crate::item::push_json_string;
+use crate::protocol::SystemNames;
+use crate::row::{Row, RowView};
+use crate::time;
+use crate::value::{ColumnType, Value, ValueRef};
+
+/// What a page holds, per row: id, version, change time and deletion mark; and its next link.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PageSummary {
+    text: String,
+    rows: Vec<Spans>,
+    next_link: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Spans {
+    id: Option<Range<usize>>,
+    version: Option<Range<usize>>,
+    updated_at: Option<DateTime<Utc>>,
+    deleted: bool,
+}
+
+/// One row of a [`PageSummary`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RowSummary<'a> {
+    /// The id, if the row has one.
+    pub id: Option<&'a str>,
+    /// The version, if the row has one.
+    pub version: Option<&'a str>,
+    /// The change time, if the row has one that can be read.
+    pub updated_at: Option<DateTime<Utc>>,
+    /// The soft delete mark.
+    pub deleted: bool,
+}
+
+impl PageSummary {
+    /// Scans a body.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidResponse`] when the body is not JSON, is cut off, or is no list of objects.
+    pub fn scan(body: &[u8], names: &SystemNames) -> Result<Self> {
+        let mut summary = Self::default();
+        let next_link = read_list(body, &mut ScanRow { summary: &mut summary, names })?;
+        summary.next_link = next_link;
+        Ok(summary)
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether the page has no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The rows in page order.
+    pub fn rows(&self) -> impl DoubleEndedIterator<Item = RowSummary<'_>> {
+        self.rows.iter().map(|spans| RowSummary {
+            id: spans.id.clone().map(|range| &self.text[range]),
+            version: spans.version.clone().map(|range| &self.text[range]),
+            updated_at: spans.updated_at,
+            deleted: spans.deleted,
+        })
+    }
+
+    /// Greatest change time of the page.
+    pub fn greatest_updated_at(&self) -> Option<DateTime<Utc>> {
+        self.rows.iter().filter_map(|spans| spans.updated_at).max()
+    }
+
+    /// The `nextLink` member, if the body has one.
+    pub fn next_link(&self) -> Option<&str> {
+        self.next_link.as_deref()
+    }
+}
+
+/// A value as it stands on the wire, converted to its column's type.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell<'a> {
+    /// The row does not have the member.
+    Absent,
+    /// `null`.
+    Null,
+    /// For a boolean column.
+    Bool(bool),
+    /// For an integer column, within its range.
+    Integer(i64),
+    /// For a float column.
+    Real(f64),
+    /// For a text column.
+    Text(Cow<'a, str>),
+    /// For a date-time column.
+    DateTime(DateTime<Utc>),
+    /// For a uuid column.
+    Uuid(Uuid),
+}
+
+/// A row of a page, borrowed from the body.
+#[derive(Debug)]
+pub struct WireRow<'a> {
+    /// The id; a number is read as its text.
+    pub id: Option<Cow<'a, str>>,
+    /// The version.
+    pub version: Option<Cow<'a, str>>,
+    /// The change time; one that cannot be read counts as absent (L-32).
+    pub updated_at: Option<DateTime<Utc>>,
+    /// The soft delete mark; absent and null read as false (L-12).
+    pub deleted: bool,
+    /// Values in the order of [`TableSchema::columns`]. Members for local-only columns are left out.
+    pub cells: Vec<Cell<'a>>,
+    /// Members that are neither columns nor system properties, with their JSON text (L-18).
+    pub extra: Vec<(Cow<'a, str>, &'a RawValue)>,
+    /// The first value that does not fit its column.
+    pub fault: Option<Fault>,
+}
+
+/// A value that does not fit its column.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fault {
+    /// The column.
+    pub column: &'static ColumnSchema,
+}
+
+impl WireRow<'_> {
+    /// Whether every synced column has a value, none is faulty, and no unknown member came: the row can be
+    /// stored by a prepared statement over all columns.
+    pub fn is_regular(&self, table: &TableSchema) -> bool {
+        self.fault.is_none()
+            && self.extra.is_empty()
+            && self.id.is_some()
+            && table
+                .columns
+                .iter()
+                .zip(&self.cells)
+                .all(|(column, cell)| column.local || !matches!(cell, Cell::Absent))
+    }
+
+    /// Copies the row; `None` without an id.
+    pub fn to_row(&self) -> Option<Row> {
+        Some(Row {
+            id: self.id.as_deref()?.to_owned(),
+            version: self.version.as_deref().map(str::to_owned),
+            updated_at: self.updated_at,
+            deleted: self.deleted,
+            values: self.cells.iter().map(Cell::to_value).collect(),
+            extra: self.extra_json(),
+        })
+    }
+
+    /// The unknown members as the text of one JSON object; `None` if there are none.
+    pub fn extra_json(&self) -> Option<String> {
+        if self.extra.is_empty() {
+            return None;
+        }
+        let mut out = String::from("{");
+        for (index, (name, value)) in self.extra.iter().enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            push_json_string(&mut out, name);
+            out.push(':');
+            out.push_str(value.get());
+        }
+        out.push('}');
+        Some(out)
+    }
+}
+
+impl Cell<'_> {
+    /// Copies the value; `None` if absent.
+    pub fn to_value(&self) -> Option<Value> {
+        self.as_value_ref().map(ValueRef::to_value)
+    }
+
+    fn as_value_ref(&self) -> Option<ValueRef<'_>> {
+        Some(match self {
+            Self::Absent => return None,
+            Self::Null => ValueRef::Null,
+            Self::Bool(value) => ValueRef::Bool(*value),
+            Self::Integer(value) => ValueRef::Integer(*value),
+            Self::Real(value) => ValueRef::Real(*value),
+            Self::Text(value) => ValueRef::Text(value),
+            Self::DateTime(value) => ValueRef::DateTime(*value),
+            Self::Uuid(value) => ValueRef::Uuid(*value),
+        })
+    }
+}
+
+/// A [`WireRow`] with its table, as a [`RowView`].
+#[derive(Clone, Copy, Debug)]
+pub struct WireTableRow<'r, 'a> {
+    /// The row's table.
+    pub table: &'static TableSchema,
+    /// The row.
+    pub row: &'r WireRow<'a>,
+}
+
+impl RowView for WireTableRow<'_, '_> {
+    fn value(&self, column: &'static ColumnSchema) -> ValueRef<'_> {
+        match column.role {
+            ColumnRole::Id => self.row.id.as_deref().map_or(ValueRef::Null, ValueRef::Text),
+            ColumnRole::Version => self.row.version.as_deref().map_or(ValueRef::Null, ValueRef::Text),
+            ColumnRole::UpdatedAt => self.row.updated_at.map_or(ValueRef::Null, ValueRef::DateTime),
+            ColumnRole::Deleted => ValueRef::Bool(self.row.deleted),
+            ColumnRole::User => self
+                .table
+                .column_index(column.name)
+                .and_then(|index| self.row.cells.get(index)?.as_value_ref())
+                .unwrap_or(ValueRef::Null),
+        }
+    }
+}
+
+/// Decodes the rows of a list body in page order.
+///
+/// # Errors
+///
+/// [`ErrorKind::InvalidResponse`] when the body is no list of objects; the first error of `each`, after which
+/// no further row is decoded.
+pub fn for_each_row<'a>(
+    body: &'a [u8],
+    table: &'static TableSchema,
+    names: &SystemNames,
+    each: impl FnMut(WireRow<'a>) -> Result<()>,
+) -> Result<()> {
+    let mut rows = DecodeRows { table, names, hints: Vec::new(), each, failure: None };
+    let outcome = read_list(body, &mut rows);
+    match rows.failure {
+        Some(failure) => Err(failure),
+        None => outcome.map(|_| ()),
+    }
+    .map_err(|error| error.with_table(table.name))
+}
+
+/// Decodes a body that is one row.
+///
+/// # Errors
+///
+/// [`ErrorKind::InvalidResponse`] when the body is no JSON object, or a value does not fit its column.
+pub fn decode_row(body: &[u8], table: &'static TableSchema, names: &SystemNames) -> Result<Row> {
+    let mut hints = Vec::new();
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let row = RowSeed { table, names, hints: &mut hints }
+        .deserialize(&mut deserializer)
+        .and_then(|row| deserializer.end().map(|()| row))
+        .map_err(|source| not_json(source).with_table(table.name))?;
+    if let Some(fault) = row.fault {
+        return Err(Error::new(
+            ErrorKind::InvalidResponse,
+            format!("the server's value of column {} does not fit its type", fault.column.name),
+        )
+        .with_table(table.name));
+    }
+    Ok(row.to_row().unwrap_or_else(|| Row {
+        // An answer without id is about the row that was sent (P-12); the caller fills it in.
+        id: String::new(),
+        version: row.version.as_deref().map(str::to_owned),
+        updated_at: row.updated_at,
+        deleted: row.deleted,
+        values: row.cells.iter().map(Cell::to_value).collect(),
+        extra: row.extra_json(),
+    }))
+}
+
+/// The JSON texts of the rows of a list body, for keeping a row that could not be stored.
+///
+/// # Errors
+///
+/// [`ErrorKind::InvalidResponse`] when the body is no list.
+pub fn raw_rows(body: &[u8]) -> Result<Vec<&str>> {
+    struct Raw<'a>(Vec<&'a str>);
+    impl<'a> ListReader<'a> for Raw<'a> {
+        fn read_rows<A: SeqAccess<'a>>(&mut self, mut seq: A) -> Result<(), A::Error> {
+            while let Some(raw) = seq.next_element::<&'a RawValue>()? {
+                self.0.push(raw.get());
+            }
+            Ok(())
+        }
+    }
+    let mut raw = Raw(Vec::new());
+    read_list(body, &mut raw)?;
+    Ok(raw.0)
+}
+
+fn not_json(source: serde_json::Error) -> Error {
+    let what = if source.is_eof() { "the answer is cut off" } else { "the answer is not the expected JSON" };
+    Error::new(ErrorKind::InvalidResponse, what).with_source(source)
+}
+
+/// Reads the rows of a list, wherever the list stands in the body.
+trait ListReader<'de> {
+    fn read_rows<A: SeqAccess<'de>>(&mut self, seq: A) -> Result<(), A::Error>;
+}
+
+fn read_list<'de>(body: &'de [u8], reader: &mut impl ListReader<'de>) -> Result<Option<String>> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let next_link = deserializer.deserialize_any(ListVisitor { reader }).map_err(not_json)?;
+    deserializer.end().map_err(not_json)?;
+    Ok(next_link)
+}
+
+struct ListVisitor<'r, R> {
+    reader: &'r mut R,
+}
+
+impl<'de, R: ListReader<'de>> Visitor<'de> for ListVisitor<'_, R> {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of rows")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Option<String>, A::Error> {
+        self.reader.read_rows(seq).map(|()| None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<String>, A::Error> {
+        let (mut next_link, mut found) = (None, false);
+        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+            match &*name {
+                "results" | "items" if !found => {
+                    found = true;
+                    map.next_value_seed(RowsSeed { reader: &mut *self.reader })?;
+                }
+                "nextLink" => next_link = map.next_value::<Option<String>>()?,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        if found { Ok(next_link) } else { Err(serde::de::Error::custom("an object without a list of rows")) }
+    }
+}
+
+struct RowsSeed<'r, R> {
+    reader: &'r mut R,
+}
+
+impl<'de, R: ListReader<'de>> DeserializeSeed<'de> for RowsSeed<'_, R> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, R: ListReader<'de>> Visitor<'de> for RowsSeed<'_, R> {
+    type Value = ();
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of rows")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
+        self.reader.read_rows(seq)
+    }
+}
+
+// --- the summary scan ---
+
+struct ScanRow<'s> {
+    summary: &'s mut PageSummary,
+    names: &'s SystemNames,
+}
+
+impl<'de> ListReader<'de> for ScanRow<'_> {
+    fn read_rows<A: SeqAccess<'de>>(&mut self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(&mut *self)?.is_some() {}
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for &mut ScanRow<'_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut ScanRow<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a row")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        enum Member {
+            Id,
+            Version,
+            UpdatedAt,
+            Deleted,
+            Other,
+        }
+        struct Name<'n>(&'n SystemNames);
+        impl<'de> DeserializeSeed<'de> for Name<'_> {
+            type Value = Member;
+            fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Member, D::Error> {
+                deserializer.deserialize_identifier(self)
+            }
+        }
+        impl Visitor<'_> for Name<'_> {
+            type Value = Member;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a member name")
+            }
+            fn visit_str<E>(self, name: &str) -> Result<Member, E> {
+                Ok(match name {
+                    "id" => Member::Id,
+                    name if name == self.0.version => Member::Version,
+                    name if name == self.0.updated_at => Member::UpdatedAt,
+                    name if name == self.0.deleted => Member::Deleted,
+                    _ => Member::Other,
+                })
+            }
+        }
+
+        let mut spans = Spans::default();
+        while let Some(member) = map.next_key_seed(Name(self.names))? {
+            match member {
+                Member::Id => spans.id = keep(&mut self.summary.text, map.next_value_seed(ScalarSeed)?),
+                Member::Version => {
+                    spans.version = keep(&mut self.summary.text, map.next_value_seed(ScalarSeed)?);
+                }
+                Member::UpdatedAt => {
+                    spans.updated_at = match map.next_value_seed(ScalarSeed)? {
+                        Scalar::Text(text) => time::parse(&text),
+                        _ => None,
+                    }
+                }
+                Member::Deleted => {
+                    spans.deleted = matches!(map.next_value_seed(ScalarSeed)?, Scalar::Bool(true));
+                }
+                Member::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        self.summary.rows.push(spans);
+        Ok(())
+    }
+}
+
+fn keep(text: &mut String, scalar: Scalar<'_>) -> Option<Range<usize>> {
+    let value = scalar.into_text()?;
+    let start = text.len();
+    text.push_str(&value);
+    Some(start..text.len())
+}
+
+// --- full rows ---
+
+struct DecodeRows<'n, F> {
+    table: &'static TableSchema,
+    names: &'n SystemNames,
+    hints: Vec<Target>,
+    each: F,
+    failure: Option<Error>,
+}
+
+impl<'de, F: FnMut(WireRow<'de>) -> Result<()>> ListReader<'de> for DecodeRows<'_, F> {
+    fn read_rows<A: SeqAccess<'de>>(&mut self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(row) =
+            seq.next_element_seed(RowSeed { table: self.table, names: self.names, hints: &mut self.hints })?
+        {
+            if let Err(failure) = (self.each)(row) {
+                self.failure = Some(failure);
+                return Err(serde::de::Error::custom("stopped by the reader"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a member's value goes.
+#[derive(Clone, Copy, PartialEq)]
+enum Target {
+    Column(usize),
+    Id,
+    Version,
+    UpdatedAt,
+    Deleted,
+    Ignored,
+    Unknown,
+}
+
+struct RowSeed<'s> {
+    table: &'static TableSchema,
+    names: &'s SystemNames,
+    /// The target of the n-th member of the row before: servers send members in one order, so the guess is
+    /// nearly always right and costs one comparison.
+    hints: &'s mut Vec<Target>,
+}
+
+impl RowSeed<'_> {
+    fn target(&self, name: &str) -> Target {
+        if name == "id" {
+            Target::Id
+        } else if name == self.names.version {
+            Target::Version
+        } else if name == self.names.updated_at {
+            Target::UpdatedAt
+        } else if name == self.names.deleted {
+            Target::Deleted
+        } else if name == self.names.created_at {
+            Target::Ignored
+        } else {
+            let columns = self.table.columns;
+            columns
+                .iter()
+                .position(|column| column.name == name)
+                .or_else(|| columns.iter().position(|column| column.name.eq_ignore_ascii_case(name)))
+                .map_or(Target::Unknown, |index| {
+                    if columns[index].local { Target::Ignored } else { Target::Column(index) }
+                })
+        }
+    }
+
+    fn is_named(&self, target: Target, name: &str) -> bool {
+        match target {
+            Target::Column(index) => self.table.columns[index].name == name,
+            Target::Id => name == "id",
+            Target::Version => name == self.names.version,
+            Target::UpdatedAt => name == self.names.updated_at,
+            Target::Deleted => name == self.names.deleted,
+            Target::Ignored | Target::Unknown => false,
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
+    type Value = WireRow<'de>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<WireRow<'de>, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RowSeed<'_> {
+    type Value = WireRow<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a row")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<WireRow<'de>, A::Error> {
+        let mut row = WireRow {
+            id: None,
+            version: None,
+            updated_at: None,
+            deleted: false,
+            cells: vec![Cell::Absent; self.table.columns.len()],
+            extra: Vec::new(),
+            fault: None,
+        };
+        let mut position = 0;
+        while let Some(Text(name)) = map.next_key::<Text<'de>>()? {
+            let target = match self.hints.get(position) {
+                Some(&hint) if self.is_named(hint, &name) => hint,
+                hint => {
+                    let target = self.target(&name);
+                    match hint {
+                        Some(_) => self.hints[position] = target,
+                        None => self.hints.push(target),
+                    }
+                    target
+                }
+            };
+            position += 1;
+            match target {
+                Target::Column(index) => {
+                    let column = &self.table.columns[index];
+                    let scalar = map.next_value_seed(ScalarSeed)?;
+                    match convert(column, scalar) {
+                        Some(cell) => row.cells[index] = cell,
+                        None => {
+                            row.fault.get_or_insert(Fault { column });
+                        }
+                    }
+                }
+                Target::Id => row.id = map.next_value_seed(ScalarSeed)?.into_text(),
+                Target::Version => row.version = map.next_value_seed(ScalarSeed)?.into_text(),
+                Target::UpdatedAt => {
+                    row.updated_at = match map.next_value_seed(ScalarSeed)? {
+                        Scalar::Text(text) => time::parse(&text),
+                        _ => None,
+                    };
+                }
+                Target::Deleted => {
+                    row.deleted = matches!(map.next_value_seed(ScalarSeed)?, Scalar::Bool(true));
+                }
+                Target::Ignored => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+                Target::Unknown => row.extra.push((name, map.next_value::<&'de RawValue>()?)),
+            }
+        }
+        Ok(row)
+    }
+}
+
+/// A value converted to its column's type: exact or not at all (V-13).
+fn convert<'a>(column: &ColumnSchema, scalar: Scalar<'a>) -> Option<Cell<'a>> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    Some(match (column.ty, scalar) {
+        (_, Scalar::Null) => {
+            if !column.nullable {
+                return None;
+            }
+            Cell::Null
+        }
+        (ColumnType::Text, Scalar::Text(text)) => Cell::Text(text),
+        (ColumnType::Text, Scalar::Integer(number)) => Cell::Text(number.to_string().into()),
+        (ColumnType::Bool, Scalar::Bool(value)) => Cell::Bool(value),
+        (ColumnType::Bool, Scalar::Integer(number @ (0 | 1))) => Cell::Bool(number == 1),
+        (ColumnType::Integer(width), scalar) => {
+            let number = match scalar {
+                Scalar::Integer(number) => number,
+                Scalar::Real(number) if number.fract() == 0.0 && number.abs() <= EXACT => number as i64,
+                Scalar::Text(text) => text.parse().ok()?,
+                _ => return None,
+            };
+            if !width.contains(number) {
+                return None;
+            }
+            Cell::Integer(number)
+        }
+        (ColumnType::Float | ColumnType::Double, scalar) => {
+            let number = match scalar {
+                Scalar::Integer(number) => number as f64,
+                Scalar::Real(number) => number,
+                Scalar::Text(text) => text.parse().ok()?,
+                _ => return None,
+            };
+            let number = if column.ty == ColumnType::Float { f64::from(number as f32) } else { number };
+            if !number.is_finite() {
+                return None;
+            }
+            Cell::Real(number)
+        }
+        (ColumnType::DateTime, Scalar::Text(text)) => Cell::DateTime(time::parse(&text)?),
+        (ColumnType::Uuid, Scalar::Text(text)) => Cell::Uuid(Uuid::parse_str(&text).ok()?),
+        _ => return None,
+    })
+}
+
+// --- scalars ---
+
+enum Scalar<'a> {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    Real(f64),
+    Text(Cow<'a, str>),
+    Nested,
+}
+
+impl<'a> Scalar<'a> {
+    fn into_text(self) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Integer(number) => Some(number.to_string().into()),
+            _ => None,
+        }
+    }
+}
+
+/// A string borrowed from the body where it has no escapes (serde's own `Cow` never borrows as a key).
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de> serde::Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+struct ScalarSeed;
+
+impl<'de> DeserializeSeed<'de> for ScalarSeed {
+    type Value = Scalar<'de>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Scalar<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ScalarSeed {
+    type Value = Scalar<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+    fn visit_unit<E>(self) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Null)
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Bool(value))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Integer(value))
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<Scalar<'de>, E> {
+        Ok(i64::try_from(value).map_or(Scalar::Real(value as f64), Scalar::Integer))
+    }
+    fn visit_f64<E>(self, value: f64) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Real(value))
+    }
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Text(Cow::Borrowed(text)))
+    }
+    fn visit_str<E>(self, text: &str) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Text(Cow::Owned(text.to_owned())))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Scalar<'de>, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Nested)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar<'de>, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Nested)
+    }
+}

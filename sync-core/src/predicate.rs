@@ -1,0 +1,142 @@
+//! The untyped tree behind every typed filter.
+//!
+//! One tree, several walks: bound SQL for the local database (feature `diesel`), OData text
+//! ([`crate::odata`]), evaluation in memory ([`crate::evaluate`]), and the server's own SQL. What a tree means
+//! is defined here, once:
+//!
+//! - A comparison is two-valued: `eq` and `ne` treat null as a value of its own (`null eq null` is true,
+//!   `null ne 'x'` is true); `gt`, `ge`, `lt`, `le` and the text functions with a null operand are false.
+//! - `not` is the exact complement.
+//! - Text compares by code point, case-sensitively; nothing is a wildcard.
+//! - Dates compare as instants, numbers as numbers.
+
+use crate::entity::{ColumnSchema, TableSchema};
+use crate::value::Value;
+
+/// A condition or a value: the node of the tree.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Node {
+    /// The value of a column of the entity.
+    Column(&'static ColumnSchema),
+    /// A constant; also `null`, and `true`/`false` as conditions.
+    Literal(Value),
+    /// A comparison of two values.
+    Compare(Comparison, Box<Node>, Box<Node>),
+    /// True if all conditions are true; an empty list is true.
+    And(Vec<Node>),
+    /// True if one condition is true; an empty list is false.
+    Or(Vec<Node>),
+    /// The exact complement of a condition.
+    Not(Box<Node>),
+    /// A function of values.
+    Call(Function, Vec<Node>),
+}
+
+/// The comparison operators of OData.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the names of OData")]
+pub enum Comparison {
+    Eq,
+    Ne,
+    Gt,
+    Ge,
+    Lt,
+    Le,
+}
+
+/// Functions a tree may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Function {
+    /// `contains(text, needle)`: v1 and v2 write `substringof(needle, text)`.
+    Contains,
+    /// `startswith(text, prefix)`.
+    StartsWith,
+    /// `endswith(text, suffix)`.
+    EndsWith,
+}
+
+/// A condition over the rows of one table, with the table it belongs to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Predicate {
+    /// The table.
+    pub table: &'static TableSchema,
+    /// The condition.
+    pub node: Node,
+}
+
+impl Node {
+    /// The condition that is always true.
+    pub const ALWAYS: Self = Self::And(Vec::new());
+
+    /// A column's value compared with a constant.
+    pub fn compare(column: &'static ColumnSchema, comparison: Comparison, value: Value) -> Self {
+        Self::Compare(comparison, Box::new(Self::Column(column)), Box::new(Self::Literal(value)))
+    }
+
+    /// Both conditions; nested lists are joined into one.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::And(mut left), Self::And(right)) => {
+                left.extend(right);
+                Self::And(left)
+            }
+            (Self::And(mut left), right) => {
+                left.push(right);
+                Self::And(left)
+            }
+            (left, Self::And(mut right)) => {
+                right.insert(0, left);
+                Self::And(right)
+            }
+            (left, right) => Self::And(vec![left, right]),
+        }
+    }
+
+    /// One of the conditions; nested lists are joined into one.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Or(mut left), Self::Or(right)) => {
+                left.extend(right);
+                Self::Or(left)
+            }
+            (Self::Or(mut left), right) => {
+                left.push(right);
+                Self::Or(left)
+            }
+            (left, Self::Or(mut right)) => {
+                right.insert(0, left);
+                Self::Or(right)
+            }
+            (left, right) => Self::Or(vec![left, right]),
+        }
+    }
+
+    /// The exact complement.
+    #[must_use]
+    pub fn negate(self) -> Self {
+        match self {
+            Self::Not(inner) => *inner,
+            other => Self::Not(Box::new(other)),
+        }
+    }
+
+    /// Whether this condition is true for every row without looking at it.
+    pub fn is_always(&self) -> bool {
+        match self {
+            Self::And(parts) => parts.iter().all(Self::is_always),
+            Self::Literal(Value::Bool(value)) => *value,
+            _ => false,
+        }
+    }
+}
+
+impl Predicate {
+    /// Every row of the table.
+    pub fn all(table: &'static TableSchema) -> Self {
+        Self { table, node: Node::ALWAYS }
+    }
+}

@@ -1,0 +1,357 @@
+//! The seam to a local database.
+//!
+//! The engine sees a store only through [`LocalStore`]. Each method is one atomic step: it happens completely
+//! or not at all, also when the process is killed or the returned future is dropped in the middle. A dropped
+//! future may leave the step done. Atomicity is part of the contract; the suite in [`contract`] checks it.
+//!
+//! Two stores exist: `DieselStore` in `sync-diesel` (SQLite), and [`MemoryStore`](crate::memory::MemoryStore),
+//! which is also the reference model of the tests.
+//!
+//! What a store guarantees besides:
+//!
+//! - A local change and its operation commit together ([`LocalStore::write`], and every other way in which the
+//!   app may write).
+//! - Pages, token, shadows and quarantine of one [`LocalStore::apply_pages`] commit together.
+//! - An operation leaves the queue only with its acknowledged result ([`LocalStore::exchange`]), by a
+//!   resolution, or by a purge.
+//! - A row with an operation is never changed by a pull; the server's copy goes to its shadow.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use crate::entity::TableSchema;
+use crate::error::Result;
+use crate::operation::{FailureClass, Operation, OperationError, OperationKey, Outgoing};
+use crate::page::PageSummary;
+use crate::predicate::Predicate;
+use crate::row::Row;
+
+#[cfg(feature = "contract")]
+pub mod contract;
+
+/// A local database with an operation queue. See the [module documentation](self).
+pub trait LocalStore: Send + Sync + 'static {
+    /// The synced tables of this store.
+    fn tables(&self) -> &[&'static TableSchema];
+
+    /// Local write (17.1): all changes with their operations, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists`, `NotFound`, `InvalidId` (D-03, D-05), `InvalidValue` (V-04).
+    fn write(&self, changes: Vec<LocalChange>) -> impl Future<Output = Result<()>> + Send;
+
+    /// The local row as the app sees it, or `None`.
+    fn get(&self, table: &'static TableSchema, id: &str) -> impl Future<Output = Result<Option<Row>>> + Send;
+
+    /// The local rows that match, by id.
+    fn select(&self, predicate: Predicate) -> impl Future<Output = Result<Vec<Row>>> + Send;
+
+    /// The kept server copy behind a row with an operation: as it was before the first local change, or newer
+    /// if a pull brought a newer one.
+    fn shadow(
+        &self,
+        table: &'static TableSchema,
+        id: &str,
+    ) -> impl Future<Output = Result<Option<Row>>> + Send;
+
+    /// Number of operations in every state, of one table or of all.
+    fn pending(&self, table: Option<&'static TableSchema>) -> impl Future<Output = Result<u64>> + Send;
+
+    /// The queued operations by sequence, of one table or of all.
+    fn operations(
+        &self,
+        table: Option<&'static TableSchema>,
+    ) -> impl Future<Output = Result<Vec<Operation>>> + Send;
+
+    /// The recorded errors by sequence of their operations, of one table or of all.
+    fn errors(
+        &self,
+        table: Option<&'static TableSchema>,
+    ) -> impl Future<Output = Result<Vec<OperationError>>> + Send;
+
+    /// Starts a push: notes the highest sequence number, so that changes made later wait for the next push
+    /// (P-07), and gives the push a number under which each operation is taken at most once.
+    fn begin_push(&self) -> impl Future<Output = Result<PushSession>> + Send;
+
+    /// One step of a push (17.2, steps 2 and 4, R8): stores the outcomes, then takes the next operations and
+    /// marks them attempted with the content they are sent with, all in one transaction that is durable when
+    /// the future resolves.
+    fn exchange(&self, exchange: Exchange) -> impl Future<Output = Result<Exchanged>> + Send;
+
+    /// Starts a pull (17.3, step 2): reads what is known of this query, after trying quarantined rows of the
+    /// table again.
+    ///
+    /// If the stored fingerprint differs from `query.fingerprint` (L-08) the token is dropped first, in the same
+    /// transaction.
+    fn begin_pull(
+        &self,
+        table: &'static TableSchema,
+        query: Option<QueryKey>,
+    ) -> impl Future<Output = Result<PullStart>> + Send;
+
+    /// Stores whole pages with the token they lead to (17.3, step 4), in one transaction.
+    fn apply_pages(&self, batch: PullBatch) -> impl Future<Output = Result<Applied>> + Send;
+
+    /// Forgets the tokens of a table, or of one of its query ids. Rows stay.
+    fn reset_token(
+        &self,
+        table: &'static TableSchema,
+        query_id: Option<&str>,
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Purge (17.4): removes matching rows with their operations, errors, shadows, quarantine and all tokens of
+    /// the table. Sends nothing.
+    ///
+    /// # Errors
+    ///
+    /// `PendingOperations` when the table has operations and `force` is false; nothing changes.
+    fn purge(&self, purge: Purge) -> impl Future<Output = Result<Purged>> + Send;
+
+    /// Resolves a stored error (17.4).
+    ///
+    /// # Errors
+    ///
+    /// `OperationChanged` when the operation or its error is no longer what `key` names; nothing changes (K-12).
+    fn resolve(&self, key: OperationKey, resolution: Resolution) -> impl Future<Output = Result<()>> + Send;
+
+    /// Reads a setting of the engine (for example the proof of an endpoint's dialect).
+    fn setting(&self, key: &str) -> impl Future<Output = Result<Option<String>>> + Send;
+
+    /// Stores a setting of the engine; `None` removes it.
+    fn set_setting(&self, key: &str, value: Option<&str>) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// A local change by the app.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LocalChange {
+    /// The table.
+    pub table: &'static TableSchema,
+    /// The change.
+    pub kind: LocalChangeKind,
+}
+
+/// See [`LocalChange`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum LocalChangeKind {
+    /// A new row; absent columns take their default.
+    Insert(Row),
+    /// Changes the present columns of an existing row. `row.version`, if given, is the version the change is
+    /// based on (K-17).
+    Update(Row),
+    /// Deletes the row with this id.
+    Delete(String),
+}
+
+/// A running push; see [`LocalStore::begin_push`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PushSession {
+    /// Number of the push; grows, never reused in this store.
+    pub push: i64,
+    /// Operations with a greater sequence number wait for the next push.
+    pub bound: i64,
+    /// Operations at or below the bound.
+    pub queued: u64,
+}
+
+/// Input of [`LocalStore::exchange`].
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// The push.
+    pub session: PushSession,
+    /// Outcomes to store first, in this order.
+    pub settlements: Vec<Settlement>,
+    /// Operations to take afterwards.
+    pub take: Option<Take>,
+}
+
+/// Which operations to take next: the first ones of the queue, in order, that this push has not taken.
+#[derive(Clone, Debug)]
+pub struct Take {
+    /// Names of the tables to push; empty = all.
+    pub tables: Vec<&'static str>,
+    /// How many at most.
+    pub limit: usize,
+    /// Table and request of the operations in flight: taking stops before the first operation of another table
+    /// or with another request (P-05). `None`: nothing is in flight; the first operation decides.
+    pub barrier: Option<(&'static str, crate::operation::SentKind)>,
+    /// What an update sends.
+    pub update_body: UpdateBody,
+}
+
+/// What an update sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpdateBody {
+    /// The columns that differ from the shadow (v1, v2).
+    Changed,
+    /// Every sent column (v3).
+    Whole,
+}
+
+/// The outcome of one sent operation.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// The operation as taken.
+    pub key: OperationKey,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What became of a sent operation.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// The server did it (F-03 to F-06). `row`: what the answer holds, possibly partial, with its version.
+    Acknowledged {
+        /// The server's row, as far as the answer showed it.
+        row: Option<Row>,
+    },
+    /// The server definitely did not do it: state failed, `server_may_hold` cleared.
+    Refused(Failure),
+    /// The server holds another row than the change was based on: state failed.
+    Conflict(Failure),
+    /// The outcome is unknown: the operation stays attempted; the failure, if any, is recorded.
+    Uncertain(Option<Failure>),
+    /// The request never started (R8): back to the state before it was taken.
+    Unsent,
+    /// A handler resolved the conflict; the operation, if it remains, may be taken again by this push.
+    Resolved {
+        /// The conflict.
+        failure: Failure,
+        /// The handler's choice.
+        resolution: Resolution,
+    },
+}
+
+/// Why an operation was not acknowledged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// Class of the failure.
+    pub class: FailureClass,
+    /// HTTP status of the answer.
+    pub status: Option<u16>,
+    /// Short text for people.
+    pub message: String,
+    /// The server's row, if the server showed it (marked deleted if it is).
+    pub remote: Option<Row>,
+}
+
+/// How a conflict or another stored error is resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Resolution {
+    /// Keep the local row and send it again on top of the server's version just seen (K-10). An insert that
+    /// met a live server row becomes an update; an update or insert that met a deleted row revives it.
+    KeepLocal,
+    /// Like [`KeepLocal`](Self::KeepLocal) with these columns stored first.
+    Merge(Row),
+    /// Take the server's row, or its deletion; the operation is dropped (K-08, K-09). If the server's row is
+    /// not known, the local row is removed and noted for the next pull.
+    TakeRemote,
+    /// Leave the error recorded; the next push sends the operation again.
+    Leave,
+}
+
+/// Result of [`LocalStore::exchange`].
+#[derive(Clone, Debug, Default)]
+pub struct Exchanged {
+    /// The operations now marked attempted, in order.
+    pub taken: Vec<Outgoing>,
+    /// Updates that turned out to change nothing: completed without a request.
+    pub unneeded: u64,
+    /// Keys of settlements whose row had changed meanwhile: what remains is queued again.
+    pub remainders: u64,
+}
+
+/// The name of an incremental pull with a fingerprint of its query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryKey {
+    /// 1 to 255 characters without control characters.
+    pub query_id: String,
+    /// Changes when filter or parameters change (L-08).
+    pub fingerprint: String,
+}
+
+/// Result of [`LocalStore::begin_pull`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PullStart {
+    /// Where the last pull of this query ended.
+    pub token: Option<DeltaToken>,
+    /// The token was dropped because the query changed (L-08).
+    pub restarted: bool,
+}
+
+/// The point up to which the rows of a query were pulled (R10).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeltaToken {
+    /// Greatest change time stored, cut to whole milliseconds.
+    pub instant: DateTime<Utc>,
+    /// The server's `Date` when the last completed pull started, for the overlap (T-05).
+    pub server_date: Option<DateTime<Utc>>,
+}
+
+/// Pages to store together.
+#[derive(Clone, Debug)]
+pub struct PullBatch {
+    /// The table.
+    pub table: &'static TableSchema,
+    /// The incremental query, if it is one.
+    pub query: Option<QueryKey>,
+    /// Whole pages in the order received.
+    pub pages: Vec<Page>,
+    /// The token after these pages; the store keeps the greater of this and the stored one (T-03).
+    pub token: Option<DeltaToken>,
+    /// What the server was not trusted to filter: rows that do not match are not added; a clean local row is
+    /// brought up to date all the same, and a row with an operation goes to its shadow (R13).
+    pub local_rest: Option<Predicate>,
+}
+
+/// One page as received.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The whole body.
+    pub body: Bytes,
+    /// What the engine's scan found in it.
+    pub summary: PageSummary,
+    /// Names of the system properties in this body.
+    pub names: &'static crate::protocol::SystemNames,
+}
+
+/// Counts of [`LocalStore::apply_pages`] (L-40).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Rows new in the local table.
+    pub added: u64,
+    /// Rows written over an older copy.
+    pub changed: u64,
+    /// Rows already known in this version; nothing was written.
+    pub unchanged: u64,
+    /// Rows removed because the server marked them deleted.
+    pub removed: u64,
+    /// Rows with an operation: kept as they are, server's copy put aside.
+    pub kept_local: u64,
+    /// Rows that could not be stored and wait in quarantine.
+    pub quarantined: u64,
+    /// Rows that do not match the local rest and were not added.
+    pub filtered: u64,
+    /// Rows without an id.
+    pub ignored: u64,
+}
+
+/// Input of [`LocalStore::purge`].
+#[derive(Clone, Debug)]
+pub struct Purge {
+    /// Rows to remove.
+    pub predicate: Predicate,
+    /// Also remove rows with operations, and those operations.
+    pub force: bool,
+}
+
+/// Result of [`LocalStore::purge`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// Rows removed.
+    pub rows: u64,
+    /// Operations dropped (only by force).
+    pub operations: u64,
+}
