@@ -147,14 +147,7 @@ impl Node {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Column(column) => Kind::of(column.ty),
-            Self::Literal(value) => match value {
-                Value::Null => Kind::Null,
-                Value::Bool(_) => Kind::Bool,
-                Value::Integer(_) | Value::Real(_) => Kind::Number,
-                Value::Text(_) => Kind::Text,
-                Value::DateTime(_) => Kind::DateTime,
-                Value::Uuid(_) => Kind::Uuid,
-            },
+            Self::Literal(value) => Kind::of_value(value),
             Self::Compare(..) | Self::And(_) | Self::Or(_) | Self::Not(_) => Kind::Bool,
             Self::Call(function, _) => match function {
                 Function::Contains | Function::StartsWith | Function::EndsWith => Kind::Bool,
@@ -209,6 +202,18 @@ impl Kind {
             ColumnType::Integer(_) | ColumnType::Float | ColumnType::Double => Self::Number,
             ColumnType::DateTime => Self::DateTime,
             ColumnType::Uuid => Self::Uuid,
+        }
+    }
+
+    /// The kind of a constant.
+    pub const fn of_value(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(_) => Self::Bool,
+            Value::Integer(_) | Value::Real(_) => Self::Number,
+            Value::Text(_) => Self::Text,
+            Value::DateTime(_) => Self::DateTime,
+            Value::Uuid(_) => Self::Uuid,
         }
     }
 
