@@ -3,9 +3,12 @@
 //! The orphan rule puts this file here: `Expr` and Diesel's traits meet in the crate that owns one of them.
 
 use diesel::expression::Expression;
-use diesel::sql_types::Text;
+use diesel::sql_types::{Bool, Nullable, Text, TimestamptzSqlite};
 
 use crate::entity::SyncEntity;
+
+/// The SQL types of the system columns `(id, version, updated_at, deleted)`.
+pub type SystemSqlType = (Text, Nullable<Text>, Nullable<TimestamptzSqlite>, Bool);
 
 /// A synced entity with its Diesel table; implemented by `#[derive(SyncEntity)]`.
 pub trait DieselEntity: SyncEntity {
@@ -14,7 +17,7 @@ pub trait DieselEntity: SyncEntity {
     /// The primary key column (`todo::id`).
     type Id: Expression<SqlType = Text> + Default + Copy + Send + 'static;
     /// The system columns `(id, version, updated_at, deleted)` of the table.
-    type System: Expression + Default + Copy + Send + 'static;
+    type System: Expression<SqlType = SystemSqlType> + Default + Copy + Send + 'static;
 
     /// The Diesel table, as a value.
     fn table() -> Self::Table;

@@ -4,6 +4,8 @@
 //! predicates and the server read nothing else about an entity.
 
 use crate::error::Result;
+use crate::expression::Expr;
+use crate::predicate::Node;
 use crate::row::Row;
 use crate::value::{ColumnType, Value};
 
@@ -123,4 +125,9 @@ pub trait SyncEntity: Sized + Send + 'static {
     /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when a value is absent, null where the field is not
     /// an `Option`, or outside the field's range.
     fn from_row(row: &Row) -> Result<Self>;
+
+    /// The filter that is true for every row: `Todo::all()`.
+    fn all() -> Expr<Self, bool> {
+        Expr::new(Node::ALWAYS)
+    }
 }

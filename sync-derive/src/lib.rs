@@ -1,1 +1,27 @@
-//! (being written)
+//! The macros of `sync-diesel`, which re-exports them: `#[derive(SyncEntity)]` and `sync_schema!`.
+//!
+//! Three steps in three places: attributes as written (`attr`), a checked model (`model`), code (`expand`).
+//! The generated code calls `sync_diesel::__private`; the two crates are pinned to each other.
+
+mod attr;
+mod errors;
+mod expand;
+mod model;
+mod schema;
+
+use proc_macro::TokenStream;
+
+/// Makes a struct a synced entity.
+#[proc_macro_derive(SyncEntity, attributes(sync))]
+pub fn derive_sync_entity(input: TokenStream) -> TokenStream {
+    let input = syn::parse_macro_input!(input as syn::DeriveInput);
+    let model = model::Entity::parse(&input);
+    model.map_or_else(syn::Error::into_compile_error, |entity| expand::entity(&entity)).into()
+}
+
+/// Lists the synced entities of an app.
+#[proc_macro]
+pub fn sync_schema(input: TokenStream) -> TokenStream {
+    let schema = syn::parse_macro_input!(input as schema::Schema);
+    schema::expand(&schema).into()
+}

@@ -1,0 +1,206 @@
+//! What an outcome makes of an operation (behaviour F-03 to F-07, R1, R2).
+
+use super::resolve;
+use super::state::{Sent, State, TableState};
+use crate::error::Result;
+use crate::operation::{
+    OperationError, OperationKey, OperationKind, OperationState, SentKind, ServerMayHold, merge_answer,
+};
+use crate::row::Row;
+use crate::store::{Failure, Outcome, Resolution, Settlement};
+
+/// Stores one outcome; true if the row had changed meanwhile and what remains is queued again.
+pub(super) fn settle(state: &mut State, settlement: Settlement) -> Result<bool> {
+    let key = settlement.key;
+    let Some(sent) = in_flight(state, &key)? else { return Ok(false) };
+    let id = &key.item_id;
+    match settlement.outcome {
+        Outcome::Acknowledged { row } => return acknowledge(state, &key, &sent, row),
+        Outcome::Refused(failure) => {
+            refuse(state.table_named_mut(key.table)?, id, &sent, failure, ServerMayHold::No);
+        }
+        Outcome::Conflict(failure) => conflict(state.table_named_mut(key.table)?, id, &sent, failure),
+        Outcome::Uncertain(failure) => {
+            if let Some(failure) = failure {
+                record(state.table_named_mut(key.table)?, id, &sent, failure);
+            }
+        }
+        Outcome::Unsent => unsend(state.table_named_mut(key.table)?, id, sent),
+        Outcome::Resolved { failure, resolution } => {
+            let table = state.table_named_mut(key.table)?;
+            conflict(table, id, &sent, failure);
+            // The handler did not see an edit made during the flight; only "mine" still means it.
+            let superseded = table.errors.get(id).is_none_or(|error| error.superseded);
+            if !superseded || resolution == Resolution::KeepLocal {
+                resolve::apply(table, id, resolution)?;
+                if let Some(entry) =
+                    table.entries.get_mut(id).filter(|entry| entry.state == OperationState::Pending)
+                {
+                    entry.taken_by = 0;
+                }
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// The request the key names, if its outcome is still awaited.
+fn in_flight(state: &mut State, key: &OperationKey) -> Result<Option<Sent>> {
+    let entry = state.table_named_mut(key.table)?.entries.get(&key.item_id);
+    Ok(entry
+        .filter(|entry| entry.seq == key.seq)
+        .and_then(|entry| entry.sent.clone())
+        .filter(|sent| sent.revision == key.revision))
+}
+
+fn acknowledge(state: &mut State, key: &OperationKey, sent: &Sent, answer: Option<Row>) -> Result<bool> {
+    let id = &key.item_id;
+    let table = state.table_named_mut(key.table)?;
+    let schema = table.schema;
+    let Some(entry) = table.entries.get(id) else { return Ok(false) };
+    let moved = entry.revision != sent.revision;
+    let content_follows = sent.kind == SentKind::Undelete;
+    let delete_done = sent.kind == SentKind::Delete && entry.kind == OperationKind::Delete;
+
+    if (!moved && !content_follows) || delete_done {
+        if let (Some(row), Some(answer)) = (table.rows.get_mut(id), &answer) {
+            row.overlay(schema, answer);
+        }
+        table.forget_operation(id);
+        return Ok(false);
+    }
+
+    let answered_version = answer.as_ref().and_then(|answer| answer.version.clone());
+    // The server's row now: what it was sent, or had before an undelete, under what it answered.
+    let mut shadow = match (content_follows, table.shadows.remove(id)) {
+        (true, Some(shadow)) => shadow,
+        (true, None) => Row::empty(schema, id.as_str()),
+        (false, _) => sent.row.clone(),
+    };
+    shadow.deleted = false;
+    let kind = match (sent.kind, entry.kind) {
+        // F-06. With a version the server keeps the deleted row, and the insert revives it.
+        (SentKind::Delete, _) => {
+            if let Some(answer) = &answer {
+                shadow.overlay(schema, answer);
+            }
+            shadow.deleted = true;
+            OperationKind::Insert
+        }
+        (_, kind) => {
+            if let Some(answer) = &answer {
+                shadow.overlay(schema, answer);
+            }
+            match kind {
+                OperationKind::Delete => OperationKind::Delete,
+                OperationKind::Insert | OperationKind::Update => OperationKind::Update,
+            }
+        }
+    };
+    // F-04; the content of a revived row was not sent yet, so nothing of it is the server's to replace.
+    if kind == OperationKind::Update
+        && !content_follows
+        && let (Some(row), Some(answer)) = (table.rows.get_mut(id), &answer)
+    {
+        *row = merge_answer(schema, &sent.row, row, answer).row;
+    }
+    if kind != OperationKind::Insert || answered_version.is_some() {
+        table.shadows.insert(id.clone(), shadow);
+    }
+    table.errors.remove(id);
+
+    let fresh = state.next_sequence();
+    if let Some(entry) = state.table_named_mut(key.table)?.entries.get_mut(id) {
+        entry.kind = kind;
+        entry.base_version = match kind {
+            OperationKind::Insert => answered_version,
+            _ => answered_version.or(entry.base_version.take()),
+        };
+        entry.state = OperationState::Pending;
+        entry.server_may_hold = ServerMayHold::No;
+        entry.sent = None;
+        // The content of a revived row follows in the same push.
+        let place = if moved { fresh } else { entry.seq };
+        entry.seq = entry.tail_seq.take().unwrap_or(place);
+        entry.taken_by = 0;
+    }
+    Ok(moved)
+}
+
+fn conflict(table: &mut TableState, id: &str, sent: &Sent, failure: Failure) {
+    let met_live_row = failure.remote.as_ref().is_some_and(|remote| !remote.deleted);
+    let inserted = matches!(sent.kind, SentKind::Insert | SentKind::Undelete);
+    let holds = if inserted && met_live_row { ServerMayHold::Foreign } else { ServerMayHold::No };
+    refuse(table, id, sent, failure, holds);
+}
+
+/// The server did not do it: what remains is what the matrix makes of the changes since (F-07).
+fn refuse(table: &mut TableState, id: &str, sent: &Sent, failure: Failure, holds: ServerMayHold) {
+    if !take_back(table, id, sent, holds) {
+        return;
+    }
+    if let Some(entry) = table.entries.get_mut(id) {
+        entry.state = OperationState::Failed;
+    }
+    record(table, id, sent, failure);
+}
+
+/// The request never started: as if the changes since had been made before (R8).
+fn unsend(table: &mut TableState, id: &str, sent: Sent) {
+    let Some(entry) = table.entries.get_mut(id) else { return };
+    entry.attempts -= 1;
+    // After an earlier attempt with an unknown outcome it is as unknown as before.
+    let Some((state, holds)) = sent.before else { return };
+    let moved = entry.revision != sent.revision;
+    if !take_back(table, id, &sent, holds) {
+        return;
+    }
+    if let Some(entry) = table.entries.get_mut(id) {
+        entry.state = if moved { OperationState::Pending } else { state };
+    }
+}
+
+/// Undoes the sending of an operation that had no effect on the server; false if nothing is left to do.
+fn take_back(table: &mut TableState, id: &str, sent: &Sent, holds: ServerMayHold) -> bool {
+    let Some(entry) = table.entries.get_mut(id) else { return false };
+    let inserted = matches!(sent.kind, SentKind::Insert | SentKind::Undelete);
+    if inserted && entry.kind == OperationKind::Delete && holds != ServerMayHold::Maybe {
+        table.forget_operation(id);
+        if holds == ServerMayHold::Foreign {
+            table.refetch.insert(id.to_owned());
+        }
+        return false;
+    }
+    match (sent.kind, entry.kind) {
+        // the server still has the row.
+        (SentKind::Delete, OperationKind::Insert) => entry.kind = OperationKind::Update,
+        //
+        (SentKind::Insert | SentKind::Update | SentKind::Undelete, OperationKind::Delete) => {
+            entry.seq = entry.tail_seq.unwrap_or(entry.seq);
+        }
+        _ => {}
+    }
+    entry.tail_seq = None;
+    entry.server_may_hold = holds;
+    entry.sent = None;
+    true
+}
+
+fn record(table: &mut TableState, id: &str, sent: &Sent, failure: Failure) {
+    let Some(entry) = table.entries.get(id) else { return };
+    let error = OperationError {
+        key: entry.key(table.schema, id),
+        kind: match sent.kind {
+            SentKind::Insert | SentKind::Undelete => OperationKind::Insert,
+            SentKind::Update => OperationKind::Update,
+            SentKind::Delete => OperationKind::Delete,
+        },
+        class: failure.class,
+        status: failure.status,
+        message: failure.message,
+        local: Some(sent.row.clone()),
+        remote: failure.remote,
+        superseded: entry.revision != sent.revision,
+    };
+    table.errors.insert(id.to_owned(), error);
+}

@@ -1,0 +1,172 @@
+//! What the store holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::entity::TableSchema;
+use crate::error::{Error, ErrorKind, Result};
+use crate::operation::{
+    Operation, OperationError, OperationKey, OperationKind, OperationState, SentKind, ServerMayHold,
+};
+use crate::protocol::SystemNames;
+use crate::row::Row;
+use crate::store::DeltaToken;
+
+/// The whole store. A clone shares its tables until one of them is written.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    /// The greatest sequence number given out; numbers are never reused (R3).
+    pub(super) sequence: i64,
+    /// The number of the latest push.
+    pub(super) pushes: i64,
+    pub(super) settings: BTreeMap<String, String>,
+    tables: BTreeMap<&'static str, Arc<TableState>>,
+}
+
+/// One synced table with what is kept about its rows; maps are by row id.
+#[derive(Clone, Debug)]
+pub(super) struct TableState {
+    pub(super) schema: &'static TableSchema,
+    pub(super) rows: BTreeMap<String, Row>,
+    pub(super) entries: BTreeMap<String, Entry>,
+    pub(super) errors: BTreeMap<String, OperationError>,
+    pub(super) shadows: BTreeMap<String, Row>,
+    pub(super) quarantine: BTreeMap<String, Quarantined>,
+    /// Ids whose server row should be fetched by the next pull of the table.
+    pub(super) refetch: BTreeSet<String>,
+    /// By query id.
+    pub(super) tokens: BTreeMap<String, Token>,
+}
+
+/// A queued operation.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) seq: i64,
+    pub(super) revision: i64,
+    pub(super) kind: OperationKind,
+    pub(super) state: OperationState,
+    pub(super) server_may_hold: ServerMayHold,
+    /// On an insert: the version of the deleted server row it revives.
+    pub(super) base_version: Option<String>,
+    /// The last local row, of a delete.
+    pub(super) kept: Option<Row>,
+    pub(super) sent: Option<Sent>,
+    pub(super) tail_seq: Option<i64>,
+    pub(super) attempts: i64,
+    /// The push that took it last.
+    pub(super) taken_by: i64,
+}
+
+/// The request an operation was last sent as, while its outcome is unknown.
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    pub(super) kind: SentKind,
+    pub(super) revision: i64,
+    /// The whole row as it was then.
+    pub(super) row: Row,
+    /// Which of its columns were sent.
+    pub(super) columns: Vec<bool>,
+    /// State and server_may_hold before this attempt; `None` when an earlier attempt is still unknown.
+    pub(super) before: Option<(OperationState, ServerMayHold)>,
+}
+
+/// A pulled row that could not be stored.
+#[derive(Clone, Debug)]
+pub(super) struct Quarantined {
+    /// Its JSON text.
+    pub(super) raw: String,
+    pub(super) names: &'static SystemNames,
+}
+
+/// How far a query id was pulled.
+#[derive(Clone, Debug)]
+pub(super) struct Token {
+    pub(super) fingerprint: String,
+    pub(super) token: DeltaToken,
+}
+
+impl State {
+    pub(super) fn new(schemas: &[&'static TableSchema]) -> Self {
+        let tables = schemas
+            .iter()
+            .map(|schema| {
+                let table = TableState {
+                    schema,
+                    rows: BTreeMap::new(),
+                    entries: BTreeMap::new(),
+                    errors: BTreeMap::new(),
+                    shadows: BTreeMap::new(),
+                    quarantine: BTreeMap::new(),
+                    refetch: BTreeSet::new(),
+                    tokens: BTreeMap::new(),
+                };
+                (schema.name, Arc::new(table))
+            })
+            .collect();
+        Self { sequence: 0, pushes: 0, settings: BTreeMap::new(), tables }
+    }
+
+    pub(super) fn next_sequence(&mut self) -> i64 {
+        self.sequence += 1;
+        self.sequence
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &TableState> {
+        self.tables.values().map(|table| &**table)
+    }
+
+    pub(super) fn table(&self, schema: &TableSchema) -> Result<&TableState> {
+        self.tables.get(schema.name).map(|table| &**table).ok_or_else(|| unknown(schema.name))
+    }
+
+    pub(super) fn table_mut(&mut self, schema: &TableSchema) -> Result<&mut TableState> {
+        self.table_named_mut(schema.name)
+    }
+
+    pub(super) fn table_named_mut(&mut self, name: &str) -> Result<&mut TableState> {
+        self.tables.get_mut(name).map(Arc::make_mut).ok_or_else(|| unknown(name))
+    }
+
+    /// The table, or every table.
+    pub(super) fn selected(
+        &self,
+        schema: Option<&'static TableSchema>,
+    ) -> Result<impl Iterator<Item = &TableState>> {
+        if let Some(schema) = schema {
+            self.table(schema)?;
+        }
+        Ok(self.all().filter(move |table| schema.is_none_or(|schema| schema.name == table.schema.name)))
+    }
+}
+
+impl TableState {
+    pub(super) fn operations(&self) -> impl Iterator<Item = Operation> {
+        self.entries.iter().map(|(id, entry)| Operation {
+            key: entry.key(self.schema, id),
+            kind: entry.kind,
+            state: entry.state,
+            server_may_hold: entry.server_may_hold,
+            base_version: entry.base_version.clone(),
+            sent: entry.sent.as_ref().map(|sent| (sent.kind, sent.revision)),
+            tail_seq: entry.tail_seq,
+            attempts: entry.attempts,
+        })
+    }
+
+    /// Removes the operation with its error and shadow; the row stays.
+    pub(super) fn forget_operation(&mut self, id: &str) {
+        self.entries.remove(id);
+        self.errors.remove(id);
+        self.shadows.remove(id);
+    }
+}
+
+impl Entry {
+    pub(super) fn key(&self, schema: &'static TableSchema, id: &str) -> OperationKey {
+        OperationKey { table: schema.name, item_id: id.to_owned(), seq: self.seq, revision: self.revision }
+    }
+}
+
+fn unknown(name: &str) -> Error {
+    Error::new(ErrorKind::InvalidArgument, "the store has no such table").with_table(name)
+}
