@@ -14,6 +14,9 @@
 use crate::entity::{ColumnSchema, TableSchema};
 use crate::value::{ColumnType, Value};
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
+
 /// A condition or a value: the node of the tree.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]

@@ -1,1 +1,226 @@
-//! (being written)
+//! What a server is trusted with.
+//!
+//! A filter that a server answers wrongly loses rows without an error, so nothing is sent that the server is not
+//! known to do right: [`crate::pushdown`] divides a predicate by this profile, the pull chooses its page size,
+//! its idea of a last page and its overlap by it. A profile describes a server program, not one table. Start
+//! from a constructor and change what you know better about your own server:
+//!
+//! ```
+//! use sync_core::predicate::Function;
+//! use sync_core::profile::ServerProfile;
+//!
+//! let profile = ServerProfile::conservative().with_function(Function::StartsWith).with_max_page(200);
+//! assert!(profile.evaluates(Function::StartsWith) && !profile.evaluates(Function::Contains));
+//! assert_eq!(profile.max_page(), 200);
+//! ```
+//!
+//! Ids in brackets name the observations behind a fact: `Q-` and section numbers of the protocol notes, `R` and
+//! `D` of the design.
+
+use std::time::Duration;
+
+use crate::predicate::Function;
+
+/// Facts about a server program. See the [module documentation](self).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerProfile {
+    functions: Vec<Function>,
+    sql_nulls: bool,
+    exact_text: bool,
+    exact_integers: bool,
+    uuid_filters: bool,
+    version_filters: bool,
+    date_digits: u32,
+    max_page: u32,
+    guaranteed_page: Option<u32>,
+    overlap: Duration,
+}
+
+impl ServerProfile {
+    /// Our own server: every filter means what it means here [D3, R13], change times never repeat or go back
+    /// [section 16], so no overlap is needed.
+    pub fn sync_server() -> Self {
+        Self {
+            functions: vec![Function::Contains, Function::StartsWith, Function::EndsWith],
+            sql_nulls: false,
+            exact_text: true,
+            exact_integers: true,
+            uuid_filters: true,
+            version_filters: true,
+            date_digits: 9,
+            max_page: 1000,
+            guaranteed_page: None,
+            overlap: Duration::ZERO,
+        }
+    }
+
+    /// The Node server `azure-mobile-apps` over SQLite.
+    ///
+    /// No text function finds what it should [Q-01, Q-02, Q-03], some fail outright [Q-04, Q-05]; comparisons of
+    /// text are SQLite's own, exact. Null follows SQL [section 10.3 and case 101]. Integers are JavaScript
+    /// numbers [Q-25], a uuid is whatever text was sent, a filter by version matches nothing [Q-24], dates in a
+    /// filter are cut to milliseconds and compared as text [section 13]. A page is cut only by what was asked,
+    /// up to 1000; more is refused [R10, section 10.2].
+    pub fn node_sqlite() -> Self {
+        Self { exact_text: true, guaranteed_page: Some(1000), ..Self::conservative() }
+    }
+
+    /// Any server: what all servers of the protocol are known to do, and nothing else.
+    ///
+    /// No function [section 10.5]; text may be compared without case, as SQL Server's usual collations do;
+    /// null follows SQL; dates are cut to milliseconds [section 13]; a short page is never the last one [R10];
+    /// rows may become visible up to 30 s after their change time [H-03, H-07].
+    pub fn conservative() -> Self {
+        Self {
+            functions: Vec::new(),
+            sql_nulls: true,
+            exact_text: false,
+            exact_integers: false,
+            uuid_filters: false,
+            version_filters: false,
+            date_digits: 3,
+            max_page: 1000,
+            guaranteed_page: None,
+            overlap: Duration::from_secs(30),
+        }
+    }
+
+    /// Whether the server evaluates the function exactly as [`crate::evaluate`] does.
+    pub fn evaluates(&self, function: Function) -> bool {
+        self.functions.contains(&function)
+    }
+
+    /// Whether a comparison with null is neither true nor false there, so that conditions are sent with tests
+    /// for null added.
+    pub const fn has_sql_nulls(&self) -> bool {
+        self.sql_nulls
+    }
+
+    /// Whether text is compared by code point and case-sensitively. Otherwise `eq` is sent and its answer
+    /// filtered, `ne` and orderings are not sent.
+    pub const fn has_exact_text(&self) -> bool {
+        self.exact_text
+    }
+
+    /// Whether integers beyond 2^53 keep all digits.
+    pub const fn has_exact_integers(&self) -> bool {
+        self.exact_integers
+    }
+
+    /// Whether a uuid column can be compared with a uuid written as text, however the stored one is spelled.
+    pub const fn has_uuid_filters(&self) -> bool {
+        self.uuid_filters
+    }
+
+    /// Whether the version column can stand in a filter.
+    pub const fn has_version_filters(&self) -> bool {
+        self.version_filters
+    }
+
+    /// Digits of a second's fraction that a date keeps in a filter, 0 to 9.
+    pub const fn date_digits(&self) -> u32 {
+        self.date_digits
+    }
+
+    /// The largest `$top` the server takes.
+    pub const fn max_page(&self) -> u32 {
+        self.max_page
+    }
+
+    /// If set, a page shorter than both what was asked and this number is the last one. Otherwise only an empty
+    /// page is.
+    pub const fn guaranteed_page(&self) -> Option<u32> {
+        self.guaranteed_page
+    }
+
+    /// How far a pull starts before its token, for rows that became visible late.
+    pub const fn overlap(&self) -> Duration {
+        self.overlap
+    }
+
+    /// Trusts the server with a function.
+    #[must_use]
+    pub fn with_function(mut self, function: Function) -> Self {
+        if !self.evaluates(function) {
+            self.functions.push(function);
+        }
+        self
+    }
+
+    /// Sends no call of a function any more.
+    #[must_use]
+    pub fn without_function(mut self, function: Function) -> Self {
+        self.functions.retain(|each| *each != function);
+        self
+    }
+
+    /// See [`has_sql_nulls`](Self::has_sql_nulls).
+    #[must_use]
+    pub const fn with_sql_nulls(mut self, yes: bool) -> Self {
+        self.sql_nulls = yes;
+        self
+    }
+
+    /// See [`has_exact_text`](Self::has_exact_text).
+    #[must_use]
+    pub const fn with_exact_text(mut self, yes: bool) -> Self {
+        self.exact_text = yes;
+        self
+    }
+
+    /// See [`has_exact_integers`](Self::has_exact_integers).
+    #[must_use]
+    pub const fn with_exact_integers(mut self, yes: bool) -> Self {
+        self.exact_integers = yes;
+        self
+    }
+
+    /// See [`has_uuid_filters`](Self::has_uuid_filters).
+    #[must_use]
+    pub const fn with_uuid_filters(mut self, yes: bool) -> Self {
+        self.uuid_filters = yes;
+        self
+    }
+
+    /// See [`has_version_filters`](Self::has_version_filters).
+    #[must_use]
+    pub const fn with_version_filters(mut self, yes: bool) -> Self {
+        self.version_filters = yes;
+        self
+    }
+
+    /// See [`date_digits`](Self::date_digits); more than 9 counts as 9.
+    #[must_use]
+    pub const fn with_date_digits(mut self, digits: u32) -> Self {
+        self.date_digits = if digits > 9 { 9 } else { digits };
+        self
+    }
+
+    /// See [`max_page`](Self::max_page); 0 counts as 1.
+    #[must_use]
+    pub const fn with_max_page(mut self, rows: u32) -> Self {
+        self.max_page = if rows == 0 { 1 } else { rows };
+        self
+    }
+
+    /// See [`guaranteed_page`](Self::guaranteed_page).
+    #[must_use]
+    pub const fn with_guaranteed_page(mut self, rows: Option<u32>) -> Self {
+        self.guaranteed_page = rows;
+        self
+    }
+
+    /// See [`overlap`](Self::overlap).
+    #[must_use]
+    pub const fn with_overlap(mut self, overlap: Duration) -> Self {
+        self.overlap = overlap;
+        self
+    }
+}
+
+impl Default for ServerProfile {
+    /// [`ServerProfile::conservative`].
+    fn default() -> Self {
+        Self::conservative()
+    }
+}

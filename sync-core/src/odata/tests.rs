@@ -1,9 +1,14 @@
 //! Text per node, refusals, and the way there and back.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::entity::{ColumnRole, DELETED, ID, UPDATED_AT, VERSION};
 use crate::error::ErrorKind;
+use crate::evaluate::matches;
 use crate::predicate::Node;
+use crate::predicate::arbitrary::{Reach, TABLE, condition, rows};
+use crate::row::TableRow;
 use crate::time;
 use crate::value::{ColumnType, IntegerWidth, Value};
 
@@ -332,4 +337,58 @@ fn limits_hold_and_cost_no_stack() {
     assert_eq!(parse(&list(500), &limits), Err(ParseErrorKind::TooLarge));
     let long = format!("text eq '{}'", "x".repeat(16 * 1024));
     assert_eq!(parse(&long, &limits), Err(ParseErrorKind::TooLarge));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    /// The normal form of the text: lists joined, constants to the right, bare columns as `eq true`.
+    #[test]
+    fn g9_a_sent_filter_is_read_as_what_it_was(node in condition(Reach::Sendable), rows in rows(12)) {
+        let written = render(&node, V2);
+        prop_assert!(written.is_ok(), "{:?}", written);
+        let written = written.unwrap_or_default();
+        let read = parse(&written, &TABLE, V2, &Limits::default());
+        prop_assert!(read.is_ok(), "{written}: {:?}", read);
+        let read = read.unwrap_or(Node::ALWAYS);
+        let normal = render(&read, V2).unwrap_or_default();
+        prop_assert_eq!(parse(&normal, &TABLE, V2, &Limits::default()).as_ref(), Ok(&read));
+        for row in &rows {
+            let view = TableRow { table: &TABLE, row };
+            prop_assert_eq!(matches(&node, &view), matches(&read, &view), "{:?}", read);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_an_error_and_never_a_panic(node in condition(Reach::Anything), rows in rows(4)) {
+        if let Ok(written) = render(&node, V2) {
+            let read = parse(&written, &TABLE, V2, &Limits::default());
+            prop_assert!(read.is_ok(), "{written}: {:?}", read);
+            for row in &rows {
+                let view = TableRow { table: &TABLE, row };
+                prop_assert_eq!(read.as_ref().map(|read| matches(read, &view)), Ok(matches(&node, &view)));
+            }
+        }
+    }
+
+    #[test]
+    fn any_text_is_parsed_or_refused(text in "[a-z0-9_ ()',./+-]{0,40}|\\PC{0,20}") {
+        if let Err(error) = parse(&text, &TABLE, V2, &Limits::default()) {
+            prop_assert!(error.position() <= text.len());
+        }
+    }
+
+    #[test]
+    fn damaged_filters_are_parsed_or_refused(node in condition(Reach::Sendable), cut in 0.0..1.0, put in ".") {
+        let written = render(&node, V2).unwrap_or_default();
+        let mut at = (written.len() as f64 * cut) as usize;
+        while !written.is_char_boundary(at) {
+            at -= 1;
+        }
+        for damaged in [written[..at].to_owned(), format!("{}{put}{}", &written[..at], &written[at..])] {
+            if let Err(error) = parse(&damaged, &TABLE, V2, &Limits::default()) {
+                prop_assert!(error.position() <= damaged.len());
+            }
+        }
+    }
 }

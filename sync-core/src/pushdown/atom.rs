@@ -1,0 +1,215 @@
+//! What a server may be asked about one comparison or call.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::entity::{ColumnRole, ColumnSchema};
+use crate::odata;
+use crate::predicate::{Comparison, Function, Kind, Node};
+use crate::profile::ServerProfile;
+use crate::protocol::Dialect;
+use crate::pushdown::Reason;
+use crate::pushdown::normal::null_test;
+use crate::time;
+use crate::value::Value;
+
+/// The condition to send for an atom of the normal form, with the reason why it is not exact if it is not; or
+/// the reason why nothing is sent.
+pub(super) fn send(
+    atom: &Node,
+    profile: &ServerProfile,
+    dialect: Dialect,
+) -> Result<(Node, Option<Reason>), Reason> {
+    match atom {
+        Node::Compare(comparison, left, right) => {
+            let Node::Column(left) = **left else { return Err(Reason::Form) };
+            nameable(left, profile, dialect)?;
+            match &**right {
+                Node::Literal(value) => with_constant(*comparison, left, value, profile),
+                Node::Column(right) => {
+                    nameable(right, profile, dialect)?;
+                    with_column(*comparison, left, right, profile)
+                }
+                _ => Err(Reason::Form),
+            }
+        }
+        Node::Call(function, arguments) => {
+            call(*function, arguments, profile, dialect)?;
+            Ok((atom.clone(), None))
+        }
+        Node::Not(inner) => {
+            let Node::Call(function, arguments) = &**inner else { return Err(Reason::Form) };
+            call(*function, arguments, profile, dialect)?;
+            let mut sent = atom.clone();
+            if profile.has_sql_nulls() {
+                for test in arguments.iter().filter_map(|part| null_test(part, Comparison::Eq)) {
+                    sent = sent.or(test);
+                }
+            }
+            Ok((sent, None))
+        }
+        _ => Err(Reason::Form),
+    }
+}
+
+fn nameable(column: &'static ColumnSchema, profile: &ServerProfile, dialect: Dialect) -> Result<(), Reason> {
+    let filterable = column.role != ColumnRole::Version || profile.has_version_filters();
+    if filterable && odata::is_expressible(column, dialect) {
+        Ok(())
+    } else {
+        Err(Reason::Column(column.name))
+    }
+}
+
+fn call(
+    function: Function,
+    arguments: &[Node],
+    profile: &ServerProfile,
+    dialect: Dialect,
+) -> Result<(), Reason> {
+    if !profile.evaluates(function) {
+        return Err(Reason::Function(function));
+    }
+    arguments.iter().try_for_each(|argument| match argument {
+        Node::Column(column) => nameable(column, profile, dialect),
+        Node::Literal(_) => Ok(()),
+        _ => Err(Reason::Form),
+    })
+}
+
+fn with_constant(
+    comparison: Comparison,
+    column: &'static ColumnSchema,
+    value: &Value,
+    profile: &ServerProfile,
+) -> Result<(Node, Option<Reason>), Reason> {
+    let reason = match value {
+        Value::Null => return Ok((Node::compare(column, comparison, Value::Null), None)),
+        Value::Bool(_) => None,
+        Value::Integer(number) => {
+            const EXACT: u64 = 1 << 53;
+            if !profile.has_exact_integers() && number.unsigned_abs() > EXACT {
+                return Err(Reason::Integer);
+            }
+            None
+        }
+        Value::Real(number) if number.is_finite() => None,
+        Value::Real(_) => return Err(Reason::Value),
+        // Equal text is equal however the server compares, so only `eq` finds at least the rows it should.
+        Value::Text(_) => match (profile.has_exact_text(), comparison) {
+            (true, _) => None,
+            (false, Comparison::Eq) => Some(Reason::Text),
+            (false, _) => return Err(Reason::Text),
+        },
+        Value::DateTime(instant) if !time::is_storable(*instant) => return Err(Reason::Value),
+        Value::DateTime(instant) if profile.date_digits() < 9 => {
+            let sent = widened(comparison, column, *instant, profile).ok_or(Reason::Date)?;
+            return Ok((sent, Some(Reason::Date)));
+        }
+        Value::DateTime(_) => None,
+        Value::Uuid(_) if !profile.has_uuid_filters() => return Err(Reason::Uuid),
+        Value::Uuid(_) => None,
+    };
+    Ok((null_safe(Node::compare(column, comparison, value.clone()), comparison, column, profile), reason))
+}
+
+/// Adds the null rows that `ne` means here and not in SQL.
+fn null_safe(
+    sent: Node,
+    comparison: Comparison,
+    column: &'static ColumnSchema,
+    profile: &ServerProfile,
+) -> Node {
+    match null_test(&Node::Column(column), Comparison::Eq) {
+        Some(test) if profile.has_sql_nulls() && comparison == Comparison::Ne => sent.or(test),
+        _ => sent,
+    }
+}
+
+/// A comparison with a date on a server that cuts dates.
+///
+/// The server cuts the constant; it may keep a value as sent and show it cut, and it may compare texts of
+/// different lengths, where a value with more digits sorts up to one unit too low. The bounds sent are on the
+/// server's grid and far enough out for all of that.
+fn widened(
+    comparison: Comparison,
+    column: &'static ColumnSchema,
+    instant: DateTime<Utc>,
+    profile: &ServerProfile,
+) -> Option<Node> {
+    let unit = TimeDelta::nanoseconds(10_i64.pow(9 - profile.date_digits()));
+    let below = TimeDelta::nanoseconds(
+        i64::from(instant.timestamp_subsec_nanos() % 1_000_000_000) % unit.num_nanoseconds()?,
+    );
+    let floor = instant.checked_sub_signed(below)?;
+    let bound = |comparison, instant: Option<DateTime<Utc>>| {
+        let instant = instant.filter(|instant| time::is_storable(*instant))?;
+        Some(Node::compare(column, comparison, Value::DateTime(instant)))
+    };
+    let on_grid = below.is_zero();
+    let from = || bound(Comparison::Gt, floor.checked_sub_signed(unit));
+    let until = || bound(Comparison::Lt, floor.checked_add_signed(unit));
+    match comparison {
+        Comparison::Gt => bound(Comparison::Gt, Some(floor)),
+        Comparison::Ge if on_grid => from(),
+        Comparison::Ge => bound(Comparison::Gt, Some(floor)),
+        Comparison::Lt if on_grid => bound(Comparison::Lt, Some(floor)),
+        Comparison::Lt | Comparison::Le => until(),
+        Comparison::Eq => Some(from()?.and(until()?)),
+        Comparison::Ne if on_grid => {
+            let sent = bound(Comparison::Ne, Some(floor))?;
+            Some(null_safe(sent, comparison, column, profile))
+        }
+        Comparison::Ne => None,
+    }
+}
+
+fn with_column(
+    comparison: Comparison,
+    left: &'static ColumnSchema,
+    right: &'static ColumnSchema,
+    profile: &ServerProfile,
+) -> Result<(Node, Option<Reason>), Reason> {
+    let equality = matches!(comparison, Comparison::Eq | Comparison::Ne);
+    let reason = match Kind::of(left.ty) {
+        Kind::Bool if !equality => return Err(Reason::Form),
+        Kind::Text if !profile.has_exact_text() => match comparison {
+            Comparison::Eq => Some(Reason::Text),
+            _ => return Err(Reason::Text),
+        },
+        // Cut values may be equal where the kept ones differ, and never the other way round.
+        Kind::DateTime if profile.date_digits() < 9 => match comparison {
+            Comparison::Gt | Comparison::Lt | Comparison::Ne => Some(Reason::Date),
+            _ => return Err(Reason::Date),
+        },
+        Kind::Uuid if !profile.has_uuid_filters() => return Err(Reason::Uuid),
+        _ => None,
+    };
+    let (left, right) = (Node::Column(left), Node::Column(right));
+    let mut sent = Node::Compare(comparison, Box::new(left.clone()), Box::new(right.clone()));
+    if profile.has_sql_nulls() && equality {
+        let tests = |first, second| {
+            let one = |side: &Node, comparison| match side {
+                Node::Column(column) => Node::compare(column, comparison, Value::Null),
+                _ => Node::ALWAYS,
+            };
+            one(&left, first).and(one(&right, second))
+        };
+        let (left_null, right_null) =
+            (null_test(&left, Comparison::Eq).is_some(), null_test(&right, Comparison::Eq).is_some());
+        match comparison {
+            Comparison::Eq if left_null && right_null => {
+                sent = sent.or(tests(Comparison::Eq, Comparison::Eq));
+            }
+            Comparison::Ne => {
+                if left_null {
+                    sent = sent.or(tests(Comparison::Eq, Comparison::Ne));
+                }
+                if right_null {
+                    sent = sent.or(tests(Comparison::Ne, Comparison::Eq));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok((sent, reason))
+}
