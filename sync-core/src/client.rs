@@ -1,1 +1,138 @@
-//! (being written)
+//! The HTTP client: requests over real sockets, with reqwest and rustls (feature `client`).
+//!
+//! Connections are kept alive and shared; HTTP/2 is used where the server offers it; gzip is accepted and request
+//! bodies are never compressed. Redirects are not followed: a write must not go anywhere else (W-14). Bodies are
+//! read up to a limit, so a runaway answer cannot exhaust memory.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::transport::{Request, Response, SendError, Timer, Transport};
+
+/// Room reserved at once for an announced body; a larger one grows into it.
+const FIRST_RESERVE: u64 = 1024 * 1024;
+
+/// Sends requests with reqwest.
+#[derive(Clone)]
+pub struct HttpClient {
+    client: reqwest::Client,
+    body_limit: usize,
+}
+
+/// Settings of [`HttpClient`].
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// Longest wait for a connection. Default 10 s.
+    pub connect_timeout: Duration,
+    /// Longest wait for the first byte of an answer and between two of its bytes. Default 60 s.
+    pub read_timeout: Duration,
+    /// Largest body of an answer. Default 64 MiB.
+    pub body_limit: usize,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(60),
+            body_limit: 64 * 1024 * 1024,
+        }
+    }
+}
+
+impl HttpClient {
+    /// A client with these settings. Installs rustls's ring provider if the program has chosen none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Network`] when the platform's TLS certificates cannot be loaded.
+    pub fn new(options: &HttpOptions) -> Result<Self> {
+        // An error means that the program installed a provider already: its choice stands.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder()
+            .connect_timeout(options.connect_timeout)
+            .read_timeout(options.read_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .build()
+            .map_err(|source| {
+                Error::new(ErrorKind::Network, "the HTTP client cannot be set up").with_source(source)
+            })?;
+        Ok(Self { client, body_limit: options.body_limit })
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Response, SendError> {
+        let mut builder = self.client.request(request.method, request.url).headers(request.headers);
+        if let Some(body) = request.body {
+            builder = builder.body(body);
+        }
+        let mut answer = builder.send().await.map_err(no_answer)?;
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let mut body = BytesMut::new();
+        while let Some(chunk) = answer.chunk().await.map_err(no_answer)? {
+            if body.len() + chunk.len() > self.body_limit {
+                return Err(SendError {
+                    error: Error::new(
+                        ErrorKind::InvalidResponse,
+                        format!("the server's answer is larger than {} bytes", self.body_limit),
+                    )
+                    .with_status(status.as_u16()),
+                    may_have_sent: true,
+                });
+            }
+            if body.is_empty() {
+                let expected =
+                    answer.content_length().unwrap_or(0).min(FIRST_RESERVE.min(self.body_limit as u64));
+                body.reserve(chunk.len().max(usize::try_from(expected).unwrap_or(0)));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Response { status, headers, body: Bytes::from(body) })
+    }
+}
+
+/// Addresses are left out: they may hold a user's parameters.
+fn no_answer(source: reqwest::Error) -> SendError {
+    let may_have_sent = !source.is_connect();
+    let what = if source.is_timeout() {
+        "the server did not answer in time"
+    } else if source.is_connect() {
+        "no connection to the server"
+    } else {
+        "the connection was lost before the answer was complete"
+    };
+    let source = source.without_url();
+    let mut cause: &dyn std::error::Error = &source;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let error = Error::new(ErrorKind::Network, format!("{what}: {cause}")).with_source(source);
+    SendError { error, may_have_sent }
+}
+
+impl Transport for HttpClient {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, SendError>> {
+        self.exchange(request).boxed()
+    }
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpClient").field("body_limit", &self.body_limit).finish_non_exhaustive()
+    }
+}
+
+/// Waits with tokio's timer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TokioTimer;
+
+impl Timer for TokioTimer {
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        tokio::time::sleep(duration).boxed()
+    }
+}

@@ -10,6 +10,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::engine::PushReport;
+
 /// Result with the product's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -25,6 +27,7 @@ struct Inner {
     item: Option<String>,
     query_id: Option<String>,
     status: Option<u16>,
+    push_report: Option<PushReport>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -86,6 +89,7 @@ impl Error {
                 item: None,
                 query_id: None,
                 status: None,
+                push_report: None,
                 source: None,
             }),
         }
@@ -124,6 +128,16 @@ impl Error {
     pub fn with_status(mut self, status: u16) -> Self {
         self.inner.status = Some(status);
         self
+    }
+
+    pub(crate) fn with_push_report(mut self, report: PushReport) -> Self {
+        self.inner.push_report = Some(report);
+        self
+    }
+
+    /// What a push did before it failed, and the operations that failed.
+    pub fn push_report(&self) -> Option<&PushReport> {
+        self.inner.push_report.as_ref()
     }
 
     /// The class of this error.

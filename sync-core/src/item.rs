@@ -192,3 +192,84 @@ impl<'de> Deserialize<'de> for Scalar {
         deserializer.deserialize_any(ScalarVisitor)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entity::{ColumnRole, ColumnSchema};
+    use crate::value::IntegerWidth;
+
+    const fn column(name: &'static str, ty: ColumnType) -> ColumnSchema {
+        ColumnSchema {
+            name,
+            field: name,
+            ty,
+            nullable: true,
+            local: false,
+            default: None,
+            belongs_to: None,
+            role: ColumnRole::User,
+        }
+    }
+
+    static TABLE: TableSchema = TableSchema {
+        name: "T",
+        columns: &[
+            column("text", ColumnType::Text),
+            column("done", ColumnType::Bool),
+            column("n", ColumnType::Integer(IntegerWidth::I64)),
+            column("d", ColumnType::Double),
+            column("when", ColumnType::DateTime),
+            column("key", ColumnType::Uuid),
+        ],
+        versioned: true,
+        keep_deleted: false,
+    };
+
+    fn row() -> Row {
+        let mut row = Row::empty(&TABLE, "a\u{1}\"é");
+        row.values = vec![
+            Some(Value::Text("x\u{0}\\".into())),
+            Some(Value::Bool(true)),
+            Some(Value::Integer(i64::MIN)),
+            Some(Value::Real(0.1)),
+            Some(Value::DateTime(time::parse("2024-01-02T03:04:05.678Z").expect("valid"))),
+            Some(Value::Uuid(uuid::Uuid::from_u128(7))),
+        ];
+        row
+    }
+
+    #[test]
+    fn r_07_content_survives_and_absent_is_not_null() {
+        assert_eq!(decode(&TABLE, &encode(&TABLE, &row())).expect("readable"), row());
+        let mut partial = Row::empty(&TABLE, "b");
+        partial.values[2] = Some(Value::Null);
+        assert_eq!(encode(&TABLE, &partial), "{\"id\":\"b\",\"n\":null}");
+        assert_eq!(decode(&TABLE, "{\"id\":\"b\",\"n\":null,\"gone\":1}").expect("readable"), partial);
+    }
+
+    #[test]
+    fn r_07_integers_written_into_real_columns_read_as_numbers() {
+        let read = decode(&TABLE, "{\"id\":\"b\",\"d\":3,\"done\":0}").expect("readable");
+        assert_eq!(
+            (read.values[3].clone(), read.values[1].clone()),
+            (Some(Value::Real(3.0)), Some(Value::Bool(false)))
+        );
+    }
+
+    #[test]
+    fn damaged_content_is_a_typed_error_without_the_content() {
+        for text in [
+            "",
+            "null",
+            "[]",
+            "{\"id\":\"a\",\"n\":\"secret\"}",
+            "{\"id\":\"a\",\"when\":\"secret\"}",
+            "{\"id\":\"a\",\"n\":{}}",
+        ] {
+            let error = decode(&TABLE, text).expect_err(text);
+            assert_eq!((error.kind(), error.table()), (ErrorKind::Corrupt, Some("T")));
+            assert!(!error.to_string().contains("secret"));
+        }
+    }
+}

@@ -161,14 +161,18 @@ impl WireRow<'_> {
 
     /// Copies the row; `None` without an id.
     pub fn to_row(&self) -> Option<Row> {
-        Some(Row {
-            id: self.id.as_deref()?.to_owned(),
+        self.id.is_some().then(|| self.copy())
+    }
+
+    fn copy(&self) -> Row {
+        Row {
+            id: self.id.as_deref().unwrap_or_default().to_owned(),
             version: self.version.as_deref().map(str::to_owned),
             updated_at: self.updated_at,
             deleted: self.deleted,
             values: self.cells.iter().map(Cell::to_value).collect(),
             extra: self.extra_json(),
-        })
+        }
     }
 
     /// The unknown members as the text of one JSON object; `None` if there are none.
@@ -256,11 +260,12 @@ pub fn for_each_row<'a>(
     .map_err(|error| error.with_table(table.name))
 }
 
-/// Decodes a body that is one row.
+/// Decodes a body that is one row. A value that does not fit its column reads as absent: the write that the
+/// answer is about has happened all the same. Without an id the row's id is empty.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::InvalidResponse`] when the body is no JSON object, or a value does not fit its column.
+/// [`ErrorKind::InvalidResponse`] when the body is no JSON object.
 pub fn decode_row(body: &[u8], table: &'static TableSchema, names: &SystemNames) -> Result<Row> {
     let mut hints = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(body);
@@ -268,22 +273,7 @@ pub fn decode_row(body: &[u8], table: &'static TableSchema, names: &SystemNames)
         .deserialize(&mut deserializer)
         .and_then(|row| deserializer.end().map(|()| row))
         .map_err(|source| not_json(source).with_table(table.name))?;
-    if let Some(fault) = row.fault {
-        return Err(Error::new(
-            ErrorKind::InvalidResponse,
-            format!("the server's value of column {} does not fit its type", fault.column.name),
-        )
-        .with_table(table.name));
-    }
-    Ok(row.to_row().unwrap_or_else(|| Row {
-        // An answer without id is about the row that was sent (P-12); the caller fills it in.
-        id: String::new(),
-        version: row.version.as_deref().map(str::to_owned),
-        updated_at: row.updated_at,
-        deleted: row.deleted,
-        values: row.cells.iter().map(Cell::to_value).collect(),
-        extra: row.extra_json(),
-    }))
+    Ok(row.copy())
 }
 
 /// The JSON texts of the rows of a list body, for keeping a row that could not be stored.
@@ -750,5 +740,199 @@ impl<'de> Visitor<'de> for ScalarSeed {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar<'de>, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Scalar::Nested)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Dialect;
+    use crate::value::IntegerWidth;
+
+    const fn column(name: &'static str, ty: ColumnType, nullable: bool, local: bool) -> ColumnSchema {
+        ColumnSchema {
+            name,
+            field: name,
+            ty,
+            nullable,
+            local,
+            default: None,
+            belongs_to: None,
+            role: ColumnRole::User,
+        }
+    }
+
+    static TABLE: TableSchema = TableSchema {
+        name: "T",
+        columns: &[
+            column("text", ColumnType::Text, false, false),
+            column("small", ColumnType::Integer(IntegerWidth::I8), true, false),
+            column("n", ColumnType::Integer(IntegerWidth::I64), true, false),
+            column("f", ColumnType::Float, true, false),
+            column("done", ColumnType::Bool, true, false),
+            column("when", ColumnType::DateTime, true, false),
+            column("key", ColumnType::Uuid, true, false),
+            column("note", ColumnType::Text, true, true),
+        ],
+        versioned: true,
+        keep_deleted: false,
+    };
+
+    fn names() -> &'static SystemNames {
+        Dialect::MobileApps.names()
+    }
+
+    fn decode(body: &str) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        for_each_row(body.as_bytes(), &TABLE, names(), |row| {
+            rows.push(row.copy());
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    /// The one value of column `n` after decoding `{"id":"a","<name>":<json>}`.
+    fn cell(name: &str, json: &str) -> Option<Option<Value>> {
+        let body = format!("[{{\"id\":\"a\",\"{name}\":{json}}}]");
+        let mut found = None;
+        for_each_row(body.as_bytes(), &TABLE, names(), |row| {
+            let index = TABLE.column_index(name).expect("a column");
+            found = row.fault.is_none().then(|| row.cells[index].to_value());
+            Ok(())
+        })
+        .expect("a list");
+        found
+    }
+
+    #[test]
+    fn every_list_shape_is_read() {
+        for body in [
+            "[{\"id\":\"a\"},{\"id\":\"b\"}]",
+            "{\"results\":[{\"id\":\"a\"},{\"id\":\"b\"}],\"count\":7}",
+            "{\"count\":null,\"items\":[{\"id\":\"a\"},{\"id\":\"b\"}],\"nextLink\":null}",
+        ] {
+            let summary = PageSummary::scan(body.as_bytes(), names()).expect(body);
+            assert_eq!(summary.rows().filter_map(|row| row.id).collect::<Vec<_>>(), ["a", "b"]);
+            assert_eq!(decode(body).expect(body).len(), 2);
+            assert_eq!(raw_rows(body.as_bytes()).expect(body), ["{\"id\":\"a\"}", "{\"id\":\"b\"}"]);
+        }
+        let linked = "{\"items\":[],\"nextLink\":\"$skip=100\"}";
+        let summary = PageSummary::scan(linked.as_bytes(), names()).expect("a list");
+        assert_eq!((summary.is_empty(), summary.next_link()), (true, Some("$skip=100")));
+    }
+
+    #[test]
+    fn l_35_what_is_no_list_fails_as_a_whole() {
+        for body in [
+            "",
+            "<html>",
+            "null",
+            "\"rows\"",
+            "{}",
+            "{\"id\":\"a\"}",
+            "[1]",
+            "[{\"id\":\"a\"}",
+            "[{\"id\":\"a\"},{\"id\":",
+            "[] []",
+            "{\"items\":{}}",
+        ] {
+            let error = PageSummary::scan(body.as_bytes(), names()).expect_err(body);
+            assert_eq!(error.kind(), ErrorKind::InvalidResponse, "{body}");
+        }
+        let cut = PageSummary::scan(b"[{\"id\":\"a", names()).expect_err("cut");
+        assert_eq!(cut.to_string(), "the answer is cut off");
+    }
+
+    #[test]
+    fn the_summary_holds_system_members_only() {
+        let body = "[{\"text\":\"x\",\"id\":\"a\\u0041\",\"updatedAt\":\"2024-01-02T03:04:05.678Z\",\
+                    \"version\":\"MQ==\",\"deleted\":true},{\"id\":7,\"deleted\":null,\"updatedAt\":\"soon\"},{}]";
+        let summary = PageSummary::scan(body.as_bytes(), names()).expect("a list");
+        let rows: Vec<_> = summary.rows().collect();
+        assert_eq!((rows[0].id, rows[0].version, rows[0].deleted), (Some("aA"), Some("MQ=="), true));
+        assert_eq!(rows[0].updated_at, time::parse("2024-01-02T03:04:05.678Z"));
+        assert_eq!((rows[1].id, rows[1].deleted, rows[1].updated_at), (Some("7"), false, None));
+        assert_eq!(rows[2].id, None);
+        assert_eq!(summary.greatest_updated_at(), rows[0].updated_at);
+    }
+
+    #[test]
+    fn l_18_l_19_absent_null_and_unknown_members_stay_apart() {
+        let rows = decode(
+            "[{\"id\":\"a\",\"text\":\"x\",\"n\":null,\"createdAt\":\"2024-01-02T03:04:05Z\",\"note\":\"mine\",\
+              \"color\":{\"r\":1},\"tags\":[\"a\"]},{\"n\":1,\"id\":\"b\",\"TEXT\":\"any case\"}]",
+        )
+        .expect("a list");
+        assert_eq!(rows[0].values[0], Some(Value::Text("x".into())));
+        assert_eq!(rows[0].values[1], None, "absent");
+        assert_eq!(rows[0].values[2], Some(Value::Null));
+        assert_eq!(rows[0].values[7], None, "a local-only column is never taken from the server");
+        assert_eq!(rows[0].extra.as_deref(), Some("{\"color\":{\"r\":1},\"tags\":[\"a\"]}"));
+        assert_eq!(rows[1].values[0], Some(Value::Text("any case".into())), "S-09");
+        assert_eq!(rows[1].values[2], Some(Value::Integer(1)));
+        assert_eq!(rows[1].extra, None);
+    }
+
+    #[test]
+    fn v_13_values_are_converted_exactly_or_not_at_all() {
+        assert_eq!(cell("n", "9223372036854775807"), Some(Some(Value::Integer(i64::MAX))));
+        assert_eq!(cell("n", "9007199254740993"), Some(Some(Value::Integer(9_007_199_254_740_993))));
+        assert_eq!(cell("n", "\"42\""), Some(Some(Value::Integer(42))));
+        assert_eq!(cell("n", "42.0"), Some(Some(Value::Integer(42))));
+        assert_eq!(cell("n", "42.5"), None);
+        assert_eq!(cell("n", "9223372036854775808"), None);
+        assert_eq!(cell("n", "[1]"), None);
+        assert_eq!(cell("n", "{\"a\":[1,{}]}"), None);
+        assert_eq!(cell("small", "127"), Some(Some(Value::Integer(127))));
+        assert_eq!(cell("small", "128"), None);
+        assert_eq!(cell("text", "12"), Some(Some(Value::Text("12".into()))));
+        assert_eq!(cell("text", "true"), None);
+        assert_eq!(cell("text", "null"), None, "the column allows no null");
+        assert_eq!(cell("text", "\"a\\nb\\u00e9\""), Some(Some(Value::Text("a\nbé".into()))));
+        assert_eq!(cell("f", "0.1"), Some(Some(Value::Real(f64::from(0.1_f32)))));
+        assert_eq!(cell("f", "1e300"), None, "no f32");
+        assert_eq!(cell("done", "1"), Some(Some(Value::Bool(true))));
+        assert_eq!(cell("done", "2"), None);
+        assert_eq!(
+            cell("when", "\"2024-01-02T03:04:05+01:00\""),
+            Some(time::parse("2024-01-02T02:04:05Z").map(Value::DateTime))
+        );
+        assert_eq!(cell("when", "\"yesterday\""), None);
+        assert_eq!(
+            cell("key", "\"A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11\"")
+                .flatten()
+                .map(|value| value != Value::Null),
+            Some(true)
+        );
+        assert_eq!(cell("key", "\"no uuid\""), None);
+    }
+
+    #[test]
+    fn a_reader_that_fails_ends_the_page() {
+        let mut seen = 0;
+        let error = for_each_row(b"[{\"id\":\"a\"},{\"id\":\"b\"}]", &TABLE, names(), |_| {
+            seen += 1;
+            Err(Error::new(ErrorKind::Store, "disk full"))
+        })
+        .expect_err("fails");
+        assert_eq!((seen, error.kind(), error.table()), (1, ErrorKind::Store, Some("T")));
+    }
+
+    #[test]
+    fn regular_rows_are_whole() {
+        let whole = "{\"id\":\"a\",\"text\":\"x\",\"small\":1,\"n\":1,\"f\":1,\"done\":true,\"when\":null,\"key\":null}";
+        let check = |row: &str, expected: bool| {
+            let body = format!("[{row}]");
+            for_each_row(body.as_bytes(), &TABLE, names(), |row| {
+                assert_eq!(row.is_regular(&TABLE), expected, "{body}");
+                Ok(())
+            })
+            .expect("a list");
+        };
+        check(whole, true);
+        check(&whole.replace("\"n\":1,", ""), false);
+        check(&whole.replace("\"id\":\"a\",", ""), false);
+        check(&whole.replace("\"n\":1", "\"n\":\"x\""), false);
+        check(&whole.replace("\"n\":1", "\"n\":1,\"more\":1"), false);
     }
 }

@@ -1,5 +1,12 @@
 //! The wire: requests and answers of the tables protocol, by dialect. No I/O.
 
 pub use self::dialect::{Dialect, SystemNames};
+pub use self::endpoint::Endpoint;
+pub use self::request::{ListQuery, RequestBuilder};
 
+mod body;
 mod dialect;
+mod endpoint;
+pub(crate) mod etag;
+mod request;
+pub(crate) mod response;

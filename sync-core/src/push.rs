@@ -1,1 +1,373 @@
-//! (being written)
+//! What an answer to a sent operation means: pure decisions (behaviour 5.2, F-10; protocol.md 8).
+//!
+//! An answer is believed only if it is about the row that was sent. A 2xx with a proxy's page is no success, the
+//! body of a 409 is the server's row only where the server says so with a strong tag, and a 404 that is no answer
+//! of a tables server does not delete anything. Where the answer does not show the server's row, the row is
+//! fetched and compared: a row that holds what was sent means that an earlier, lost attempt succeeded.
+//!
+//! | answer | meaning |
+//! |---|---|
+//! | 2xx, empty or a row with this id | done |
+//! | 404, 410 to a delete | done |
+//! | 409, 412 | own write, conflict or gone, by comparison |
+//! | 404, 410 to an update | gone, after a look at the server's row |
+//! | 401 | the push stops; the operation was not done |
+//! | 408, 502, 504 | the push stops; outcome unknown |
+//! | 429, 503 | the push stops; the operation was not done |
+//! | other 5xx | recorded, outcome unknown; the push goes on, five in a row stop it |
+//! | other 4xx | recorded; the server did not do it; the push goes on |
+//! | anything else | the push stops; outcome unknown |
+
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::operation::{FailureClass, Outgoing, SentKind, is_same_write};
+use crate::page::PageSummary;
+use crate::protocol::{Dialect, response};
+use crate::row::Row;
+use crate::store::{Failure, Outcome, Resolution};
+use crate::transport::Response;
+
+/// What to do after an answer.
+#[derive(Debug)]
+pub(crate) enum Reading {
+    /// The outcome is clear.
+    Settled(Outcome),
+    /// The answer does not show the server's row: fetch it, then ask [`read_fetched`].
+    Fetch(Doubt),
+    /// The outcome is clear, and the push must stop.
+    Stop(Outcome, Stop),
+}
+
+/// An answer that only the server's row can explain.
+#[derive(Debug)]
+pub(crate) struct Doubt {
+    status: u16,
+    message: String,
+}
+
+/// Why a push stops before its end.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The server is busy; it may have said for how long.
+    Busy(Error, Option<Duration>),
+    /// Any other reason.
+    Failed(Error),
+}
+
+/// Reads the answer to `operation`.
+pub(crate) fn read_answer(operation: &Outgoing, answer: &Response, dialect: Dialect) -> Reading {
+    let status = answer.status.as_u16();
+    let about =
+        |error: Error| error.with_table(operation.table.name).with_item(operation.key.item_id.as_str());
+    let remote = || response::row_about(answer, operation.table, dialect, &operation.key.item_id);
+    let doubt = || Doubt { status, message: response::error_text(answer) };
+    match status {
+        200..=299 => read_success(operation, answer, dialect, about),
+        401 => Reading::Stop(Outcome::Unsent, Stop::Failed(about(response::error(answer)))),
+        408 | 502 | 504 => Reading::Stop(
+            Outcome::Uncertain(None),
+            Stop::Busy(about(response::error(answer)), response::retry_after(answer)),
+        ),
+        429 | 503 => Reading::Stop(
+            Outcome::Unsent,
+            Stop::Busy(about(response::error(answer)), response::retry_after(answer)),
+        ),
+        300..=399 => Reading::Stop(Outcome::Uncertain(None), Stop::Failed(about(response::error(answer)))),
+        500..=599 => Reading::Settled(Outcome::Uncertain(Some(Failure {
+            class: FailureClass::ServerError,
+            status: Some(status),
+            message: response::error_text(answer),
+            remote: None,
+        }))),
+        404 | 410 if !response::is_plausible(answer) => Reading::Settled(Outcome::Refused(Failure {
+            class: FailureClass::Refused,
+            status: Some(status),
+            message: "the answer is not one of a tables server: wrong address, or the table is unknown"
+                .into(),
+            remote: None,
+        })),
+        404 | 410 => match operation.sent {
+            SentKind::Delete => Reading::Settled(Outcome::Acknowledged { row: None }),
+            SentKind::Update => Reading::Fetch(doubt()),
+            SentKind::Insert => Reading::Settled(Outcome::Refused(refused(status, answer))),
+            SentKind::Undelete => Reading::Settled(Outcome::Resolved {
+                failure: Failure {
+                    class: FailureClass::Gone,
+                    status: Some(status),
+                    message: response::error_text(answer),
+                    remote: None,
+                },
+                resolution: Resolution::KeepLocal,
+            }),
+        },
+        412 => match remote() {
+            Some(row) => Reading::Settled(compare(operation, Some(row), doubt())),
+            None => Reading::Fetch(doubt()),
+        },
+        // A body with a version and a strong tag is the server's row; the tag of an echo is weak (8.1).
+        409 => {
+            match remote().filter(|row| row.version.is_some() && response::strong_etag(answer).is_some()) {
+                Some(row) => Reading::Settled(compare(operation, Some(row), doubt())),
+                None => Reading::Fetch(doubt()),
+            }
+        }
+        _ => Reading::Settled(Outcome::Refused(refused(status, answer))),
+    }
+}
+
+/// Reads the answer to the fetch of the row in doubt.
+pub(crate) fn read_fetched(
+    operation: &Outgoing,
+    doubt: Doubt,
+    answer: &Response,
+    dialect: Dialect,
+) -> Reading {
+    let about =
+        |error: Error| error.with_table(operation.table.name).with_item(operation.key.item_id.as_str());
+    if !answer.status.is_success() {
+        let error = about(response::list_error(answer));
+        return Reading::Stop(Outcome::Uncertain(None), Stop::Failed(error));
+    }
+    let mut rows = Vec::new();
+    let read = PageSummary::scan(&answer.body, dialect.names()).and_then(|_| {
+        crate::page::for_each_row(&answer.body, operation.table, dialect.names(), |row| {
+            rows.extend(row.to_row());
+            Ok(())
+        })
+    });
+    match read {
+        Ok(()) => {
+            let row = rows.into_iter().find(|row| row.id == operation.key.item_id);
+            Reading::Settled(compare(operation, row, doubt))
+        }
+        Err(error) => Reading::Stop(Outcome::Uncertain(None), Stop::Failed(about(error))),
+    }
+}
+
+fn read_success(
+    operation: &Outgoing,
+    answer: &Response,
+    dialect: Dialect,
+    about: impl Fn(Error) -> Error,
+) -> Reading {
+    if answer.body.is_empty() {
+        let version = response::strong_etag(answer);
+        let row = version.map(|version| {
+            let mut row = Row::empty(operation.table, operation.key.item_id.as_str());
+            row.version = Some(version);
+            row
+        });
+        return Reading::Settled(Outcome::Acknowledged { row });
+    }
+    match response::row_about(answer, operation.table, dialect, &operation.key.item_id) {
+        Some(row) => Reading::Settled(Outcome::Acknowledged { row: Some(row) }),
+        None => Reading::Stop(
+            Outcome::Uncertain(None),
+            Stop::Failed(about(
+                Error::new(
+                    crate::error::ErrorKind::InvalidResponse,
+                    "the server's success answer is not about the row that was sent",
+                )
+                .with_status(answer.status.as_u16()),
+            )),
+        ),
+    }
+}
+
+/// The table of rule F-10: what the server holds against what was sent.
+fn compare(operation: &Outgoing, remote: Option<Row>, doubt: Doubt) -> Outcome {
+    let failure =
+        |class, remote| Failure { class, status: Some(doubt.status), message: doubt.message, remote };
+    match (operation.sent, remote) {
+        (SentKind::Delete, None) => Outcome::Acknowledged { row: None },
+        (SentKind::Delete, Some(row)) if row.deleted => Outcome::Acknowledged { row: Some(row) },
+        (SentKind::Insert, None) => Outcome::Conflict(failure(FailureClass::Conflict, None)),
+        (_, None) => Outcome::Conflict(failure(FailureClass::Gone, None)),
+        (SentKind::Undelete, Some(row)) if !row.deleted => Outcome::Acknowledged { row: Some(row) },
+        (_, Some(row)) if row.deleted => Outcome::Conflict(failure(FailureClass::Gone, Some(row))),
+        (SentKind::Insert | SentKind::Update, Some(row))
+            if is_same_write(operation.table, &operation.item, &row) =>
+        {
+            Outcome::Acknowledged { row: Some(row) }
+        }
+        (_, Some(row)) => Outcome::Conflict(failure(FailureClass::Conflict, Some(row))),
+    }
+}
+
+fn refused(status: u16, answer: &Response) -> Failure {
+    Failure {
+        class: FailureClass::Refused,
+        status: Some(status),
+        message: response::error_text(answer),
+        remote: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::StatusCode;
+    use http::header::{ETAG, HeaderMap, HeaderValue};
+
+    use super::*;
+    use crate::entity::{ColumnRole, ColumnSchema, TableSchema};
+    use crate::operation::OperationKey;
+    use crate::value::{ColumnType, Value};
+
+    static TABLE: TableSchema = TableSchema {
+        name: "T",
+        columns: &[ColumnSchema {
+            name: "text",
+            field: "text",
+            ty: ColumnType::Text,
+            nullable: false,
+            local: false,
+            default: None,
+            belongs_to: None,
+            role: ColumnRole::User,
+        }],
+        versioned: true,
+        keep_deleted: false,
+    };
+
+    fn sent(kind: SentKind) -> Outgoing {
+        Outgoing {
+            key: OperationKey { table: "T", item_id: "a".into(), seq: 1, revision: 1 },
+            table: &TABLE,
+            sent: kind,
+            uncertain: false,
+            item: Row::new("a", vec![Value::Text("milk".into())]),
+            base_version: Some("v1".into()),
+            base: None,
+            attempts: 1,
+        }
+    }
+
+    fn answer(status: u16, etag: Option<&'static str>, body: &'static str) -> Response {
+        let mut headers = HeaderMap::new();
+        if let Some(etag) = etag {
+            headers.insert(ETAG, HeaderValue::from_static(etag));
+        }
+        Response {
+            status: StatusCode::from_u16(status).expect("valid"),
+            headers,
+            body: Bytes::from_static(body.as_bytes()),
+        }
+    }
+
+    /// A word for each reading; the table below stays readable.
+    fn word(reading: Reading) -> &'static str {
+        match reading {
+            Reading::Settled(Outcome::Acknowledged { row: Some(_) }) => "done with row",
+            Reading::Settled(Outcome::Acknowledged { row: None }) => "done",
+            Reading::Settled(Outcome::Conflict(failure)) => match (failure.class, failure.remote.is_some()) {
+                (FailureClass::Gone, true) => "gone, deleted row",
+                (FailureClass::Gone, false) => "gone",
+                (_, true) => "conflict",
+                (_, false) => "conflict, no row",
+            },
+            Reading::Settled(Outcome::Refused(_)) => "refused",
+            Reading::Settled(Outcome::Uncertain(Some(_))) => "uncertain, recorded",
+            Reading::Settled(Outcome::Resolved { .. }) => "insert instead",
+            Reading::Settled(_) => "other",
+            Reading::Fetch(_) => "fetch",
+            Reading::Stop(Outcome::Unsent, Stop::Busy(..)) => "stop busy, not done",
+            Reading::Stop(Outcome::Unsent, _) => "stop, not done",
+            Reading::Stop(_, Stop::Busy(..)) => "stop busy, uncertain",
+            Reading::Stop(..) => "stop, uncertain",
+        }
+    }
+
+    const ROW: &str = "{\"id\":\"a\",\"text\":\"milk\",\"version\":\"v2\",\"deleted\":false}";
+    const OTHER: &str = "{\"id\":\"a\",\"text\":\"beer\",\"version\":\"v2\",\"deleted\":false}";
+    const DELETED: &str = "{\"id\":\"a\",\"text\":\"milk\",\"version\":\"v2\",\"deleted\":true}";
+
+    #[test]
+    fn p_16_to_p_20_and_f_10_answers_by_status_and_body() {
+        use SentKind::{Delete, Insert, Undelete, Update};
+        let strong = Some("\"v2\"");
+        let weak = Some("W/\"x\"");
+        for (kind, status, etag, body, expected) in [
+            (Insert, 201, strong, ROW, "done with row"),
+            (Insert, 201, None, "", "done"),
+            (Insert, 201, strong, "", "done with row"),
+            (Insert, 200, None, "<html>", "stop, uncertain"),
+            (Insert, 200, None, "{\"id\":\"b\"}", "stop, uncertain"),
+            (Insert, 200, None, "[]", "stop, uncertain"),
+            (Insert, 200, None, "{\"id\":\"a\",\"te", "stop, uncertain"),
+            (Insert, 200, None, "{\"text\":\"milk\"}", "done with row"),
+            (Insert, 409, weak, ROW, "fetch"),
+            (Insert, 409, None, "{\"error\":\"exists\"}", "fetch"),
+            (Insert, 409, strong, ROW, "done with row"),
+            (Insert, 409, strong, OTHER, "conflict"),
+            (Insert, 409, strong, DELETED, "gone, deleted row"),
+            (Insert, 404, None, "", "refused"),
+            (Update, 200, strong, ROW, "done with row"),
+            (Update, 412, strong, ROW, "done with row"),
+            (Update, 412, strong, OTHER, "conflict"),
+            (Update, 412, strong, DELETED, "gone, deleted row"),
+            (Update, 412, None, "", "fetch"),
+            (Update, 404, None, "{\"error\":\"x\"}", "fetch"),
+            (Update, 410, None, "", "fetch"),
+            (Update, 404, None, "<html>", "refused"),
+            (Delete, 200, strong, DELETED, "done with row"),
+            (Delete, 204, None, "", "done"),
+            (Delete, 200, None, "<html>", "stop, uncertain"),
+            (Delete, 404, None, "{\"error\":\"x\"}", "done"),
+            (Delete, 404, None, "", "done"),
+            (Delete, 410, None, "", "done"),
+            (Delete, 404, None, "<!DOCTYPE html>", "refused"),
+            (Delete, 412, strong, OTHER, "conflict"),
+            (Delete, 412, strong, DELETED, "done with row"),
+            (Undelete, 201, strong, ROW, "done with row"),
+            (Undelete, 404, None, "", "insert instead"),
+            (Update, 400, None, "{\"error\":\"x\"}", "refused"),
+            (Update, 403, None, "", "refused"),
+            (Update, 413, None, "", "refused"),
+            (Update, 422, None, "", "refused"),
+            (Update, 401, None, "", "stop, not done"),
+            (Update, 429, None, "", "stop busy, not done"),
+            (Update, 503, None, "", "stop busy, not done"),
+            (Update, 408, None, "", "stop busy, uncertain"),
+            (Update, 502, None, "", "stop busy, uncertain"),
+            (Update, 504, None, "", "stop busy, uncertain"),
+            (Update, 500, None, "", "uncertain, recorded"),
+            (Update, 507, None, "", "uncertain, recorded"),
+            (Insert, 307, None, "", "stop, uncertain"),
+        ] {
+            let reading = read_answer(&sent(kind), &answer(status, etag, body), Dialect::MobileApps);
+            assert_eq!(word(reading), expected, "{kind:?} {status} {body}");
+        }
+    }
+
+    #[test]
+    fn f_10_the_fetched_row_decides() {
+        use SentKind::{Delete, Insert, Update};
+        let page = |row: &str| format!("[{row}]");
+        for (kind, body, expected) in [
+            (Insert, page(ROW), "done with row"),
+            (Insert, page(OTHER), "conflict"),
+            (Insert, page(DELETED), "gone, deleted row"),
+            (Insert, page(""), "conflict, no row"),
+            (Update, page(ROW), "done with row"),
+            (Update, page(OTHER), "conflict"),
+            (Update, page(DELETED), "gone, deleted row"),
+            (Update, page(""), "gone"),
+            (Delete, page(""), "done"),
+            (Delete, page(DELETED), "done with row"),
+            (Delete, page(OTHER), "conflict"),
+            (Insert, page("{\"id\":\"b\",\"text\":\"milk\"}"), "conflict, no row"),
+            (Insert, "<html>".to_owned(), "stop, uncertain"),
+        ] {
+            let doubt = Doubt { status: 409, message: String::new() };
+            let mut fetched = answer(200, None, "");
+            fetched.body = Bytes::from(body.clone());
+            let reading = read_fetched(&sent(kind), doubt, &fetched, Dialect::MobileApps);
+            assert_eq!(word(reading), expected, "{kind:?} {body}");
+        }
+        let doubt = Doubt { status: 409, message: String::new() };
+        let reading = read_fetched(&sent(Insert), doubt, &answer(500, None, ""), Dialect::MobileApps);
+        assert_eq!(word(reading), "stop, uncertain");
+    }
+}

@@ -79,9 +79,9 @@ pub fn write_sql(out: &mut String, instant: DateTime<Utc>) {
     let nanos = instant.nanosecond() % 1_000_000_000;
     if nanos != 0 {
         out.push('.');
-        if nanos % 1_000_000 == 0 {
+        if nanos.is_multiple_of(1_000_000) {
             push_digits(out, nanos / 1_000_000, 3);
-        } else if nanos % 1_000 == 0 {
+        } else if nanos.is_multiple_of(1_000) {
             push_digits(out, nanos / 1_000, 6);
         } else {
             push_digits(out, nanos, 9);
@@ -95,11 +95,11 @@ pub fn write_wire(out: &mut String, instant: DateTime<Utc>) {
     write_seconds(out, instant, 'T');
     let nanos = instant.nanosecond() % 1_000_000_000;
     out.push('.');
-    if nanos % 1_000_000 == 0 {
+    if nanos.is_multiple_of(1_000_000) {
         push_digits(out, nanos / 1_000_000, 3);
-    } else if nanos % 1_000 == 0 {
+    } else if nanos.is_multiple_of(1_000) {
         push_digits(out, nanos / 1_000, 6);
-    } else if nanos % 100 == 0 {
+    } else if nanos.is_multiple_of(100) {
         push_digits(out, nanos / 100, 7);
     } else {
         push_digits(out, nanos, 9);

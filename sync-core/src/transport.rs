@@ -3,12 +3,14 @@
 //! The engine sends through [`Transport`]. [`HttpClient`](crate::client::HttpClient) (feature `client`) is the
 //! one over real sockets; tests script others.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, StatusCode};
 use url::Url;
 
-use crate::error::Result;
+use crate::error::Error;
 
 /// A request to the server.
 #[derive(Clone, Debug)]
@@ -34,14 +36,26 @@ pub struct Response {
     pub body: Bytes,
 }
 
+/// Why no answer came.
+#[derive(Debug)]
+pub struct SendError {
+    /// [`ErrorKind::Network`](crate::ErrorKind::Network) when the answer did not come or was cut off,
+    /// [`ErrorKind::InvalidResponse`](crate::ErrorKind::InvalidResponse) when it is larger than allowed.
+    pub error: Error,
+    /// Whether a part of the request may have reached the server. False only when that is certain, for example
+    /// when no connection could be made: then the operation is not uncertain (P-16).
+    pub may_have_sent: bool,
+}
+
 /// Sends requests.
 pub trait Transport: Send + Sync + 'static {
-    /// Sends the request and reads the whole answer. Any HTTP status is an `Ok`.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Network`](crate::ErrorKind::Network) when no complete answer came (refused, reset, timed
-    /// out, cut off), [`ErrorKind::InvalidResponse`](crate::ErrorKind::InvalidResponse) when the body is larger
-    /// than allowed.
-    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response>>;
+    /// Sends the request once and reads the whole answer. Any HTTP status is an `Ok`; redirects are not
+    /// followed (W-14).
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, SendError>>;
+}
+
+/// Waits; an input, so that the engine reads no clock of its own and tests need not sleep.
+pub trait Timer: Send + Sync + 'static {
+    /// Resolves after `duration`.
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
 }

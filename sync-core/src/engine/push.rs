@@ -1,0 +1,408 @@
+//! The push: takes operations in groups, keeps a window of requests in flight, stores outcomes in groups.
+//!
+//! One [`exchange`](LocalStore::exchange) stores the outcomes that came in and marks the next operations, in one
+//! durable transaction: with a window of 1 an operation costs one commit, with a larger one a group does (R8). A
+//! mark is durable before its request starts (F-01).
+
+use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use super::{Conflict, Decision, Engine};
+use crate::entity::TableSchema;
+use crate::error::{Error, ErrorKind, Result};
+use crate::operation::{FailureClass, OperationError, OperationKey, Outgoing, SentKind};
+use crate::protocol::Dialect;
+use crate::push::{Reading, Stop, read_answer, read_fetched};
+use crate::store::{
+    Exchange, Failure, LocalStore, Outcome, PushSession, Resolution, Settlement, Take, UpdateBody,
+};
+use crate::transport::SendError;
+
+/// How often a handler may send one row again within a push (P-30).
+const HANDLER_REPEATS: u32 = 5;
+/// Answers of class 5xx in a row that stop a push (P-20a).
+const SERVER_ERRORS: u32 = 5;
+/// How long running requests may finish after a push has to stop (F-08).
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What to push and how.
+#[derive(Clone, Debug)]
+pub struct PushOptions {
+    /// Names of the tables to push; empty = all.
+    pub tables: Vec<String>,
+    /// Most requests in flight, 1 to 64. Default 1. Operations of one row never overlap, and a change of table or
+    /// kind waits for those before it (P-05).
+    pub window: usize,
+}
+
+impl Default for PushOptions {
+    fn default() -> Self {
+        Self { tables: Vec::new(), window: 1 }
+    }
+}
+
+impl PushOptions {
+    pub(super) fn check(&self, known: &[&'static TableSchema]) -> Result<()> {
+        if !(1..=64).contains(&self.window) {
+            return Err(Error::new(ErrorKind::InvalidArgument, "the window of a push must be 1 to 64"));
+        }
+        self.resolve(known).map(|_| ())
+    }
+
+    fn resolve(&self, known: &[&'static TableSchema]) -> Result<Vec<&'static str>> {
+        self.tables
+            .iter()
+            .map(|name| {
+                known.iter().find(|table| table.name == name).map(|table| table.name).ok_or_else(|| {
+                    Error::new(ErrorKind::InvalidArgument, "a push of a table that is not in the schema")
+                        .with_table(name)
+                })
+            })
+            .collect()
+    }
+}
+
+/// How a push ended (P-26).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PushStatus {
+    /// Every operation was tried.
+    Complete,
+    /// No answer, or an answer that is none.
+    Network,
+    /// The server refuses the credentials.
+    Authentication,
+    /// The server is busy.
+    ServerBusy,
+    /// A handler asked to stop.
+    AbortedByHandler,
+}
+
+/// What a push did.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PushReport {
+    /// How it ended.
+    pub status: PushStatus,
+    /// Requests sent for operations, repeats included.
+    pub sent: u64,
+    /// Operations the server acknowledged.
+    pub completed: u64,
+    /// Updates that turned out to change nothing and needed no request.
+    pub unneeded: u64,
+    /// Operations of the pushed tables still queued, failed ones included.
+    pub remaining: u64,
+    /// The recorded errors of this push, by sequence.
+    pub errors: Vec<OperationError>,
+    /// How long the server asked to wait.
+    pub retry_after: Option<Duration>,
+    /// Why the push stopped early.
+    cause: Option<std::sync::Arc<Error>>,
+}
+
+impl PushReport {
+    /// Whether every operation was tried and none failed.
+    pub fn is_complete(&self) -> bool {
+        self.status == PushStatus::Complete && self.errors.is_empty()
+    }
+
+    pub(super) fn into_result(self) -> Result<Self> {
+        if self.is_complete() {
+            return Ok(self);
+        }
+        let kind = match (&self.cause, self.status) {
+            (Some(cause), _) => cause.kind(),
+            (None, PushStatus::AbortedByHandler) => ErrorKind::Aborted,
+            (None, _) => ErrorKind::PushFailed,
+        };
+        let mut message = format!("push not complete: {} done, {} remain", self.completed, self.remaining);
+        if !self.errors.is_empty() {
+            message.push_str(&format!(", {} failed", self.errors.len()));
+        }
+        let mut error = Error::new(kind, message);
+        if let Some(cause) = &self.cause {
+            if let Some(status) = cause.status() {
+                error = error.with_status(status);
+            }
+            if let Some(table) = cause.table() {
+                error = error.with_table(table);
+            }
+            if let Some(item) = cause.item() {
+                error = error.with_item(item);
+            }
+            error = error.with_source(std::sync::Arc::clone(cause));
+        } else if let [only] = &self.errors[..] {
+            error = error.with_table(only.key.table).with_item(only.key.item_id.as_str());
+        }
+        Err(error.with_push_report(self))
+    }
+}
+
+/// Runs one push; the caller holds the turn.
+pub(super) async fn run<S: LocalStore>(engine: &Engine<S>, options: &PushOptions) -> Result<PushReport> {
+    let session = engine.store.begin_push().await?;
+    let run = Run {
+        engine,
+        session,
+        tables: options.resolve(engine.store.tables())?,
+        window: options.window,
+        report: PushReport {
+            status: PushStatus::Complete,
+            sent: 0,
+            completed: 0,
+            unneeded: 0,
+            remaining: 0,
+            errors: Vec::new(),
+            retry_after: None,
+            cause: None,
+        },
+        failed: HashSet::new(),
+        repeats: HashMap::new(),
+        server_errors: 0,
+    };
+    run.drive().await
+}
+
+struct Run<'e, S> {
+    engine: &'e Engine<S>,
+    session: PushSession,
+    tables: Vec<&'static str>,
+    window: usize,
+    report: PushReport,
+    /// Rows whose operation failed in this push.
+    failed: HashSet<(&'static str, String)>,
+    repeats: HashMap<(&'static str, String), u32>,
+    server_errors: u32,
+}
+
+impl<S: LocalStore> Run<'_, S> {
+    async fn drive(mut self) -> Result<PushReport> {
+        let mut in_flight = FuturesUnordered::new();
+        let mut barrier: Option<(&'static str, SentKind)> = None;
+        let mut settlements: Vec<Settlement> = Vec::new();
+        // With a window above 1 outcomes are stored in groups of half of it, or when nothing is in flight.
+        let group = (self.window / 2).max(1);
+        loop {
+            if in_flight.is_empty() {
+                barrier = None;
+            }
+            let stopped = self.report.status != PushStatus::Complete;
+            if settlements.len() >= group || in_flight.is_empty() {
+                let room = self.window - in_flight.len();
+                let take = (!stopped && room > 0).then(|| Take {
+                    tables: self.tables.clone(),
+                    limit: room,
+                    barrier,
+                    update_body: update_body(self.engine.requests.dialect()),
+                });
+                if take.is_none() && settlements.is_empty() && in_flight.is_empty() {
+                    break;
+                }
+                let exchange =
+                    Exchange { session: self.session, settlements: std::mem::take(&mut settlements), take };
+                let exchanged = self.engine.store.exchange(exchange).await?;
+                self.report.unneeded += exchanged.unneeded;
+                if exchanged.taken.is_empty() && in_flight.is_empty() {
+                    break;
+                }
+                for operation in exchanged.taken {
+                    barrier = Some((operation.key.table, operation.sent));
+                    self.report.sent += 1;
+                    in_flight.push(send(self.engine, operation));
+                }
+            }
+            let next = if stopped {
+                match select(in_flight.next(), self.engine.timer.sleep(GRACE)).await {
+                    Either::Left((next, _)) => next,
+                    Either::Right(_) => {
+                        // What has not been answered by now stays attempted and is settled by the next push.
+                        drop(std::mem::take(&mut in_flight));
+                        continue;
+                    }
+                }
+            } else {
+                in_flight.next().await
+            };
+            if let Some((operation, reading)) = next {
+                settlements.push(self.settle(operation, reading).await?);
+            }
+        }
+        self.finish().await
+    }
+
+    /// Turns a reading into what the store records, and notes what it means for the push.
+    async fn settle(&mut self, operation: Outgoing, reading: Result<Reading>) -> Result<Settlement> {
+        let row = (operation.key.table, operation.key.item_id.clone());
+        let outcome = match reading {
+            Ok(Reading::Settled(outcome)) => outcome,
+            Ok(Reading::Stop(outcome, stop)) => {
+                self.stop(stop);
+                outcome
+            }
+            Ok(Reading::Fetch(_)) => Outcome::Uncertain(None),
+            // A request that cannot even be built was not sent.
+            Err(error) => Outcome::Refused(Failure {
+                class: FailureClass::Refused,
+                status: None,
+                message: error.to_string(),
+                remote: None,
+            }),
+        };
+        let is_server_error = matches!(&outcome, Outcome::Uncertain(Some(_)));
+        self.server_errors = if is_server_error { self.server_errors + 1 } else { 0 };
+        if self.server_errors >= SERVER_ERRORS {
+            let error = Error::new(ErrorKind::ServerBusy, "the server failed several times in a row");
+            self.stop(Stop::Busy(error, None));
+        }
+        let outcome = match outcome {
+            Outcome::Conflict(failure) => self.ask_handler(&operation, failure).await?,
+            outcome => outcome,
+        };
+        match &outcome {
+            Outcome::Acknowledged { .. } => {
+                self.report.completed += 1;
+                self.failed.remove(&row);
+            }
+            Outcome::Refused(_) | Outcome::Conflict(_) | Outcome::Uncertain(Some(_)) => {
+                self.failed.insert(row);
+            }
+            Outcome::Uncertain(None) | Outcome::Unsent | Outcome::Resolved { .. } => {}
+        }
+        Ok(Settlement { key: operation.key, outcome })
+    }
+
+    fn stop(&mut self, stop: Stop) {
+        if self.report.status != PushStatus::Complete {
+            return;
+        }
+        let error = match stop {
+            Stop::Busy(error, retry_after) => {
+                self.report.retry_after = retry_after;
+                error
+            }
+            Stop::Failed(error) => error,
+        };
+        self.report.status = match error.kind() {
+            ErrorKind::Unauthorized => PushStatus::Authentication,
+            ErrorKind::ServerBusy => PushStatus::ServerBusy,
+            _ => PushStatus::Network,
+        };
+        self.report.cause = Some(std::sync::Arc::new(error));
+    }
+
+    async fn ask_handler(&mut self, operation: &Outgoing, failure: Failure) -> Result<Outcome> {
+        let Some(handler) = self.engine.handler.clone() else {
+            return Ok(Outcome::Conflict(failure));
+        };
+        let repeats = self.repeats.entry((operation.key.table, operation.key.item_id.clone())).or_default();
+        if *repeats >= HANDLER_REPEATS {
+            return Ok(Outcome::Conflict(failure));
+        }
+        let local = match operation.sent {
+            SentKind::Delete => Some(operation.item.clone()),
+            _ => self.engine.store.get(operation.table, &operation.key.item_id).await?,
+        };
+        let conflict = Conflict {
+            table: operation.table,
+            item_id: operation.key.item_id.clone(),
+            sent: operation.sent,
+            status: failure.status,
+            base: operation.base.clone(),
+            local,
+            remote: failure.remote.clone(),
+            repeats: *repeats,
+        };
+        *repeats += 1;
+        let decision = std::panic::catch_unwind(AssertUnwindSafe(|| handler.decide(&conflict)));
+        Ok(match decision {
+            Ok(Ok(Decision::Resolve(Resolution::Leave))) => Outcome::Conflict(failure),
+            Ok(Ok(Decision::Resolve(resolution))) => Outcome::Resolved { failure, resolution },
+            Ok(Ok(Decision::Abort)) => {
+                if self.report.status == PushStatus::Complete {
+                    self.report.status = PushStatus::AbortedByHandler;
+                }
+                Outcome::Conflict(failure)
+            }
+            Ok(Err(error)) => Outcome::Conflict(Failure {
+                class: FailureClass::Handler,
+                message: format!("the conflict handler failed: {error}"),
+                ..failure
+            }),
+            Err(_) => Outcome::Conflict(Failure {
+                class: FailureClass::Handler,
+                message: "the conflict handler panicked".into(),
+                ..failure
+            }),
+        })
+    }
+
+    async fn finish(mut self) -> Result<PushReport> {
+        let store = &self.engine.store;
+        let mut wanted: Vec<Option<&'static TableSchema>> = Vec::new();
+        if self.tables.is_empty() {
+            wanted.push(None);
+        }
+        for name in &self.tables {
+            wanted.extend(store.tables().iter().find(|table| table.name == *name).map(|table| Some(*table)));
+        }
+        for table in wanted {
+            self.report.remaining += store.pending(table).await?;
+            if !self.failed.is_empty() {
+                let errors = store.errors(table).await?.into_iter();
+                self.report.errors.extend(errors.filter(|error| self.failed.contains(&row_of(&error.key))));
+            }
+        }
+        tracing::debug!(
+            status = ?self.report.status,
+            sent = self.report.sent,
+            completed = self.report.completed,
+            remaining = self.report.remaining,
+            "push ended"
+        );
+        Ok(self.report)
+    }
+}
+
+fn row_of(key: &OperationKey) -> (&'static str, String) {
+    (key.table, key.item_id.clone())
+}
+
+const fn update_body(dialect: Dialect) -> UpdateBody {
+    match dialect {
+        Dialect::MobileApps => UpdateBody::Changed,
+    }
+}
+
+/// Sends one operation and reads its answer, with the look at the server's row where the answer is unclear.
+async fn send<S: LocalStore>(engine: &Engine<S>, operation: Outgoing) -> (Outgoing, Result<Reading>) {
+    let dialect = engine.requests.dialect();
+    let request = match engine.requests.write(&operation) {
+        Ok(request) => request,
+        Err(error) => return (operation, Err(error)),
+    };
+    let reading = match engine.transport.send(request).await {
+        Ok(answer) => read_answer(&operation, &answer, dialect),
+        Err(failure) => no_answer(&operation, failure),
+    };
+    let Reading::Fetch(doubt) = reading else { return (operation, Ok(reading)) };
+    let request = match engine.requests.fetch(operation.table, &operation.key.item_id) {
+        Ok(request) => request,
+        Err(error) => return (operation, Err(error)),
+    };
+    let reading = match engine.transport.send(request).await {
+        Ok(answer) => read_fetched(&operation, doubt, &answer, dialect),
+        // The write was answered; only what it means is open.
+        Err(failure) => Reading::Stop(Outcome::Uncertain(None), Stop::Failed(failure.error)),
+    };
+    (operation, Ok(reading))
+}
+
+fn no_answer(operation: &Outgoing, failure: SendError) -> Reading {
+    let outcome = if failure.may_have_sent { Outcome::Uncertain(None) } else { Outcome::Unsent };
+    let error = failure.error.with_table(operation.table.name).with_item(operation.key.item_id.as_str());
+    Reading::Stop(outcome, Stop::Failed(error))
+}

@@ -1,0 +1,172 @@
+//! What an answer is, before anyone asks what it means for an operation.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use http::header::{CONTENT_TYPE, DATE, ETAG, RETRY_AFTER};
+
+use super::{Dialect, etag};
+use crate::entity::TableSchema;
+use crate::error::{Error, ErrorKind, Result};
+use crate::page::decode_row;
+use crate::row::Row;
+use crate::transport::Response;
+
+/// Longest text of a server's error that is kept.
+const MESSAGE_LIMIT: usize = 300;
+
+/// The body as a row about `id`; `None` for a body that is no JSON object or is about another row.
+///
+/// A version missing in the body is taken from a strong ETag (protocol.md 5.3).
+pub(crate) fn row_about(
+    response: &Response,
+    table: &'static TableSchema,
+    dialect: Dialect,
+    id: &str,
+) -> Option<Row> {
+    let mut row = decode_row(&response.body, table, dialect.names()).ok()?;
+    if row.id.is_empty() {
+        row.id = id.to_owned();
+    }
+    if row.id != id {
+        return None;
+    }
+    if row.version.is_none() {
+        row.version = strong_etag(response);
+    }
+    Some(row)
+}
+
+/// The version in a strong `ETag`.
+pub(crate) fn strong_etag(response: &Response) -> Option<String> {
+    response.headers.get(ETAG).and_then(etag::from_header)
+}
+
+/// Whether the body could come from a tables server: empty or JSON. A proxy's HTML page is neither.
+pub(crate) fn is_plausible(response: &Response) -> bool {
+    response.body.is_empty() || serde_json::from_slice::<serde::de::IgnoredAny>(&response.body).is_ok()
+}
+
+/// The server's own words about an error, shortened: `{"error": ..}`, `{"message": ..}`, a JSON string or short
+/// plain text.
+pub(crate) fn error_text(response: &Response) -> String {
+    let is_html = response
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.contains("html"));
+    let text = match serde_json::from_slice(&response.body) {
+        Ok(serde_json::Value::Object(members)) => ["error", "message", "title"]
+            .iter()
+            .find_map(|name| members.get(*name)?.as_str().map(str::to_owned)),
+        Ok(serde_json::Value::String(text)) => Some(text),
+        Ok(_) => None,
+        Err(_) if is_html => None,
+        Err(_) => std::str::from_utf8(&response.body)
+            .ok()
+            .filter(|text| !text.trim_start().starts_with(['<', '{', '[']))
+            .map(str::to_owned),
+    };
+    let mut text = text.unwrap_or_default();
+    if text.trim().is_empty() {
+        return response.status.canonical_reason().unwrap_or("no reason given").to_lowercase();
+    }
+    if let Some((cut, _)) = text.char_indices().nth(MESSAGE_LIMIT) {
+        text.truncate(cut);
+    }
+    text
+}
+
+/// How long the server asks to wait: `Retry-After` in seconds, or as a date against the answer's own `Date`.
+pub(crate) fn retry_after(response: &Response) -> Option<Duration> {
+    let text = response.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = DateTime::parse_from_rfc2822(text).ok()?.with_timezone(&Utc);
+    (until - server_date(response)?).to_std().ok()
+}
+
+/// The server's clock when it answered.
+pub(crate) fn server_date(response: &Response) -> Option<DateTime<Utc>> {
+    let text = response.headers.get(DATE)?.to_str().ok()?;
+    DateTime::parse_from_rfc2822(text).ok().map(|date| date.with_timezone(&Utc))
+}
+
+/// The error for an answer that is no success, when nothing more specific is known.
+pub(crate) fn error(response: &Response) -> Error {
+    let status = response.status.as_u16();
+    let kind = match status {
+        401 => ErrorKind::Unauthorized,
+        408 | 429 | 502 | 503 | 504 => ErrorKind::ServerBusy,
+        300..=399 => ErrorKind::InvalidResponse,
+        _ => ErrorKind::Refused,
+    };
+    Error::new(kind, format!("the server answered: {}", error_text(response))).with_status(status)
+}
+
+/// The error for an answer to a list request that is no success.
+pub(crate) fn list_error(response: &Response) -> Error {
+    if response.status.as_u16() == 404 {
+        return Error::new(ErrorKind::UnknownTable, "the server does not have this table").with_status(404);
+    }
+    error(response)
+}
+
+/// Checks that a list request succeeded.
+pub(crate) fn expect_list(response: &Response) -> Result<()> {
+    if response.status.is_success() { Ok(()) } else { Err(list_error(response)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use http::{HeaderMap, HeaderValue, StatusCode};
+
+    fn response(status: u16, headers: &[(http::HeaderName, &'static str)], body: &'static str) -> Response {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(name.clone(), HeaderValue::from_static(value));
+        }
+        Response {
+            status: StatusCode::from_u16(status).expect("valid"),
+            headers: map,
+            body: Bytes::from_static(body.as_bytes()),
+        }
+    }
+
+    #[test]
+    fn n_07_error_texts_are_found_in_every_shape() {
+        let text = |body| error_text(&response(400, &[], body));
+        assert_eq!(text("{\"error\":\"no such column\"}"), "no such column");
+        assert_eq!(text("{\"code\":400,\"message\":\"bad\"}"), "bad");
+        assert_eq!(text("\"plain\""), "plain");
+        assert_eq!(text("plain"), "plain");
+        assert_eq!(text(""), "bad request");
+        assert_eq!(text("<!DOCTYPE html><p>x"), "bad request");
+        assert_eq!(text("{\"cut"), "bad request");
+        let long = error_text(&Response { body: Bytes::from("é".repeat(1000)), ..response(500, &[], "") });
+        assert_eq!(long.chars().count(), MESSAGE_LIMIT);
+    }
+
+    #[test]
+    fn p_19_retry_after_is_read_as_seconds_or_date() {
+        let after = |headers| retry_after(&response(503, headers, ""));
+        assert_eq!(after(&[(RETRY_AFTER, "120")]), Some(Duration::from_secs(120)));
+        assert_eq!(
+            after(&[(RETRY_AFTER, "Wed, 21 Oct 2015 07:28:30 GMT"), (DATE, "Wed, 21 Oct 2015 07:28:00 GMT")]),
+            Some(Duration::from_secs(30))
+        );
+        assert_eq!(after(&[(RETRY_AFTER, "soon")]), None);
+        assert_eq!(after(&[]), None);
+    }
+
+    #[test]
+    fn p_12_html_is_not_a_plausible_body() {
+        assert!(is_plausible(&response(404, &[], "")));
+        assert!(is_plausible(&response(404, &[], "{\"error\":\"x\"}")));
+        assert!(!is_plausible(&response(404, &[], "<html>")));
+        assert!(!is_plausible(&response(200, &[], "{\"id\":")));
+    }
+}
