@@ -28,6 +28,8 @@ pub use self::push::{PushOptions, PushReport, PushStatus};
 mod conflict;
 mod pull;
 mod push;
+#[cfg(test)]
+mod tests;
 
 /// Push, pull and purge over a [`LocalStore`] and a [`Transport`].
 pub struct Engine<S> {

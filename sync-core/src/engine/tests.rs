@@ -1,0 +1,371 @@
+//! The engine over the memory store and a small server in memory: what a push and a pull do to both sides.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::header::{ETAG, HeaderValue, IF_MATCH};
+use http::{HeaderMap, Method, StatusCode};
+use serde_json::{Map, Value as Json, json};
+
+use super::*;
+use crate::entity::{ColumnRole, ColumnSchema};
+use crate::evaluate;
+use crate::memory::MemoryStore;
+use crate::odata::{self, Limits};
+use crate::operation::OperationState;
+use crate::page::decode_row;
+use crate::predicate::Predicate;
+use crate::protocol::{Dialect, Endpoint};
+use crate::row::{Row, TableRow};
+use crate::store::{LocalChange, LocalChangeKind};
+use crate::transport::{Request, Response, SendError};
+use crate::value::{ColumnType, Value};
+
+const TEXT: ColumnSchema = ColumnSchema {
+    name: "text",
+    field: "text",
+    ty: ColumnType::Text,
+    nullable: false,
+    local: false,
+    default: None,
+    belongs_to: None,
+    role: ColumnRole::User,
+};
+static TODO: TableSchema =
+    TableSchema { name: "Todo", columns: &[TEXT], versioned: true, keep_deleted: false };
+static LIST: TableSchema =
+    TableSchema { name: "List", columns: &[TEXT], versioned: true, keep_deleted: false };
+
+/// A server of dialect v2 in memory. Each request yields a few times, so that requests in flight overlap.
+#[derive(Default)]
+struct Server {
+    state: Mutex<State>,
+    in_flight: Mutex<Vec<(Method, String)>>,
+    most_in_flight: AtomicUsize,
+    requests: AtomicUsize,
+}
+
+#[derive(Default)]
+struct State {
+    rows: BTreeMap<(String, String), Stored>,
+    commits: i64,
+    page_cap: Option<usize>,
+    /// The answer to the n-th request (counted from 0) is lost after the server did it.
+    lose_answer: Option<usize>,
+}
+
+struct Stored {
+    members: Map<String, Json>,
+    commit: i64,
+    deleted: bool,
+}
+
+impl Stored {
+    fn json(&self) -> Json {
+        let mut members = self.members.clone();
+        let mut time = String::new();
+        crate::time::write_wire(&mut time, DateTime::UNIX_EPOCH + TimeDelta::milliseconds(self.commit));
+        members.insert("updatedAt".into(), time.into());
+        members.insert("version".into(), self.commit.to_string().into());
+        members.insert("deleted".into(), self.deleted.into());
+        Json::Object(members)
+    }
+}
+
+fn answer(status: StatusCode, body: &Json, version: Option<i64>) -> Response {
+    let mut headers = HeaderMap::new();
+    if let Some(version) = version {
+        headers.insert(ETAG, HeaderValue::from_str(&format!("\"{version}\"")).expect("a header"));
+    }
+    Response { status, headers, body: Bytes::from(body.to_string()) }
+}
+
+impl State {
+    fn handle(&mut self, request: &Request) -> Response {
+        let segments: Vec<_> = request.url.path_segments().expect("a path").skip(1).collect();
+        let decode =
+            |text: &str| percent_encoding::percent_decode_str(text).decode_utf8().expect("text").into_owned();
+        let table = decode(segments[0]);
+        let mut members: Map<String, Json> =
+            request.body.as_ref().map_or_else(Map::new, |body| serde_json::from_slice(body).expect("a row"));
+        let Some(id) = segments.get(1).map(|id| decode(id)) else {
+            return match request.method {
+                Method::GET => self.list(&table, request),
+                _ => {
+                    let id = members["id"].as_str().expect("an id").to_owned();
+                    let key = (table, id);
+                    if self.rows.contains_key(&key) {
+                        // The echo of the real server: the client's own row, no strong tag.
+                        return answer(StatusCode::CONFLICT, &Json::Object(members), None);
+                    }
+                    self.put(key, members, false, StatusCode::CREATED)
+                }
+            };
+        };
+        let key = (table, id);
+        let Some(stored) = self.rows.get(&key).filter(|stored| !stored.deleted) else {
+            return answer(StatusCode::NOT_FOUND, &json!({"error": "no such row"}), None);
+        };
+        if let Some(version) = request.headers.get(IF_MATCH)
+            && version != &format!("\"{}\"", stored.commit)
+        {
+            return answer(StatusCode::PRECONDITION_FAILED, &stored.json(), Some(stored.commit));
+        }
+        let mut merged = stored.members.clone();
+        merged.append(&mut members);
+        self.put(key, merged, request.method == Method::DELETE, StatusCode::OK)
+    }
+
+    fn put(
+        &mut self,
+        key: (String, String),
+        members: Map<String, Json>,
+        deleted: bool,
+        status: StatusCode,
+    ) -> Response {
+        self.commits += 1;
+        let stored = Stored { members, commit: self.commits, deleted };
+        let response = answer(status, &stored.json(), Some(stored.commit));
+        self.rows.insert(key, stored);
+        response
+    }
+
+    fn list(&self, table: &str, request: &Request) -> Response {
+        let schema = if table == TODO.name { &TODO } else { &LIST };
+        let options: BTreeMap<_, _> = request.url.query_pairs().into_owned().collect();
+        let filter = options.get("$filter").map(|text| {
+            odata::parse(text, schema, Dialect::MobileApps, &Limits::default()).expect("a filter")
+        });
+        let mut rows: Vec<(Row, Json)> = self
+            .rows
+            .iter()
+            .filter(|((name, _), _)| name == table)
+            .map(|(_, stored)| {
+                let json = stored.json();
+                let body = json.to_string();
+                (decode_row(body.as_bytes(), schema, Dialect::MobileApps.names()).expect("a row"), json)
+            })
+            .filter(|(row, _)| {
+                filter
+                    .as_ref()
+                    .is_none_or(|filter| evaluate::matches(filter, &TableRow { table: schema, row }))
+            })
+            .collect();
+        match options.get("$orderby").map_or("id", String::as_str) {
+            "id" => rows.sort_by(|left, right| left.0.id.cmp(&right.0.id)),
+            "updatedAt,id" => rows.sort_by_key(|(row, _)| (row.updated_at, row.id.clone())),
+            other => panic!("$orderby={other}"),
+        }
+        let top: usize = options["$top"].parse().expect("a number");
+        let page: Vec<Json> =
+            rows.into_iter().take(top.min(self.page_cap.unwrap_or(1000))).map(|(_, json)| json).collect();
+        answer(StatusCode::OK, &Json::Array(page), None)
+    }
+}
+
+impl Transport for Arc<Server> {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, SendError>> {
+        async move {
+            let number = self.requests.fetch_add(1, Ordering::SeqCst);
+            let _writing = (request.method != Method::GET).then(|| Writing::start(self, &request));
+            let (response, lost) = {
+                let mut state = self.state.lock().expect("no panic");
+                (state.handle(&request), state.lose_answer == Some(number))
+            };
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
+            if lost {
+                let error = Error::new(ErrorKind::Network, "lost");
+                return Err(SendError { error, may_have_sent: true });
+            }
+            Ok(response)
+        }
+        .boxed()
+    }
+}
+
+/// A write in flight; it ends with its answer or with the future that waits for it.
+struct Writing<'s>(&'s Server);
+
+impl<'s> Writing<'s> {
+    fn start(server: &'s Server, request: &Request) -> Self {
+        let place = (request.method.clone(), request.url.path().split('/').nth(2).unwrap_or("").to_owned());
+        let mut in_flight = server.in_flight.lock().expect("no panic");
+        assert!(in_flight.iter().all(|other| *other == place), "P-05: {place:?} beside {in_flight:?}");
+        in_flight.push(place);
+        server.most_in_flight.fetch_max(in_flight.len(), Ordering::SeqCst);
+        Self(server)
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        // Everything in flight is of one table and kind, so which one leaves does not matter.
+        self.0.in_flight.lock().expect("no panic").pop();
+    }
+}
+
+/// Never waits for real.
+struct NoWait;
+
+impl Timer for NoWait {
+    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+        async {
+            for _ in 0..50 {
+                tokio::task::yield_now().await;
+            }
+        }
+        .boxed()
+    }
+}
+
+fn device(server: &Arc<Server>) -> Engine<MemoryStore> {
+    let endpoint = Endpoint::parse("http://model").expect("valid");
+    Engine::new(
+        Arc::new(MemoryStore::new([&TODO, &LIST])),
+        Arc::new(Arc::clone(server)),
+        Arc::new(NoWait),
+        RequestBuilder::new(endpoint, Dialect::MobileApps),
+        ServerProfile::conservative(),
+    )
+}
+
+fn row(id: &str, text: &str) -> Row {
+    Row::new(id, vec![Value::Text(text.into())])
+}
+
+async fn write(device: &Engine<MemoryStore>, table: &'static TableSchema, kind: LocalChangeKind) {
+    device.store().write(vec![LocalChange { table, kind }]).await.expect("written");
+}
+
+async fn texts(device: &Engine<MemoryStore>) -> Vec<(String, Option<Value>)> {
+    let rows = device.store().select(Predicate::all(&TODO)).await.expect("rows");
+    rows.into_iter().map(|row| (row.id, row.values[0].clone())).collect()
+}
+
+fn pull_all() -> PullRequest {
+    PullRequest::new(Some("all".into()), Predicate::all(&TODO))
+}
+
+#[tokio::test]
+async fn rows_travel_from_one_device_to_another() {
+    for page_cap in [None, Some(3)] {
+        let server = Arc::new(Server::default());
+        server.state.lock().expect("no panic").page_cap = page_cap;
+        let (here, there) = (device(&server), device(&server));
+        for number in 0..10 {
+            let row = row(&format!("{number}"), "start");
+            write(&here, &TODO, LocalChangeKind::Insert(row)).await;
+        }
+        let report = here.push(PushOptions::default()).await.expect("pushed");
+        assert_eq!((report.sent, report.completed, report.remaining), (10, 10, 0));
+        let report = there.pull(pull_all()).await.expect("pulled");
+        assert_eq!(report.rows.added, 10);
+        assert_eq!(texts(&here).await, texts(&there).await);
+
+        write(&there, &TODO, LocalChangeKind::Update(row("3", "changed"))).await;
+        write(&there, &TODO, LocalChangeKind::Delete("4".into())).await;
+        let report = there.pull(pull_all()).await.expect("pushed and pulled");
+        assert_eq!(report.push.map(|push| push.completed), Some(2));
+        let report = here.pull(pull_all()).await.expect("pulled");
+        assert_eq!((report.rows.changed, report.rows.removed), (1, 1));
+        assert_eq!(texts(&here).await, texts(&there).await);
+
+        let report = here.pull(PullRequest::new(None, Predicate::all(&TODO))).await.expect("a full pull");
+        assert_eq!((report.rows.added, report.rows.changed, report.rows.unchanged), (0, 0, 10));
+    }
+}
+
+#[tokio::test]
+async fn p_05_requests_in_flight_share_table_and_kind_and_fill_the_window() {
+    for window in [1, 8, 32] {
+        let server = Arc::new(Server::default());
+        let device = device(&server);
+        for number in 0..40 {
+            let table = if number % 10 < 7 { &TODO } else { &LIST };
+            write(&device, table, LocalChangeKind::Insert(row(&format!("{number:02}"), "x"))).await;
+        }
+        let options = PushOptions { window, ..PushOptions::default() };
+        let report = device.push(options).await.expect("pushed");
+        assert_eq!((report.sent, report.completed, report.remaining), (40, 40, 0));
+        assert_eq!(server.most_in_flight.load(Ordering::SeqCst), window.min(7));
+    }
+}
+
+#[tokio::test]
+async fn p_02_only_the_wanted_tables_are_pushed() {
+    let server = Arc::new(Server::default());
+    let device = device(&server);
+    write(&device, &TODO, LocalChangeKind::Insert(row("a", "x"))).await;
+    write(&device, &LIST, LocalChangeKind::Insert(row("a", "x"))).await;
+    let options = |name: &str| PushOptions { tables: vec![name.into()], window: 1 };
+    let error = device.push(options("Nothing")).await.expect_err("unknown");
+    assert_eq!((error.kind(), error.table()), (ErrorKind::InvalidArgument, Some("Nothing")));
+    let report = device.push(options("List")).await.expect("pushed");
+    assert_eq!((report.completed, report.remaining), (1, 0));
+    assert_eq!(device.store().pending(Some(&TODO)).await.expect("counted"), 1);
+    for window in [0, 65] {
+        let options = PushOptions { window, ..PushOptions::default() };
+        assert_eq!(device.push(options).await.expect_err("refused").kind(), ErrorKind::InvalidArgument);
+    }
+}
+
+#[tokio::test]
+async fn f_09_lost_answers_of_a_window_are_settled_by_the_next_push() {
+    for window in [1, 8] {
+        for lost in 0..6 {
+            let server = Arc::new(Server::default());
+            server.state.lock().expect("no panic").lose_answer = Some(lost);
+            let device = device(&server);
+            for number in 0..6 {
+                write(&device, &TODO, LocalChangeKind::Insert(row(&number.to_string(), "x"))).await;
+            }
+            let options = PushOptions { window, ..PushOptions::default() };
+            let error = device.push(options.clone()).await.expect_err("an answer was lost");
+            assert_eq!(error.kind(), ErrorKind::Network);
+            let report = device.push(options).await.expect("settled");
+            assert_eq!(report.remaining, 0, "window {window}, lost {lost}");
+            assert_eq!(server.state.lock().expect("no panic").rows.len(), 6);
+            assert_eq!(server.state.lock().expect("no panic").commits, 6, "nothing was done twice");
+        }
+    }
+}
+
+#[tokio::test]
+async fn z_11_a_dropped_push_leaves_an_attempted_operation_that_the_next_push_settles() {
+    let server = Arc::new(Server::default());
+    let device = device(&server);
+    write(&device, &TODO, LocalChangeKind::Insert(row("a", "x"))).await;
+    {
+        let mut push = device.push(PushOptions::default()).boxed();
+        while server.requests.load(Ordering::SeqCst) == 0 {
+            assert!((&mut push).now_or_never().is_none(), "the push is still running");
+        }
+    }
+    let operations = device.store().operations(None).await.expect("operations");
+    assert_eq!(operations[0].state, OperationState::Attempted);
+    let report = device.push(PushOptions::default()).await.expect("settled");
+    assert_eq!((report.completed, report.remaining), (1, 0));
+    assert_eq!(server.state.lock().expect("no panic").commits, 1);
+}
+
+#[tokio::test]
+async fn p_03_an_empty_queue_and_a_foreign_table_send_nothing() {
+    static OTHER: TableSchema =
+        TableSchema { name: "Other", columns: &[], versioned: true, keep_deleted: false };
+    let server = Arc::new(Server::default());
+    let device = device(&server);
+    let report = device.push(PushOptions::default()).await.expect("nothing to do");
+    assert!(report.is_complete() && report.sent == 0);
+    let error =
+        device.pull(PullRequest::new(None, Predicate::all(&OTHER))).await.expect_err("not in the schema");
+    assert_eq!((error.kind(), error.table()), (ErrorKind::InvalidArgument, Some("Other")));
+    assert_eq!(server.requests.load(Ordering::SeqCst), 0);
+}
