@@ -7,6 +7,7 @@ mod attr;
 mod errors;
 mod expand;
 mod model;
+mod restrict;
 mod schema;
 
 use proc_macro::TokenStream;
@@ -24,4 +25,12 @@ pub fn derive_sync_entity(input: TokenStream) -> TokenStream {
 pub fn sync_schema(input: TokenStream) -> TokenStream {
     let schema = syn::parse_macro_input!(input as schema::Schema);
     schema::expand(&schema).into()
+}
+
+/// Used by generated code on the module that `table!` writes.
+#[doc(hidden)]
+#[proc_macro_attribute]
+pub fn __restrict_visibility(vis: TokenStream, item: TokenStream) -> TokenStream {
+    let vis = syn::parse_macro_input!(vis as syn::Visibility);
+    restrict::restrict(&vis, item.into()).into()
 }

@@ -10,6 +10,7 @@ pub use sync_core::error::Result;
 pub use sync_core::expression::Column;
 pub use sync_core::row::Row;
 pub use sync_core::value::{ColumnValue, Value};
+pub use sync_derive::__restrict_visibility;
 
 pub use crate::loaded::Loaded;
 pub use crate::schema::{SyncSchema, TableEntry};

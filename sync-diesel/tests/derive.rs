@@ -1,6 +1,6 @@
 //! The derive at run time, on SQLite in memory, with no trait imported besides Diesel's prelude.
 
-#![deny(missing_docs, unreachable_pub, unused, rust_2018_idioms)]
+#![deny(missing_docs, missing_debug_implementations, unreachable_pub, unused, rust_2018_idioms)]
 
 #[path = "derive/declared.rs"]
 mod declared;
@@ -10,6 +10,8 @@ mod hygiene;
 mod joins;
 #[path = "derive/metadata.rs"]
 mod metadata;
+#[path = "derive/public.rs"]
+pub mod public;
 #[path = "derive/types.rs"]
 mod types;
 

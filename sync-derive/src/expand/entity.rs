@@ -47,10 +47,12 @@ pub(crate) fn sync_entity(entity: &Entity) -> TokenStream {
 fn to_value(column: &Column) -> TokenStream {
     let Column { field, .. } = column;
     let inner = &column.ty.inner;
+    // Only the type's own tokens get its span: `self` must stay the derive's to be found.
+    let value = quote!(&self.#field);
     if column.ty.nullable {
-        quote_spanned!(inner.span()=> __sync::optional_value::<#inner>(&self.#field))
+        quote_spanned!(inner.span()=> __sync::optional_value::<#inner>(#value))
     } else {
-        quote_spanned!(inner.span()=> <#inner as __sync::ColumnValue>::to_value(&self.#field))
+        quote_spanned!(inner.span()=> <#inner as __sync::ColumnValue>::to_value(#value))
     }
 }
 

@@ -9,8 +9,8 @@ use crate::model::{Column, Entity, SystemColumn, SystemRole};
 
 /// The statics behind `SCHEMA`.
 ///
-/// Both are statics, not constants: a reference to a static needs no value, so entities may refer to each other
-/// (or to themselves) by `belongs_to` in a circle.
+/// Both are statics, not constants: a reference to a static needs no value, so an entity may refer to itself
+/// by `belongs_to`.
 pub(crate) fn statics(entity: &Entity) -> TokenStream {
     let Entity { table, versioned, keep_deleted, .. } = entity;
     let count = entity.columns.len();

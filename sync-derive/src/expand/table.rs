@@ -1,33 +1,29 @@
 //! The Diesel module: `table!` with all columns, system columns first.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
-use syn::ext::IdentExt;
+use quote::quote;
+use syn::Visibility;
 
 use crate::model::{Column, Entity, SystemColumn, SystemRole};
 
-/// `table!` in a hidden module, re-exported with the struct's visibility (the macro itself makes `pub mod`).
+/// `table!`, with the struct's visibility.
 pub(crate) fn module(entity: &Entity) -> TokenStream {
     let Entity { vis, module, table, .. } = entity;
-    let hidden = format_ident!("__sync_{}", module.unraw());
     let docs = format!("Diesel's table `{table}` with the rows of `{}`; works locally only.", entity.ident);
+    let restrict = (!matches!(vis, Visibility::Public(_)))
+        .then(|| quote!(#[::sync_diesel::__private::__restrict_visibility(#vis)]));
     let system = entity.system.iter().map(system_column);
     let columns = entity.columns.iter().map(column);
     quote! {
-        #[doc(hidden)]
-        mod #hidden {
-            ::diesel::table! {
-                #[doc = #docs]
-                #[sql_name = #table]
-                #module (id) {
-                    #(#system)*
-                    #(#columns)*
-                }
+        ::diesel::table! {
+            #restrict
+            #[doc = #docs]
+            #[sql_name = #table]
+            #module (id) {
+                #(#system)*
+                #(#columns)*
             }
         }
-        #[doc(inline)]
-        #[allow(unused_imports)]
-        #vis use #hidden::#module;
     }
 }
 

@@ -19,6 +19,7 @@ mod shadowed {
     pub(super) struct Box;
     pub(super) trait Clone {}
     pub(super) trait Default {}
+    #[allow(unused_macros)]
     macro_rules! vec {
         () => {
             compile_error!("the expansion used a macro in scope")
@@ -33,42 +34,6 @@ mod shadowed {
     }
 
     sync_diesel::sync_schema!(pub(super) Schema: Plain);
-    #[allow(unused_macros)]
-    macro_rules! unused {
-        () => {
-            vec![]
-        };
-    }
-}
-
-/// Public items of a crate that denies undocumented ones.
-pub mod public {
-    /// A row.
-    #[derive(sync_diesel::SyncEntity)]
-    pub struct Undocumented {
-        /// Its name.
-        pub name: String,
-        count: i64,
-    }
-
-    /// Another row in the same module.
-    #[derive(sync_diesel::SyncEntity)]
-    #[sync(module = second_table)]
-    pub struct Second {
-        /// Its name.
-        pub name: String,
-        /// Keeps the field in use.
-        pub sum: i64,
-    }
-
-    impl Undocumented {
-        /// Keeps the private field in use.
-        pub fn count(&self) -> i64 {
-            self.count
-        }
-    }
-
-    sync_diesel::sync_schema!(pub Schema: Undocumented, Second);
 }
 
 /// Names that `table!` refuses, keywords, and methods named like columns.
@@ -117,7 +82,7 @@ mod difficult {
             "INSERT INTO Name (id, name) VALUES ('1', 'n')",
         ]);
         let row: Record<Type> = r#type::table
-            .filter(r#type::table__.eq("b").and(r#type::table_.eq("c")).and(r#type::r#type.eq("a")))
+            .filter(r#type::table__.eq("b").and(r#type::table_.eq("c")).and(r#type::type_.eq("a")))
             .select(Record::<Type>::as_select())
             .first(conn)
             .unwrap();
@@ -178,5 +143,4 @@ fn shadowed_and_private_entities_work() {
     assert_eq!((plain.name.as_str(), plain.at), ("n", None));
     assert_eq!(without_imports::Plain::name.schema().name, "name");
     assert_eq!(<shadowed::Schema as sync_diesel::schema::SyncSchema>::TABLES.len(), 1);
-    assert_eq!(<public::Schema as sync_diesel::schema::SyncSchema>::TABLES.len(), 2);
 }
