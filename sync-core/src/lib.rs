@@ -14,6 +14,7 @@
 //! - `diesel`: typed expressions are Diesel expressions on SQLite; used by `sync-diesel`.
 //! - `contract`: the test suite for implementors of [`store::LocalStore`].
 
+pub mod check;
 pub mod engine;
 pub mod entity;
 pub mod error;
