@@ -1,9 +1,19 @@
-//! The list of synced entities, made by `sync_schema!`.
+//! The list of synced entities, made by `sync_schema!`, and what it says about the database's tables.
 
 use std::fmt;
 
+use diesel::QueryResult;
+use diesel::sqlite::SqliteConnection;
 use sync_core::diesel::DieselEntity;
 use sync_core::entity::TableSchema;
+
+pub(crate) use self::check::check;
+pub use self::create::create_table_sql;
+
+use crate::apply::upsert::{Chunk, write_chunk};
+
+mod check;
+mod create;
 
 /// The synced entities of an app; implemented by [`sync_schema!`](crate::sync_schema).
 pub trait SyncSchema: Send + Sync + 'static {
@@ -15,12 +25,14 @@ pub trait SyncSchema: Send + Sync + 'static {
 #[derive(Clone, Copy)]
 pub struct TableEntry {
     schema: &'static TableSchema,
+    /// Stores rows by statements prepared for this entity alone.
+    pub(crate) write_chunk: fn(&mut SqliteConnection, &Chunk<'_>) -> QueryResult<usize>,
 }
 
 impl TableEntry {
     /// The entry of entity `E`.
     pub const fn of<E: DieselEntity>() -> Self {
-        Self { schema: E::SCHEMA }
+        Self { schema: E::SCHEMA, write_chunk: write_chunk::<E> }
     }
 
     /// The entity's table.

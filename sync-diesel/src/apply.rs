@@ -1,0 +1,529 @@
+//! Storing pulled pages: rows, shadows, quarantine and token in one transaction.
+//!
+//! Complete live rows without an operation go in prepared multi-row upserts. Everything else (tombstones, rows
+//! with an operation, rows with absent members or faults, and a multi-row statement that failed) goes row by
+//! row; a row the database refuses waits in quarantine with its JSON text, and the pull goes on (L-24).
+
+use std::collections::HashSet;
+
+use diesel::connection::Connection;
+use diesel::result::{Error as DieselError, QueryResult};
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sqlite::SqliteConnection;
+use diesel::{OptionalExtension, RunQueryDsl};
+use sync_core::entity::TableSchema;
+use sync_core::error::Result;
+use sync_core::page::{WireRow, WireTableRow, for_each_row, raw_rows};
+use sync_core::predicate::Node;
+use sync_core::protocol::{Dialect, SystemNames};
+use sync_core::row::Row;
+use sync_core::store::{Applied, PullBatch, PullStart, QueryKey};
+use sync_core::{evaluate, item};
+
+use self::upsert::{CHUNK, Chunk, write_texts};
+use crate::failure::{OrStore, is_about_the_row, row_fault};
+use crate::statement::{Bind, query, run};
+use crate::system;
+use crate::table::{SyncedTable, Tables, overlay};
+
+pub(crate) mod token;
+pub(crate) mod upsert;
+
+/// Stores whole pages with the token they lead to.
+pub(crate) fn apply_pages(
+    conn: &mut SqliteConnection,
+    tables: &Tables,
+    batch: &PullBatch,
+) -> Result<Applied> {
+    let table = tables.get(batch.table.name)?;
+    system::exempt(conn, |conn| {
+        let query_id = batch.query.as_ref().map(|query| query.query_id.as_str());
+        let rest = batch.local_rest.as_ref().map(|rest| &rest.node).filter(|node| !node.is_always());
+        let mut applying = Applying::new(conn, table, query_id, rest)?;
+        for page in &batch.pages {
+            applying.page(conn, &page.body, page.names)?;
+        }
+        if let (Some(query), Some(token)) = (&batch.query, &batch.token) {
+            token::advance(conn, table.schema.name, query, token)?;
+        }
+        Ok(applying.applied)
+    })
+}
+
+/// Reads where a query stands, after trying the table's quarantined rows again.
+pub(crate) fn begin_pull(
+    conn: &mut SqliteConnection,
+    tables: &Tables,
+    table: &'static TableSchema,
+    query: Option<&QueryKey>,
+) -> Result<PullStart> {
+    let table = tables.get(table.name)?;
+    retry_quarantine(conn, table)?;
+    let Some(query) = query else { return Ok(PullStart::default()) };
+    let (token, restarted) = token::start(conn, table.schema.name, query)?;
+    Ok(PullStart { token, restarted })
+}
+
+fn retry_quarantine(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<()> {
+    let waiting = query::<(Nullable<Text>, Text, Text)>(
+        "SELECT query_id, names, item FROM \"__quarantine\" WHERE table_name = ? ORDER BY rowid",
+        &[table.schema.name.into()],
+    )
+    .load::<(Option<String>, String, String)>(conn)
+    .or_store()?;
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    system::exempt(conn, |conn| {
+        for (query_id, names, raw) in &waiting {
+            // A row of a dialect this version does not know keeps waiting.
+            let Some(names) = known_names(names) else { continue };
+            let body = format!("[{raw}]");
+            Applying::new(conn, table, query_id.as_deref(), None)?.page(conn, body.as_bytes(), names)?;
+        }
+        Ok(())
+    })
+}
+
+/// How the names of a quarantined row's system properties are stored.
+fn names_text(names: &SystemNames) -> String {
+    [names.created_at, names.updated_at, names.version, names.deleted].join(" ")
+}
+
+fn known_names(text: &str) -> Option<&'static SystemNames> {
+    [Dialect::MobileApps].into_iter().map(Dialect::names).find(|names| names_text(names) == text)
+}
+
+/// A running application of pages to one table.
+struct Applying<'t> {
+    table: &'t SyncedTable,
+    query_id: Option<&'t str>,
+    rest: Option<&'t Node>,
+    /// Ids with an operation.
+    dirty: HashSet<String>,
+    /// Ids in quarantine.
+    quarantined: HashSet<String>,
+    /// Whether the table has unknown members stored.
+    has_extra: bool,
+    /// Greatest rowid, while known: rows added by upserts raise it.
+    greatest_rowid: Option<i64>,
+    applied: Applied,
+}
+
+/// A page on its way into the table.
+struct PageInProgress<'a> {
+    body: &'a [u8],
+    names: &'static SystemNames,
+    /// Position of the next row.
+    position: usize,
+    /// Complete rows not written yet, with their positions.
+    rows: Vec<WireRow<'a>>,
+    positions: Vec<usize>,
+    texts: String,
+    /// JSON texts of the page's rows, once one is needed.
+    raw: Option<Vec<&'a str>>,
+}
+
+impl<'t> Applying<'t> {
+    fn new(
+        conn: &mut SqliteConnection,
+        table: &'t SyncedTable,
+        query_id: Option<&'t str>,
+        rest: Option<&'t Node>,
+    ) -> Result<Self> {
+        let name = table.schema.name;
+        let mut ids = |text: &str| -> Result<HashSet<String>> {
+            Ok(query::<Text>(text, &[name.into()]).load::<String>(conn).or_store()?.into_iter().collect())
+        };
+        let dirty = ids("SELECT item_id FROM \"__operations\" WHERE table_name = ?")?;
+        let quarantined = ids("SELECT item_id FROM \"__quarantine\" WHERE table_name = ?")?;
+        let has_extra =
+            query::<BigInt>("SELECT EXISTS (SELECT 1 FROM \"__extra\" WHERE table_name = ?)", &[name.into()])
+                .get_result::<i64>(conn)
+                .or_store()?
+                != 0;
+        Ok(Self {
+            table,
+            query_id,
+            rest,
+            dirty,
+            quarantined,
+            has_extra,
+            greatest_rowid: None,
+            applied: Applied::default(),
+        })
+    }
+
+    fn page<'a>(
+        &mut self,
+        conn: &mut SqliteConnection,
+        body: &'a [u8],
+        names: &'static SystemNames,
+    ) -> Result<()> {
+        let mut page = PageInProgress {
+            body,
+            names,
+            position: 0,
+            rows: Vec::with_capacity(CHUNK),
+            positions: Vec::with_capacity(CHUNK),
+            texts: String::new(),
+            raw: None,
+        };
+        for_each_row(body, self.table.schema, names, |row| self.row(conn, &mut page, row))?;
+        self.flush(conn, &mut page)
+    }
+
+    fn row<'a>(
+        &mut self,
+        conn: &mut SqliteConnection,
+        page: &mut PageInProgress<'a>,
+        row: WireRow<'a>,
+    ) -> Result<()> {
+        let position = page.position;
+        page.position += 1;
+        let Some(id) = row.id.as_deref() else {
+            self.applied.ignored += 1;
+            return Ok(());
+        };
+        if self.dirty.contains(id) {
+            return self.put_aside(conn, page, position, &row);
+        }
+        if row.deleted {
+            // The same page may hold the row's live form before its tombstone (L-11).
+            if page.rows.iter().any(|earlier| earlier.id.as_deref() == Some(id)) {
+                self.flush(conn, page)?;
+            }
+            return self.remove(conn, page, position, &row);
+        }
+        if let Some(rest) = self.rest
+            && row.fault.is_none()
+            && !evaluate::matches(rest, &WireTableRow { table: self.table.schema, row: &row })
+            && self.table.version(conn, id)?.is_none()
+        {
+            self.applied.filtered += 1;
+            return Ok(());
+        }
+        if is_complete(&row, self.table.schema) {
+            write_texts(&mut page.texts, &row);
+            page.rows.push(row);
+            page.positions.push(position);
+            if page.rows.len() == CHUNK {
+                self.flush(conn, page)?;
+            }
+            return Ok(());
+        }
+        self.flush(conn, page)?;
+        self.store(conn, page, position, &row)
+    }
+
+    /// Writes the complete rows collected so far.
+    fn flush(&mut self, conn: &mut SqliteConnection, page: &mut PageInProgress<'_>) -> Result<()> {
+        if page.rows.is_empty() {
+            return Ok(());
+        }
+        let rows = std::mem::take(&mut page.rows);
+        let positions = std::mem::take(&mut page.positions);
+        let texts = std::mem::take(&mut page.texts);
+        let before = self.greatest_rowid(conn)?;
+        let chunk = Chunk::new(self.table.schema, &rows, &texts);
+        let write_chunk = self.table.entry.write_chunk;
+        let outcome = if rows.len() == CHUNK || rows.len() == 1 {
+            write_chunk(conn, &chunk)
+        } else {
+            // Several statements: all or none, so that the repetition below counts right.
+            conn.transaction(|conn| write_chunk(conn, &chunk))
+        };
+        self.greatest_rowid = None;
+        match outcome {
+            Ok(written) => {
+                let written = written as u64;
+                let added = u64::try_from(self.greatest_rowid(conn)? - before).unwrap_or(0).min(written);
+                self.applied.added += added;
+                self.applied.changed += written - added;
+                self.applied.unchanged += rows.len() as u64 - written;
+                for row in &rows {
+                    self.stored(conn, row)?;
+                }
+            }
+            Err(error) if is_about_the_row(&error) => {
+                for (row, position) in rows.iter().zip(positions) {
+                    self.store(conn, page, position, row)?;
+                }
+            }
+            Err(error) => return Err(error).or_store(),
+        }
+        page.rows = rows;
+        page.rows.clear();
+        Ok(())
+    }
+
+    fn greatest_rowid(&mut self, conn: &mut SqliteConnection) -> Result<i64> {
+        if let Some(known) = self.greatest_rowid {
+            return Ok(known);
+        }
+        let text = format!("SELECT coalesce(max(rowid), 0) FROM {}", self.table.name);
+        let greatest = query::<BigInt>(&text, &[]).get_result(conn).or_store()?;
+        self.greatest_rowid = Some(greatest);
+        Ok(greatest)
+    }
+
+    /// Stores one row by the columns it has; what the database refuses goes to quarantine.
+    fn store(
+        &mut self,
+        conn: &mut SqliteConnection,
+        page: &mut PageInProgress<'_>,
+        position: usize,
+        wire: &WireRow<'_>,
+    ) -> Result<()> {
+        if let Some(fault) = &wire.fault {
+            let reason = format!("the value of column {} does not fit its type", fault.column.name);
+            return self.quarantine(conn, page, position, wire, &reason);
+        }
+        let Some(row) = wire.to_row() else { return Ok(()) };
+        self.greatest_rowid = None;
+        let local = self.table.version(conn, &row.id)?;
+        let count: fn(&mut Applied) = match &local {
+            Some(version) if version.is_some() && *version == row.version => {
+                self.applied.unchanged += 1;
+                return self.stored(conn, wire);
+            }
+            Some(_) => |applied| applied.changed += 1,
+            None => |applied| applied.added += 1,
+        };
+        let outcome =
+            if local.is_some() { self.table.update(conn, &row) } else { self.table.insert(conn, &row) };
+        self.finish(conn, page, position, wire, outcome, count)
+    }
+
+    /// A tombstone of a clean row (L-11).
+    fn remove(
+        &mut self,
+        conn: &mut SqliteConnection,
+        page: &mut PageInProgress<'_>,
+        position: usize,
+        wire: &WireRow<'_>,
+    ) -> Result<()> {
+        let id = wire.id.as_deref().unwrap_or_default();
+        if !self.table.schema.keep_deleted {
+            self.greatest_rowid = None;
+            return match self.table.delete(conn, id) {
+                Ok(removed) => {
+                    self.applied.removed += removed as u64;
+                    self.stored(conn, wire)
+                }
+                outcome => self.finish(conn, page, position, wire, outcome, |_| {}),
+            };
+        }
+        if wire.fault.is_some() {
+            return self.store(conn, page, position, wire);
+        }
+        let Some(row) = wire.to_row() else { return Ok(()) };
+        let text = format!("SELECT \"__version\", \"__deleted\" FROM {} WHERE \"id\" = ?", self.table.name);
+        let local = query::<(Nullable<Text>, BigInt)>(&text, &[id.into()])
+            .get_result::<(Option<String>, i64)>(conn)
+            .optional()
+            .or_store()?;
+        match local {
+            None => Ok(()),
+            Some((version, marked)) if marked != 0 && version == row.version => {
+                self.applied.unchanged += 1;
+                Ok(())
+            }
+            Some(_) => {
+                let outcome = self.table.update(conn, &row);
+                self.finish(conn, page, position, wire, outcome, |applied| applied.removed += 1)
+            }
+        }
+    }
+
+    fn finish(
+        &mut self,
+        conn: &mut SqliteConnection,
+        page: &mut PageInProgress<'_>,
+        position: usize,
+        wire: &WireRow<'_>,
+        outcome: QueryResult<usize>,
+        count: fn(&mut Applied),
+    ) -> Result<()> {
+        match outcome {
+            Ok(_) => {
+                count(&mut self.applied);
+                self.stored(conn, wire)
+            }
+            Err(error) if is_about_the_row(&error) => self.refused(conn, page, position, wire, &error),
+            Err(error) => Err(error).or_store(),
+        }
+    }
+
+    fn refused(
+        &mut self,
+        conn: &mut SqliteConnection,
+        page: &mut PageInProgress<'_>,
+        position: usize,
+        wire: &WireRow<'_>,
+        error: &DieselError,
+    ) -> Result<()> {
+        self.quarantine(conn, page, position, wire, row_fault(error))
+    }
+
+    /// L-14, L-15: the server's copy of a row with an operation goes to its shadow.
+    fn put_aside(
+        &mut self,
+        conn: &mut SqliteConnection,
+        page: &mut PageInProgress<'_>,
+        position: usize,
+        wire: &WireRow<'_>,
+    ) -> Result<()> {
+        if let Some(fault) = &wire.fault {
+            let reason = format!("the value of column {} does not fit its type", fault.column.name);
+            return self.quarantine(conn, page, position, wire, &reason);
+        }
+        let Some(server) = wire.to_row() else { return Ok(()) };
+        let merged = match load_shadow(conn, self.table, &server.id)? {
+            Some(mut older) => {
+                overlay(&mut older, &server);
+                Row { values: older.values, ..server }
+            }
+            None => server,
+        };
+        store_shadow(conn, self.table, &merged)?;
+        self.applied.kept_local += 1;
+        self.stored(conn, wire)
+    }
+
+    /// What follows a row that has its place: its unknown members, and the end of a quarantine.
+    fn stored(&mut self, conn: &mut SqliteConnection, wire: &WireRow<'_>) -> Result<()> {
+        let Some(id) = wire.id.as_deref() else { return Ok(()) };
+        let extra = if wire.deleted && !self.dirty.contains(id) { None } else { wire.extra_json() };
+        if extra.is_some() || self.has_extra {
+            self.has_extra |= extra.is_some();
+            store_extra(conn, self.table, id, extra.as_deref())?;
+        }
+        if self.quarantined.remove(id) {
+            run(
+                conn,
+                "DELETE FROM \"__quarantine\" WHERE table_name = ? AND item_id = ?",
+                &[self.table.schema.name.into(), id.into()],
+            )
+            .or_store()?;
+        }
+        Ok(())
+    }
+
+    fn quarantine(
+        &mut self,
+        conn: &mut SqliteConnection,
+        page: &mut PageInProgress<'_>,
+        position: usize,
+        wire: &WireRow<'_>,
+        reason: &str,
+    ) -> Result<()> {
+        let Some(id) = wire.id.as_deref() else { return Ok(()) };
+        let raw = match &page.raw {
+            Some(raw) => raw,
+            None => page.raw.insert(raw_rows(page.body)?),
+        };
+        let text = raw.get(position).copied().unwrap_or("{}");
+        run(
+            conn,
+            "INSERT INTO \"__quarantine\" (table_name, item_id, query_id, names, item, reason)
+             VALUES (?, ?, ?, ?, ?, ?)
+             ON CONFLICT (table_name, item_id) DO UPDATE SET
+             query_id = coalesce(excluded.query_id, query_id), names = excluded.names,
+             item = excluded.item, reason = excluded.reason",
+            &[
+                self.table.schema.name.into(),
+                id.into(),
+                self.query_id.into(),
+                names_text(page.names).into(),
+                text.into(),
+                reason.into(),
+            ],
+        )
+        .or_store()?;
+        self.quarantined.insert(id.to_owned());
+        self.applied.quarantined += 1;
+        Ok(())
+    }
+}
+
+/// Whether every synced column has a value: unknown members are stored beside.
+fn is_complete(row: &WireRow<'_>, table: &TableSchema) -> bool {
+    row.fault.is_none()
+        && table
+            .columns
+            .iter()
+            .zip(&row.cells)
+            .all(|(column, cell)| column.local || !matches!(cell, sync_core::page::Cell::Absent))
+}
+
+/// The server's copy behind a row with an operation.
+pub(crate) fn load_shadow(conn: &mut SqliteConnection, table: &SyncedTable, id: &str) -> Result<Option<Row>> {
+    query::<(Nullable<Text>, Nullable<Text>, BigInt, Text)>(
+        "SELECT version, updated_at, deleted, item FROM \"__shadow\" WHERE table_name = ? AND item_id = ?",
+        &[table.schema.name.into(), id.into()],
+    )
+    .get_result::<(Option<String>, Option<String>, i64, String)>(conn)
+    .optional()
+    .or_store()?
+    .map(|(version, updated_at, deleted, text)| {
+        table.row_of(&text, id.to_owned(), version, updated_at.as_deref(), deleted != 0)
+    })
+    .transpose()
+}
+
+/// Stores the server's copy behind a row with an operation.
+pub(crate) fn store_shadow(conn: &mut SqliteConnection, table: &SyncedTable, row: &Row) -> Result<()> {
+    run(
+        conn,
+        "INSERT INTO \"__shadow\" (table_name, item_id, version, updated_at, deleted, item)
+         VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT (table_name, item_id) DO UPDATE SET version = excluded.version,
+         updated_at = excluded.updated_at, deleted = excluded.deleted, item = excluded.item",
+        &[
+            table.schema.name.into(),
+            (&row.id).into(),
+            (&row.version).into(),
+            Bind::instant(row.updated_at),
+            i64::from(row.deleted).into(),
+            item::encode(table.schema, row).into(),
+        ],
+    )
+    .or_store()
+    .map(|_| ())
+}
+
+/// Removes the server's copy.
+pub(crate) fn drop_shadow(conn: &mut SqliteConnection, table: &SyncedTable, id: &str) -> Result<()> {
+    run(
+        conn,
+        "DELETE FROM \"__shadow\" WHERE table_name = ? AND item_id = ?",
+        &[table.schema.name.into(), id.into()],
+    )
+    .or_store()
+    .map(|_| ())
+}
+
+/// Stores or removes the members of a server row that are no columns here (L-18).
+pub(crate) fn store_extra(
+    conn: &mut SqliteConnection,
+    table: &SyncedTable,
+    id: &str,
+    json: Option<&str>,
+) -> Result<()> {
+    match json {
+        Some(json) => run(
+            conn,
+            "INSERT INTO \"__extra\" (table_name, item_id, json) VALUES (?, ?, ?)
+             ON CONFLICT (table_name, item_id) DO UPDATE SET json = excluded.json",
+            &[table.schema.name.into(), id.into(), json.into()],
+        ),
+        None => run(
+            conn,
+            "DELETE FROM \"__extra\" WHERE table_name = ? AND item_id = ?",
+            &[table.schema.name.into(), id.into()],
+        ),
+    }
+    .or_store()
+    .map(|_| ())
+}

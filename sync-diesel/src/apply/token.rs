@@ -1,0 +1,93 @@
+//! Delta tokens: where each incremental query stands.
+
+use diesel::sql_types::{Nullable, Text};
+use diesel::sqlite::SqliteConnection;
+use diesel::{OptionalExtension, RunQueryDsl};
+use sync_core::error::{Error, ErrorKind, Result};
+use sync_core::store::{DeltaToken, QueryKey};
+use sync_core::time;
+
+use crate::failure::OrStore;
+use crate::statement::{Bind, query, run};
+
+/// The stored token of a query, if it was pulled with this fingerprint; a token of another fingerprint is
+/// dropped and reported (L-08).
+pub(super) fn start(
+    conn: &mut SqliteConnection,
+    table: &str,
+    key: &QueryKey,
+) -> Result<(Option<DeltaToken>, bool)> {
+    match load(conn, table, &key.query_id)? {
+        None => Ok((None, false)),
+        Some((fingerprint, token)) if fingerprint == key.fingerprint => Ok((Some(token), false)),
+        Some(_) => {
+            reset(conn, table, Some(&key.query_id))?;
+            Ok((None, true))
+        }
+    }
+}
+
+/// Moves a token forward, never back (T-03).
+pub(super) fn advance(
+    conn: &mut SqliteConnection,
+    table: &str,
+    key: &QueryKey,
+    token: &DeltaToken,
+) -> Result<()> {
+    let stored = load(conn, table, &key.query_id)?
+        .filter(|(fingerprint, _)| *fingerprint == key.fingerprint)
+        .map(|(_, token)| token);
+    let instant = stored.as_ref().map_or(token.instant, |stored| stored.instant.max(token.instant));
+    let server_date = token.server_date.or(stored.and_then(|stored| stored.server_date));
+    run(
+        conn,
+        "INSERT INTO \"__tokens\" (table_name, query_id, fingerprint, instant, server_date)
+         VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (table_name, query_id) DO UPDATE SET fingerprint = excluded.fingerprint,
+         instant = excluded.instant, server_date = excluded.server_date",
+        &[
+            table.into(),
+            (&key.query_id).into(),
+            (&key.fingerprint).into(),
+            Bind::instant(Some(instant)),
+            Bind::instant(server_date),
+        ],
+    )
+    .or_store()
+    .map(|_| ())
+}
+
+/// Forgets the tokens of a table, or one of them.
+pub(crate) fn reset(conn: &mut SqliteConnection, table: &str, query_id: Option<&str>) -> Result<()> {
+    match query_id {
+        Some(query_id) => run(
+            conn,
+            "DELETE FROM \"__tokens\" WHERE table_name = ? AND query_id = ?",
+            &[table.into(), query_id.into()],
+        ),
+        None => run(conn, "DELETE FROM \"__tokens\" WHERE table_name = ?", &[table.into()]),
+    }
+    .or_store()
+    .map(|_| ())
+}
+
+fn load(conn: &mut SqliteConnection, table: &str, query_id: &str) -> Result<Option<(String, DeltaToken)>> {
+    let stored = query::<(Text, Text, Nullable<Text>)>(
+        "SELECT fingerprint, instant, server_date FROM \"__tokens\" WHERE table_name = ? AND query_id = ?",
+        &[table.into(), query_id.into()],
+    )
+    .get_result::<(String, String, Option<String>)>(conn)
+    .optional()
+    .or_store()?;
+    let Some((fingerprint, instant, server_date)) = stored else { return Ok(None) };
+    let read = |text: &str| {
+        time::parse(text).ok_or_else(|| {
+            Error::new(ErrorKind::Corrupt, "a stored token cannot be read")
+                .with_table(table)
+                .with_query_id(query_id)
+        })
+    };
+    let token =
+        DeltaToken { instant: read(&instant)?, server_date: server_date.as_deref().map(read).transpose()? };
+    Ok(Some((fingerprint, token)))
+}

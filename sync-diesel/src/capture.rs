@@ -1,0 +1,373 @@
+//! Change capture: triggers that write the operation queue in the writer's own transaction.
+//!
+//! Whatever writes a synced table (typed calls, `diesel::update`, raw SQL, another process) fires them. Sync's
+//! own writes are excluded by the control row. The texts state the collapse matrix (X-01 to X-14) in SQL.
+//!
+//! A conflict clause of the app's statement (`INSERT OR IGNORE`) also rules the statements inside a trigger, so
+//! none of them relies on a conflict: each inserts only where nothing stands.
+
+use diesel::RunQueryDsl;
+use diesel::connection::SimpleConnection;
+use diesel::sql_types::Text;
+use diesel::sqlite::SqliteConnection;
+use sync_core::entity::{ColumnSchema, TableSchema};
+use sync_core::error::Result;
+use sync_core::value::ColumnType;
+
+use crate::failure::OrStore;
+use crate::statement::{literal, query, quote};
+
+/// A trigger with its text as SQLite stores it.
+struct Trigger {
+    name: String,
+    sql: String,
+}
+
+/// Makes the triggers of a table, unless exactly these exist.
+pub(crate) fn install(conn: &mut SqliteConnection, table: &TableSchema) -> Result<()> {
+    let wanted = triggers(table);
+    let existing = installed(conn, table)?;
+    let is_current = existing.len() == wanted.len()
+        && wanted
+            .iter()
+            .all(|trigger| existing.iter().any(|(name, sql)| *name == trigger.name && *sql == trigger.sql));
+    if is_current {
+        return Ok(());
+    }
+    for (name, _) in &existing {
+        conn.batch_execute(&format!("DROP TRIGGER {}", quote(name))).or_store()?;
+    }
+    for trigger in &wanted {
+        conn.batch_execute(&trigger.sql).or_store()?;
+    }
+    Ok(())
+}
+
+/// Removes the triggers of a table, for a migration that rebuilds it.
+pub(crate) fn remove(conn: &mut SqliteConnection, table: &TableSchema) -> Result<()> {
+    for (name, _) in installed(conn, table)? {
+        conn.batch_execute(&format!("DROP TRIGGER {}", quote(&name))).or_store()?;
+    }
+    Ok(())
+}
+
+fn installed(conn: &mut SqliteConnection, table: &TableSchema) -> Result<Vec<(String, String)>> {
+    query::<(Text, Text)>(
+        "SELECT name, sql FROM sqlite_master
+         WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE AND substr(name, 1, 7) = '__sync_'",
+        &[table.name.into()],
+    )
+    .load(conn)
+    .or_store()
+}
+
+fn triggers(table: &TableSchema) -> Vec<Trigger> {
+    let texts = Texts::new(table);
+    let mut triggers = vec![
+        texts.trigger("check_insert", "BEFORE INSERT", "", &texts.before_insert()),
+        texts.trigger("check_update", "BEFORE UPDATE", "", &texts.before_update()),
+        texts.trigger("insert", "AFTER INSERT", "", &texts.after_insert()),
+        texts.trigger("delete", "AFTER DELETE", "", &texts.after_delete()),
+        texts.trigger(
+            "system",
+            "AFTER UPDATE OF \"__version\", \"__updatedAt\", \"__deleted\"",
+            " AND (NEW.\"__version\" IS NOT OLD.\"__version\" OR NEW.\"__updatedAt\" IS NOT OLD.\"__updatedAt\" \
+             OR NEW.\"__deleted\" IS NOT OLD.\"__deleted\")",
+            &texts.after_system_update(),
+        ),
+    ];
+    let sent: Vec<String> = table.sent_columns().map(|(_, column)| quote(column.name)).collect();
+    if !sent.is_empty() {
+        let differs = table.sent_columns().map(|(_, column)| differs(column)).collect::<Vec<_>>();
+        triggers.push(texts.trigger(
+            "update",
+            &format!("AFTER UPDATE OF {}", sent.join(", ")),
+            &format!(" AND ({})", differs.join(" OR ")),
+            &texts.after_update(),
+        ));
+    }
+    triggers
+}
+
+/// Condition: the column changes, by its bytes whatever collation it has.
+fn differs(column: &ColumnSchema) -> String {
+    let name = quote(column.name);
+    match column.ty {
+        ColumnType::Text => format!("NEW.{name} IS NOT OLD.{name} COLLATE BINARY"),
+        _ => format!("NEW.{name} IS NOT OLD.{name}"),
+    }
+}
+
+/// SQL expression: the row's storage form (see `sync_core::item`). `prefix`: `NEW.`, `OLD.` or empty.
+pub(crate) fn item_sql(table: &TableSchema, prefix: &str) -> String {
+    // SQLite functions take at most 127 arguments: longer objects are joined from parts, whose braces are the
+    // only ones at their ends.
+    const PART: usize = 50;
+    let mut members = vec![format!("'id', {prefix}\"id\"")];
+    members.extend(
+        table
+            .columns
+            .iter()
+            .map(|column| format!("{}, {prefix}{}", literal(column.name), quote(column.name))),
+    );
+    let parts: Vec<String> =
+        members.chunks(PART).map(|part| format!("json_object({})", part.join(", "))).collect();
+    match parts.as_slice() {
+        [whole] => whole.clone(),
+        parts => {
+            let last = parts.len() - 1;
+            let joined: Vec<String> = parts
+                .iter()
+                .enumerate()
+                .map(|(index, part)| {
+                    let opened = if index > 0 { format!("ltrim({part}, '{{')") } else { part.clone() };
+                    if index < last { format!("rtrim({opened}, '}}')") } else { opened }
+                })
+                .collect();
+            joined.join(" || ',' || ")
+        }
+    }
+}
+
+/// The pieces all triggers of one table are made of.
+struct Texts<'t> {
+    table: &'t TableSchema,
+    name: String,
+    literal: String,
+}
+
+const NEXT_SEQ: &str = "UPDATE \"__control\" SET last_seq = last_seq + 1 WHERE id = 1;\n";
+const SEQ: &str = "(SELECT last_seq FROM \"__control\" WHERE id = 1)";
+
+impl<'t> Texts<'t> {
+    fn new(table: &'t TableSchema) -> Self {
+        Self { table, name: quote(table.name), literal: literal(table.name) }
+    }
+
+    fn trigger(&self, role: &str, event: &str, condition: &str, body: &str) -> Trigger {
+        let name = format!("__sync_{role}_{}", self.table.name);
+        let sql = format!(
+            "CREATE TRIGGER {} {event} ON {} WHEN (SELECT applying FROM \"__control\" WHERE id = 1) = 0{condition} \
+             BEGIN\n{body}END",
+            quote(&name),
+            self.name,
+        );
+        Trigger { name, sql }
+    }
+
+    /// Condition: a row of a system table belongs to this row. `row`: NEW or OLD.
+    fn of(&self, row: &str) -> String {
+        format!("table_name = {} AND item_id = {row}.\"id\"", self.literal)
+    }
+
+    fn has(&self, system_table: &str, row: &str) -> String {
+        format!("EXISTS (SELECT 1 FROM \"{system_table}\" WHERE {})", self.of(row))
+    }
+
+    fn before_insert(&self) -> String {
+        let mut cases = vec![format!(
+            "WHEN {} THEN RAISE(ABORT, 'sync:InvalidId: the id is empty, too long, or has characters an id must \
+             not have')",
+            invalid_id()
+        )];
+        for column in self.table.columns {
+            cases.push(refuse(column, &invalid_value(column)));
+        }
+        let (of, has_operation) = (self.of("NEW"), self.has("__operations", "NEW"));
+        format!(
+            "SELECT CASE {cases} END;\n\
+             DELETE FROM \"__replaced\" WHERE {of};\n\
+             INSERT INTO \"__replaced\" (table_name, item_id, version, updated_at, deleted, item) \
+             SELECT {literal}, \"id\", \"__version\", \"__updatedAt\", \"__deleted\", {item} FROM {name} \
+             WHERE \"id\" = NEW.\"id\" AND NOT {has_operation};\n",
+            cases = cases.join(" "),
+            literal = self.literal,
+            item = item_sql(self.table, ""),
+            name = self.name,
+        )
+    }
+
+    fn before_update(&self) -> String {
+        let mut cases = vec![
+            "WHEN NEW.\"id\" IS NOT OLD.\"id\" COLLATE BINARY THEN RAISE(ABORT, 'sync:InvalidId: the id of a \
+             synced row cannot be changed')"
+                .to_owned(),
+        ];
+        for column in self.table.columns {
+            let invalid = format!("{} AND ({})", differs(column), invalid_value(column));
+            cases.push(refuse(column, &invalid));
+        }
+        format!("SELECT CASE {} END;\n", cases.join(" "))
+    }
+
+    /// X-09, X-10 and their neighbours for a queued delete; a row replaced behind the delete trigger's back
+    /// counts as updated; else a new insert.
+    fn after_insert(&self) -> String {
+        let of = self.of("NEW");
+        let has_operation = self.has("__operations", "NEW");
+        let has_replaced = self.has("__replaced", "NEW");
+        let has_shadow = self.has("__shadow", "NEW");
+        let (literal, name) = (&self.literal, &self.name);
+        format!(
+            "SELECT RAISE(ABORT, 'sync:InvalidValue: __updatedAt and __deleted are set by the server alone') \
+             WHERE NEW.\"__deleted\" IS NOT 0 OR (NEW.\"__updatedAt\" IS NOT NULL \
+             AND NEW.\"__updatedAt\" IS NOT (SELECT updated_at FROM \"__shadow\" WHERE {of}) \
+             AND NEW.\"__updatedAt\" IS NOT (SELECT updated_at FROM \"__replaced\" WHERE {of}));\n\
+             {NEXT_SEQ}\
+             DELETE FROM \"__errors\" WHERE {of};\n\
+             UPDATE \"__operations\" SET \
+             kind = CASE WHEN kind <> 2 THEN kind \
+             WHEN sent_kind = 2 OR server_may_hold <> 0 THEN 0 \
+             ELSE 1 END, \
+             item = NULL, {revised} WHERE {of};\n\
+             INSERT INTO \"__shadow\" (table_name, item_id, version, updated_at, deleted, item) \
+             SELECT table_name, item_id, version, updated_at, deleted, item FROM \"__replaced\" \
+             WHERE {of} AND NOT {has_operation} AND NOT {has_shadow};\n\
+             INSERT INTO \"__operations\" (seq, table_name, item_id, kind, base_version) \
+             SELECT {SEQ}, {literal}, NEW.\"id\", {has_replaced}, \
+             (SELECT version FROM \"__replaced\" WHERE {of}) WHERE NOT {has_operation};\n\
+             DELETE FROM \"__replaced\" WHERE {of};\n\
+             UPDATE \"__control\" SET applying = 1 WHERE id = 1 AND (NEW.\"__version\" IS NOT NULL \
+             OR NEW.\"__updatedAt\" IS NOT NULL OR {has_shadow});\n\
+             UPDATE {name} SET \"__version\" = (SELECT version FROM \"__shadow\" WHERE {of}), \
+             \"__updatedAt\" = (SELECT updated_at FROM \"__shadow\" WHERE {of}) \
+             WHERE \"id\" = NEW.\"id\" AND (SELECT applying FROM \"__control\" WHERE id = 1) = 1;\n\
+             UPDATE \"__control\" SET applying = 0 WHERE id = 1 AND applying = 1;\n",
+            revised = revised(),
+        )
+    }
+
+    fn after_update(&self) -> String {
+        let of = self.of("NEW");
+        let has_operation = self.has("__operations", "NEW");
+        let literal = &self.literal;
+        format!(
+            "{NEXT_SEQ}\
+             DELETE FROM \"__errors\" WHERE {of};\n\
+             UPDATE \"__operations\" SET {revised} WHERE {of};\n\
+             INSERT OR REPLACE INTO \"__shadow\" (table_name, item_id, version, updated_at, deleted, item) \
+             SELECT {literal}, OLD.\"id\", OLD.\"__version\", OLD.\"__updatedAt\", OLD.\"__deleted\", {item} \
+             WHERE NOT {has_operation};\n\
+             INSERT INTO \"__operations\" (seq, table_name, item_id, kind, base_version) \
+             SELECT {SEQ}, {literal}, NEW.\"id\", 1, \
+             coalesce(NEW.\"__version\", OLD.\"__version\") WHERE NOT {has_operation};\n",
+            revised = revised(),
+            item = item_sql(self.table, "OLD."),
+        )
+    }
+
+    /// K-17, K-18, R5: a version carried by a whole object is the change's base (read by the update trigger);
+    /// the columns keep the server's values.
+    fn after_system_update(&self) -> String {
+        format!(
+            "SELECT RAISE(ABORT, 'sync:InvalidValue: __updatedAt and __deleted are set by the server alone') \
+             WHERE (NEW.\"__updatedAt\" IS NOT OLD.\"__updatedAt\" OR NEW.\"__deleted\" IS NOT OLD.\"__deleted\") \
+             AND (NEW.\"__version\" IS NULL OR NEW.\"__version\" IS OLD.\"__version\");\n\
+             UPDATE \"__control\" SET applying = 1 WHERE id = 1;\n\
+             UPDATE {} SET \"__version\" = OLD.\"__version\", \"__updatedAt\" = OLD.\"__updatedAt\", \
+             \"__deleted\" = OLD.\"__deleted\" WHERE \"id\" = NEW.\"id\";\n\
+             UPDATE \"__control\" SET applying = 0 WHERE id = 1;\n",
+            self.name
+        )
+    }
+
+    fn after_delete(&self) -> String {
+        let of = self.of("OLD");
+        let has_operation = self.has("__operations", "OLD");
+        let has_refetch = self.has("__refetch", "OLD");
+        let has_shadow = self.has("__shadow", "OLD");
+        let literal = &self.literal;
+        let item = item_sql(self.table, "OLD.");
+        format!(
+            "DELETE FROM \"__replaced\" WHERE {of};\n\
+             DELETE FROM \"__errors\" WHERE {of};\n\
+             {NEXT_SEQ}\
+             UPDATE \"__operations\" SET kind = 2, item = {item}, revision = revision + 1, \
+             tail_seq = CASE WHEN state = 1 THEN {SEQ} END, \
+             seq = CASE WHEN state = 1 THEN seq ELSE {SEQ} END, \
+             state = CASE state WHEN 1 THEN 1 ELSE 0 END \
+             WHERE {of} AND (kind = 1 OR (kind = 0 AND (server_may_hold = 1 \
+             OR (server_may_hold = 0 AND state = 1))));\n\
+             INSERT OR REPLACE INTO \"__shadow\" (table_name, item_id, version, updated_at, deleted, item) \
+             SELECT {literal}, OLD.\"id\", OLD.\"__version\", OLD.\"__updatedAt\", OLD.\"__deleted\", {item} \
+             WHERE NOT {has_operation};\n\
+             INSERT INTO \"__operations\" (seq, table_name, item_id, kind, base_version, item) \
+             SELECT {SEQ}, {literal}, OLD.\"id\", 2, OLD.\"__version\", {item} WHERE NOT {has_operation};\n\
+             INSERT INTO \"__refetch\" (table_name, item_id) SELECT {literal}, OLD.\"id\" \
+             WHERE EXISTS (SELECT 1 FROM \"__operations\" WHERE {of} AND kind = 0 \
+             AND (server_may_hold = 2 OR (revive = 0 AND {has_shadow}))) AND NOT {has_refetch};\n\
+             DELETE FROM \"__shadow\" WHERE {of} \
+             AND EXISTS (SELECT 1 FROM \"__operations\" WHERE {of} AND kind = 0);\n\
+             DELETE FROM \"__operations\" WHERE {of} AND kind = 0;\n",
+        )
+    }
+}
+
+/// Assignments for a further change of a queued operation (X-14, R1): an attempted one stays attempted.
+fn revised() -> String {
+    format!(
+        "revision = revision + 1, state = CASE state WHEN 1 THEN 1 ELSE 0 END, \
+         tail_seq = CASE WHEN state = 1 THEN coalesce(tail_seq, {SEQ}) END"
+    )
+}
+
+fn refuse(column: &ColumnSchema, invalid: &str) -> String {
+    let message = format!(
+        "sync:InvalidValue: the value of column {} does not fit its type or cannot be sent",
+        column.name
+    );
+    format!("WHEN {invalid} THEN RAISE(ABORT, {})", literal(&message))
+}
+
+/// Condition on NEW: an id that could never be sent (D-03, D-05).
+fn invalid_id() -> String {
+    // The length counts UTF-16 units; only long ids with characters of four bytes need the slow count.
+    let id = "NEW.\"id\"";
+    format!(
+        "typeof({id}) <> 'text' OR {id} IN ('', '.', '..') \
+         OR {id} GLOB '*[' || char(1) || '-' || char(31) || char(127) || '-' || char(159) || '\"+?\\/`]*' \
+         OR instr({id}, char(0)) > 0 OR length({id}) > 255 \
+         OR (length({id}) > 127 AND length(CAST({id} AS BLOB)) > 255 AND \
+         (SELECT sum(1 + (unicode(substr({id}, key + 1, 1)) > 65535)) FROM \
+         json_each('[0' || replace(hex(zeroblob(length({id}) - 1)), '00', ',0') || ']')) > 255)"
+    )
+}
+
+/// Condition on NEW: a value that does not fit its column or could never be sent (V-04).
+fn invalid_value(column: &ColumnSchema) -> String {
+    let value = format!("NEW.{}", quote(column.name));
+    let invalid = match column.ty {
+        ColumnType::Text => format!("typeof({value}) <> 'text'"),
+        ColumnType::Bool => format!("typeof({value}) <> 'integer' OR {value} NOT IN (0, 1)"),
+        ColumnType::Integer(width) => {
+            let (min, max) = width.range();
+            if (min, max) == (i64::MIN, i64::MAX) {
+                format!("typeof({value}) <> 'integer'")
+            } else {
+                format!("typeof({value}) <> 'integer' OR {value} NOT BETWEEN {min} AND {max}")
+            }
+        }
+        ColumnType::Float => format!(
+            "typeof({value}) NOT IN ('real', 'integer') \
+             OR {value} NOT BETWEEN -3.4028234663852886e38 AND 3.4028234663852886e38"
+        ),
+        ColumnType::Double => {
+            format!("typeof({value}) NOT IN ('real', 'integer') OR {value} IN (9e999, -9e999)")
+        }
+        ColumnType::DateTime => format!(
+            "typeof({value}) <> 'text' OR date(substr({value}, 1, 10)) IS NOT substr({value}, 1, 10) \
+             OR time(substr({value}, 12, 8)) IS NOT substr({value}, 12, 8) OR julianday({value}) IS NULL \
+             OR {value} < '0001'"
+        ),
+        ColumnType::Uuid => format!(
+            "typeof({value}) <> 'text' OR length({value}) <> 36 OR {value} GLOB '*[^-0-9a-fA-F]*' \
+             OR {value} NOT GLOB '????????-????-????-????-????????????'"
+        ),
+        _ => "0".to_owned(),
+    };
+    if column.nullable {
+        format!("{value} IS NOT NULL AND ({invalid})")
+    } else {
+        format!("{value} IS NULL OR {invalid}")
+    }
+}

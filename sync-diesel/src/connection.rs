@@ -1,0 +1,267 @@
+//! Connections: one writer thread and a small pool of readers.
+//!
+//! Every write is a closure run on one named thread that owns the writing connection, in an immediate
+//! transaction. A caller that goes away leaves the closure to finish whole; a closure that panics is rolled
+//! back and reported as an error, and the thread goes on with a fresh connection. Reads run on the runtime's
+//! blocking threads, each in one transaction, so that it sees one state of the database.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use diesel::Connection;
+use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
+use diesel::result::Error as DieselError;
+use diesel::sqlite::SqliteConnection;
+use sync_core::error::{Error, ErrorKind, Result};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::failure::{BoxedError, OrStore, from_boxed, from_diesel};
+
+/// How far a commit reaches before it is reported (SQLite's `synchronous`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Synchronous {
+    /// A commit survives a power loss.
+    #[default]
+    Full,
+    /// A commit survives a crash of the program; the last commits before a power loss may be lost.
+    Normal,
+}
+
+/// Options of a local database.
+#[derive(Clone, Debug)]
+pub struct DatabaseOptions {
+    /// Durability of a commit; default [`Synchronous::Full`].
+    pub synchronous: Synchronous,
+    /// How long a statement waits for a lock of another connection; default 10 s.
+    pub busy_timeout: Duration,
+    /// How many reads run at once; default 4.
+    pub readers: usize,
+}
+
+impl Default for DatabaseOptions {
+    fn default() -> Self {
+        Self { synchronous: Synchronous::default(), busy_timeout: Duration::from_secs(10), readers: 4 }
+    }
+}
+
+/// An open database file.
+#[derive(Clone)]
+pub(crate) struct Database {
+    jobs: mpsc::Sender<Job>,
+    readers: Arc<Readers>,
+}
+
+type Job = Box<dyn FnOnce(&mut Writer) + Send>;
+
+/// How to connect.
+#[derive(Clone, Debug)]
+struct Target {
+    url: String,
+    options: DatabaseOptions,
+}
+
+struct Writer {
+    target: Target,
+    connection: Option<SqliteConnection>,
+}
+
+struct Readers {
+    target: Target,
+    idle: Mutex<Vec<SqliteConnection>>,
+    permits: Arc<Semaphore>,
+}
+
+impl Database {
+    /// Opens or creates the file, and runs `prepare` in the first write transaction.
+    pub(crate) async fn open<F>(path: &Path, options: DatabaseOptions, prepare: F) -> Result<Self>
+    where
+        F: FnOnce(&mut SqliteConnection) -> Result<()> + Send + 'static,
+    {
+        let url = path
+            .to_str()
+            .ok_or_else(|| Error::new(ErrorKind::InvalidArgument, "the database's path is not Unicode"))?
+            .to_owned();
+        let target = Target { url, options };
+        let readers = Arc::new(Readers {
+            target: target.clone(),
+            idle: Mutex::new(Vec::new()),
+            permits: Arc::new(Semaphore::new(target.options.readers.max(1))),
+        });
+        let (jobs, queue) = mpsc::channel::<Job>();
+        std::thread::Builder::new()
+            .name("sync-diesel writer".to_owned())
+            .spawn(move || {
+                let mut writer = Writer { target, connection: None };
+                while let Ok(job) = queue.recv() {
+                    job(&mut writer);
+                }
+            })
+            .map_err(|source| {
+                Error::new(ErrorKind::Store, "the writer thread cannot be started").with_source(source)
+            })?;
+        let database = Self { jobs, readers };
+        database.write(prepare).await?;
+        Ok(database)
+    }
+
+    /// Runs `work` on the writer thread in an immediate transaction: committed if it returns `Ok`, else rolled
+    /// back.
+    ///
+    /// # Errors
+    ///
+    /// The error of `work`; `Busy` when another connection holds the database too long; `Store` when the
+    /// closure panicked or the commit failed.
+    pub(crate) async fn write<T, E, F>(&self, work: F) -> Result<T>
+    where
+        F: FnOnce(&mut SqliteConnection) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: Into<BoxedError>,
+    {
+        let (answer, outcome) = oneshot::channel();
+        let job: Job = Box::new(move |writer| {
+            // Nobody listens any more when the caller was dropped: the work is done all the same.
+            let _ = answer.send(writer.run(work));
+        });
+        self.jobs.send(job).map_err(|_| closed())?;
+        outcome.await.map_err(|_| closed())?
+    }
+
+    /// Runs `work` on a read-only connection in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// The error of `work`; `Store` when the closure panicked.
+    pub(crate) async fn read<T, E, F>(&self, work: F) -> Result<T>
+    where
+        F: FnOnce(&mut SqliteConnection) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: Into<BoxedError>,
+    {
+        let permit = self.readers.permits.clone().acquire_owned().await.map_err(|_| closed())?;
+        let readers = self.readers.clone();
+        tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let idle = readers.idle().pop();
+            let mut connection = match idle {
+                Some(connection) => connection,
+                None => readers.target.connect(true)?,
+            };
+            let outcome = transact(&mut connection, Begin::Deferred, work);
+            if is_idle(&mut connection) {
+                readers.idle().push(connection);
+            }
+            outcome
+        })
+        .await
+        .map_err(|source| Error::new(ErrorKind::Store, "the read did not finish").with_source(source))?
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("path", &self.readers.target.url).finish_non_exhaustive()
+    }
+}
+
+impl Readers {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<SqliteConnection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Writer {
+    fn run<T, E, F>(&mut self, work: F) -> Result<T>
+    where
+        F: FnOnce(&mut SqliteConnection) -> Result<T, E>,
+        E: Into<BoxedError>,
+    {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            empty => empty.insert(self.target.connect(false)?),
+        };
+        let outcome = transact(connection, Begin::Immediate, work);
+        if !is_idle(connection) {
+            // A panic inside a nested transaction, or a failed rollback: closing the connection rolls back.
+            self.connection = None;
+        }
+        outcome
+    }
+}
+
+impl Target {
+    fn connect(&self, read_only: bool) -> Result<SqliteConnection> {
+        let mut connection = SqliteConnection::establish(&self.url).map_err(|source| {
+            Error::new(ErrorKind::Store, "the database file cannot be opened").with_source(source)
+        })?;
+        let timeout = self.options.busy_timeout.as_millis();
+        let synchronous = match self.options.synchronous {
+            Synchronous::Full => "FULL",
+            Synchronous::Normal => "NORMAL",
+        };
+        let query_only = if read_only { "ON" } else { "OFF" };
+        // The timeout comes first, so that the switch to WAL waits for other connections.
+        connection
+            .batch_execute(&format!(
+                "PRAGMA busy_timeout = {timeout};
+                 PRAGMA journal_mode = WAL;
+                 PRAGMA synchronous = {synchronous};
+                 PRAGMA foreign_keys = ON;
+                 PRAGMA recursive_triggers = ON;
+                 PRAGMA query_only = {query_only};"
+            ))
+            .or_store()?;
+        Ok(connection)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Begin {
+    Immediate,
+    Deferred,
+}
+
+/// Why a transaction was rolled back.
+enum Abort {
+    Diesel(DieselError),
+    Work(BoxedError),
+    Panic,
+}
+
+impl From<DieselError> for Abort {
+    fn from(error: DieselError) -> Self {
+        Self::Diesel(error)
+    }
+}
+
+fn transact<T, E, F>(connection: &mut SqliteConnection, begin: Begin, work: F) -> Result<T>
+where
+    F: FnOnce(&mut SqliteConnection) -> Result<T, E>,
+    E: Into<BoxedError>,
+{
+    let guarded =
+        |connection: &mut SqliteConnection| match catch_unwind(AssertUnwindSafe(|| work(connection))) {
+            Ok(outcome) => outcome.map_err(|error| Abort::Work(error.into())),
+            Err(_) => Err(Abort::Panic),
+        };
+    match begin {
+        Begin::Immediate => connection.immediate_transaction(guarded),
+        Begin::Deferred => connection.transaction(guarded),
+    }
+    .map_err(|abort| match abort {
+        Abort::Diesel(error) => from_diesel(error),
+        Abort::Work(error) => from_boxed(error),
+        Abort::Panic => Error::new(ErrorKind::Store, "the database work panicked and was rolled back"),
+    })
+}
+
+fn is_idle(connection: &mut SqliteConnection) -> bool {
+    let status = AnsiTransactionManager::transaction_manager_status_mut(connection);
+    matches!(status.transaction_depth(), Ok(None))
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Store, "the database is closed")
+}

@@ -1,0 +1,191 @@
+//! The operation queue: reading it, and the steps of a push.
+//!
+//! Each step of a push is one [`exchange`]: outcomes first, then the next operations, marked attempted with the
+//! content they are sent with. What collapses when the app writes is decided by the capture triggers; what an
+//! answer makes of an operation is decided here, in [`settle`] and [`resolve`].
+
+use diesel::RunQueryDsl;
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sqlite::SqliteConnection;
+use sync_core::error::{Error, ErrorKind, Result};
+use sync_core::item;
+use sync_core::operation::{
+    FailureClass, Operation, OperationError, OperationKey, OperationKind, OperationState, SentKind,
+    ServerMayHold,
+};
+use sync_core::store::{Exchange, Exchanged, PushSession};
+
+use self::record::{QueuedOperation, load};
+use crate::failure::OrStore;
+use crate::statement::{Bind, query};
+use crate::system;
+use crate::table::Tables;
+
+pub(crate) mod record;
+pub(crate) mod resolve;
+mod settle;
+mod take;
+
+/// One step of a push.
+pub(crate) fn exchange(
+    conn: &mut SqliteConnection,
+    tables: &Tables,
+    exchange: &Exchange,
+) -> Result<Exchanged> {
+    system::exempt(conn, |conn| {
+        let mut exchanged = Exchanged::default();
+        for settlement in &exchange.settlements {
+            if settle::settle(conn, tables, settlement)? {
+                exchanged.remainders += 1;
+            }
+        }
+        if let Some(take) = &exchange.take {
+            take::take(conn, tables, exchange.session, take, &mut exchanged)?;
+        }
+        Ok(exchanged)
+    })
+}
+
+/// Starts a push.
+pub(crate) fn begin_push(conn: &mut SqliteConnection) -> Result<PushSession> {
+    let push = system::next_push(conn)?;
+    let bound = system::last_seq(conn)?;
+    let queued = query::<BigInt>("SELECT count(*) FROM \"__operations\" WHERE seq <= ?", &[bound.into()])
+        .get_result::<i64>(conn)
+        .or_store()?;
+    Ok(PushSession { push, bound, queued: queued.unsigned_abs() })
+}
+
+/// Number of operations of one table or all.
+pub(crate) fn pending(conn: &mut SqliteConnection, table: Option<&str>) -> Result<u64> {
+    let count = match table {
+        Some(table) => {
+            query::<BigInt>("SELECT count(*) FROM \"__operations\" WHERE table_name = ?", &[table.into()])
+                .get_result::<i64>(conn)
+        }
+        None => query::<BigInt>("SELECT count(*) FROM \"__operations\"", &[]).get_result::<i64>(conn),
+    };
+    Ok(count.or_store()?.unsigned_abs())
+}
+
+/// The queued operations by sequence.
+pub(crate) fn operations(
+    conn: &mut SqliteConnection,
+    tables: &Tables,
+    table: Option<&str>,
+) -> Result<Vec<Operation>> {
+    let stored = match table {
+        Some(table) => load(conn, "table_name = ? ORDER BY seq", &[table.into()])?,
+        None => load(conn, "1 ORDER BY seq", &[])?,
+    };
+    stored
+        .iter()
+        // Operations of a table that is no longer in the schema stay, out of sight.
+        .filter_map(|operation| Some((tables.find(&operation.table_name)?, operation)))
+        .map(|(table, operation)| {
+            Ok(Operation {
+                key: operation.key(table.schema, operation.revision),
+                kind: operation.kind()?,
+                state: operation.state()?,
+                server_may_hold: operation.server_may_hold()?,
+                base_version: operation.base_version.clone(),
+                sent: match operation.sent_kind()? {
+                    Some(kind) => Some((kind, operation.sent_revision.unwrap_or(operation.revision))),
+                    None => None,
+                },
+                tail_seq: operation.tail_seq,
+                attempts: operation.attempts,
+            })
+        })
+        .collect()
+}
+
+type ErrorColumns = (
+    (Text, Text, BigInt, BigInt),
+    (BigInt, Text, Nullable<BigInt>, Text, Nullable<Text>, BigInt),
+    (Nullable<Text>, Nullable<Text>, Nullable<Text>, BigInt, Nullable<Text>),
+);
+type StoredError = (
+    (String, String, i64, i64),
+    (i64, String, Option<i64>, String, Option<String>, i64),
+    (Option<String>, Option<String>, Option<String>, i64, Option<String>),
+);
+
+/// The recorded errors by sequence of their operations.
+pub(crate) fn errors(
+    conn: &mut SqliteConnection,
+    tables: &Tables,
+    condition: &str,
+    binds: &[Bind<'_>],
+) -> Result<Vec<OperationError>> {
+    let text = format!(
+        "SELECT e.table_name, e.item_id, o.seq, o.revision, e.kind, e.class, e.status, e.message, e.local,
+         e.superseded, e.remote, e.remote_version, e.remote_updated_at, e.remote_deleted, e.remote_extra
+         FROM \"__errors\" e
+         JOIN \"__operations\" o ON o.table_name = e.table_name AND o.item_id = e.item_id
+         WHERE {condition} ORDER BY o.seq"
+    );
+    let stored = query::<ErrorColumns>(&text, binds).load::<StoredError>(conn).or_store()?;
+    let mut errors = Vec::with_capacity(stored.len());
+    for (names, failure, remote) in stored {
+        let (table_name, item_id, seq, revision) = names;
+        let (kind, class, status, message, local, superseded) = failure;
+        let (remote, version, updated_at, deleted, extra) = remote;
+        let Some(table) = tables.find(&table_name) else { continue };
+        let unknown = |what: &str| {
+            Error::new(ErrorKind::Corrupt, format!("a stored error has an unknown {what}"))
+                .with_table(table.schema.name)
+                .with_item(&item_id)
+        };
+        let remote = match remote {
+            Some(text) => {
+                let mut row =
+                    table.row_of(&text, item_id.clone(), version, updated_at.as_deref(), deleted != 0)?;
+                row.extra = extra;
+                Some(row)
+            }
+            None => None,
+        };
+        let local = local.map(|text| item::decode(table.schema, &text)).transpose()?;
+        errors.push(OperationError {
+            kind: OperationKind::parse(kind).ok_or_else(|| unknown("kind"))?,
+            class: FailureClass::parse(&class).ok_or_else(|| unknown("class"))?,
+            key: OperationKey { table: table.schema.name, item_id, seq, revision },
+            status: status.and_then(|status| u16::try_from(status).ok()),
+            message,
+            local,
+            remote,
+            superseded: superseded != 0,
+        });
+    }
+    Ok(errors)
+}
+
+impl QueuedOperation {
+    fn key(&self, table: &'static sync_core::entity::TableSchema, revision: i64) -> OperationKey {
+        OperationKey { table: table.name, item_id: self.item_id.clone(), seq: self.seq, revision }
+    }
+
+    fn kind(&self) -> Result<OperationKind> {
+        OperationKind::parse(self.kind).ok_or_else(|| self.unknown("kind"))
+    }
+
+    fn state(&self) -> Result<OperationState> {
+        OperationState::parse(self.state).ok_or_else(|| self.unknown("state"))
+    }
+
+    fn server_may_hold(&self) -> Result<ServerMayHold> {
+        ServerMayHold::parse(self.server_may_hold).ok_or_else(|| self.unknown("mark"))
+    }
+
+    fn sent_kind(&self) -> Result<Option<SentKind>> {
+        self.sent_kind.map(|kind| SentKind::parse(kind).ok_or_else(|| self.unknown("request"))).transpose()
+    }
+
+    /// Q-09: written by another version; nothing is changed and nothing is sent.
+    fn unknown(&self, what: &str) -> Error {
+        Error::new(ErrorKind::Corrupt, format!("a queued operation has a {what} this version does not know"))
+            .with_table(&self.table_name)
+            .with_item(&self.item_id)
+    }
+}

@@ -1,0 +1,152 @@
+//! A row of the operations table.
+
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sqlite::SqliteConnection;
+use diesel::{Queryable, RunQueryDsl};
+use sync_core::error::Result;
+
+use crate::failure::OrStore;
+use crate::statement::{Bind, query, run};
+
+/// An operation as stored; the numbers are read by the caller, who knows what an unknown one means.
+#[derive(Clone, Debug, Queryable)]
+pub(crate) struct QueuedOperation {
+    pub(crate) seq: i64,
+    pub(crate) table_name: String,
+    pub(crate) item_id: String,
+    pub(crate) kind: i64,
+    pub(crate) state: i64,
+    pub(crate) revision: i64,
+    pub(crate) base_version: Option<String>,
+    /// The kept row of a delete.
+    pub(crate) item: Option<String>,
+    pub(crate) server_may_hold: i64,
+    /// An insert that revives a row deleted on the server.
+    pub(crate) revive: i64,
+    pub(crate) sent_kind: Option<i64>,
+    pub(crate) sent_revision: Option<i64>,
+    /// The whole row when it was sent.
+    pub(crate) sent_item: Option<String>,
+    /// Names of the columns sent; `None` = all.
+    pub(crate) sent_columns: Option<String>,
+    pub(crate) attempts: i64,
+    pub(crate) tail_seq: Option<i64>,
+    /// State and mark before the operation was taken, for a request that never started.
+    pub(crate) prior_state: Option<i64>,
+    pub(crate) prior_hold: Option<i64>,
+}
+
+type Columns = (
+    BigInt,
+    Text,
+    Text,
+    BigInt,
+    BigInt,
+    BigInt,
+    Nullable<Text>,
+    Nullable<Text>,
+    BigInt,
+    BigInt,
+    Nullable<BigInt>,
+    Nullable<BigInt>,
+    Nullable<Text>,
+    Nullable<Text>,
+    BigInt,
+    Nullable<BigInt>,
+    Nullable<BigInt>,
+    Nullable<BigInt>,
+);
+
+/// The operations that match an SQL condition.
+pub(super) fn load(
+    conn: &mut SqliteConnection,
+    condition: &str,
+    binds: &[Bind<'_>],
+) -> Result<Vec<QueuedOperation>> {
+    let text = format!(
+        "SELECT seq, table_name, item_id, kind, state, revision, base_version, item, server_may_hold, revive,
+         sent_kind, sent_revision, sent_item, sent_columns, attempts, tail_seq, prior_state, prior_hold
+         FROM \"__operations\" WHERE {condition}"
+    );
+    query::<Columns>(&text, binds).load(conn).or_store()
+}
+
+/// The operation of a row.
+pub(super) fn find(conn: &mut SqliteConnection, table: &str, id: &str) -> Result<Option<QueuedOperation>> {
+    Ok(load(conn, "table_name = ? AND item_id = ?", &[table.into(), id.into()])?.pop())
+}
+
+/// What is left of an operation after its request: nothing is in flight any more.
+#[derive(Debug)]
+pub(super) struct Remainder<'a> {
+    pub(super) seq: i64,
+    pub(super) kind: i64,
+    pub(super) state: i64,
+    pub(super) revision: i64,
+    pub(super) base_version: Option<&'a str>,
+    pub(super) item: Option<&'a str>,
+    pub(super) server_may_hold: i64,
+    pub(super) revive: bool,
+    /// Whether the running push may take it again.
+    pub(super) retake: bool,
+}
+
+/// Writes an operation whose request is settled.
+pub(super) fn store(conn: &mut SqliteConnection, before: i64, rest: &Remainder<'_>) -> Result<()> {
+    let text = if rest.retake {
+        "UPDATE \"__operations\" SET seq = ?, kind = ?, state = ?, revision = ?, base_version = ?, item = ?,
+         server_may_hold = ?, revive = ?, sent_kind = NULL, sent_revision = NULL, sent_item = NULL,
+         sent_columns = NULL, tail_seq = NULL, prior_state = NULL, prior_hold = NULL, taken_by = NULL
+         WHERE seq = ?"
+    } else {
+        "UPDATE \"__operations\" SET seq = ?, kind = ?, state = ?, revision = ?, base_version = ?, item = ?,
+         server_may_hold = ?, revive = ?, sent_kind = NULL, sent_revision = NULL, sent_item = NULL,
+         sent_columns = NULL, tail_seq = NULL, prior_state = NULL, prior_hold = NULL
+         WHERE seq = ?"
+    };
+    run(
+        conn,
+        text,
+        &[
+            rest.seq.into(),
+            rest.kind.into(),
+            rest.state.into(),
+            rest.revision.into(),
+            rest.base_version.into(),
+            rest.item.into(),
+            rest.server_may_hold.into(),
+            i64::from(rest.revive).into(),
+            before.into(),
+        ],
+    )
+    .or_store()
+    .map(|_| ())
+}
+
+/// Removes an operation and its recorded error.
+pub(super) fn remove(conn: &mut SqliteConnection, operation: &QueuedOperation) -> Result<()> {
+    run(conn, "DELETE FROM \"__operations\" WHERE seq = ?", &[operation.seq.into()]).or_store()?;
+    drop_error(conn, operation)
+}
+
+/// Removes the recorded error.
+pub(super) fn drop_error(conn: &mut SqliteConnection, operation: &QueuedOperation) -> Result<()> {
+    run(
+        conn,
+        "DELETE FROM \"__errors\" WHERE table_name = ? AND item_id = ?",
+        &[(&operation.table_name).into(), (&operation.item_id).into()],
+    )
+    .or_store()
+    .map(|_| ())
+}
+
+/// Notes a row to be fetched by id at the next pull of its table.
+pub(super) fn note_refetch(conn: &mut SqliteConnection, table: &str, id: &str) -> Result<()> {
+    run(
+        conn,
+        "INSERT INTO \"__refetch\" (table_name, item_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        &[table.into(), id.into()],
+    )
+    .or_store()
+    .map(|_| ())
+}

@@ -1,0 +1,163 @@
+//! Whether the database's tables fit the entities.
+
+use diesel::RunQueryDsl;
+use diesel::sql_types::{BigInt, Text};
+use diesel::sqlite::SqliteConnection;
+use sync_core::entity::{ColumnSchema, DELETED, ID, TableSchema, UPDATED_AT, VERSION};
+use sync_core::error::{Error, ErrorKind, Result};
+use sync_core::value::ColumnType;
+
+use super::TableEntry;
+use crate::failure::OrStore;
+use crate::statement::query;
+
+/// Checks every table of the schema.
+///
+/// # Errors
+///
+/// `InvalidArgument` for a name that cannot be used, `SchemaMismatch` naming table and column otherwise.
+pub(crate) fn check(conn: &mut SqliteConnection, tables: &[TableEntry]) -> Result<()> {
+    for (index, entry) in tables.iter().enumerate() {
+        let table = entry.schema();
+        check_names(table)?;
+        if tables[..index].iter().any(|other| other.schema().name.eq_ignore_ascii_case(table.name)) {
+            return Err(
+                Error::new(ErrorKind::InvalidArgument, "the table is listed twice").with_table(table.name)
+            );
+        }
+        check_columns(conn, table)?;
+        check_foreign_keys(conn, table, tables)?;
+    }
+    Ok(())
+}
+
+fn check_names(table: &TableSchema) -> Result<()> {
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && !name.starts_with("__")
+            && name.chars().all(|character| character.is_alphanumeric() || character == '_')
+    };
+    if !is_name(table.name) {
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            "a table's name has letters, digits and underscores, and does not start with two underscores",
+        )
+        .with_table(table.name));
+    }
+    for column in table.columns {
+        if !is_name(column.name) || column.name.eq_ignore_ascii_case(ID.name) {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("column {} has a name that cannot be used", column.name),
+            )
+            .with_table(table.name));
+        }
+    }
+    Ok(())
+}
+
+fn mismatch(table: &TableSchema, what: String) -> Error {
+    Error::new(ErrorKind::SchemaMismatch, what).with_table(table.name)
+}
+
+fn check_columns(conn: &mut SqliteConnection, table: &TableSchema) -> Result<()> {
+    let found = query::<(Text, Text, BigInt)>(
+        "SELECT name, type, pk FROM pragma_table_info(?)",
+        &[table.name.into()],
+    )
+    .load::<(String, String, i64)>(conn)
+    .or_store()?;
+    if found.is_empty() {
+        return Err(mismatch(table, "the table does not exist; a migration is missing".to_owned()));
+    }
+    for column in [&ID, &UPDATED_AT, &VERSION, &DELETED].into_iter().chain(table.columns) {
+        let Some((_, declared, _)) = found.iter().find(|(name, ..)| name == column.name) else {
+            return Err(mismatch(
+                table,
+                format!("column {} does not exist; a migration is missing", column.name),
+            ));
+        };
+        if !fits(column, declared) {
+            return Err(mismatch(
+                table,
+                format!("column {} has the type {declared}, which does not hold its values", column.name),
+            ));
+        }
+    }
+    let keys: Vec<&str> = found.iter().filter(|(.., pk)| *pk > 0).map(|(name, ..)| name.as_str()).collect();
+    if keys != [ID.name] {
+        return Err(mismatch(table, "column id is not the primary key".to_owned()));
+    }
+    let is_ordinary = query::<BigInt>(
+        "SELECT count(*) FROM pragma_table_list(?) WHERE schema = 'main' AND type = 'table' AND wr = 0",
+        &[table.name.into()],
+    )
+    .get_result::<i64>(conn)
+    .or_store()?;
+    if is_ordinary != 1 {
+        return Err(mismatch(
+            table,
+            "it is a view, a virtual table or WITHOUT ROWID, which is not supported".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a column of this declared type keeps the column's values as they are (SQLite's affinity rules).
+fn fits(column: &ColumnSchema, declared: &str) -> bool {
+    #[derive(PartialEq)]
+    enum Affinity {
+        Integer,
+        Text,
+        None,
+        Real,
+        Numeric,
+    }
+    let declared = declared.to_ascii_uppercase();
+    let has = |part: &str| declared.contains(part);
+    let affinity = if has("INT") {
+        Affinity::Integer
+    } else if has("CHAR") || has("CLOB") || has("TEXT") {
+        Affinity::Text
+    } else if has("BLOB") || declared.is_empty() {
+        Affinity::None
+    } else if has("REAL") || has("FLOA") || has("DOUB") {
+        Affinity::Real
+    } else {
+        Affinity::Numeric
+    };
+    match column.ty {
+        ColumnType::Text | ColumnType::Uuid => affinity == Affinity::Text,
+        // Diesel's TIMESTAMP types have numeric affinity, which leaves texts with dashes alone.
+        ColumnType::DateTime => matches!(affinity, Affinity::Text | Affinity::Numeric),
+        ColumnType::Bool | ColumnType::Integer(_) => {
+            matches!(affinity, Affinity::Integer | Affinity::Numeric)
+        }
+        ColumnType::Float | ColumnType::Double => matches!(affinity, Affinity::Real | Affinity::Numeric),
+        _ => false,
+    }
+}
+
+/// S-14: a cascade between synced tables would write rows nobody asked to write.
+fn check_foreign_keys(conn: &mut SqliteConnection, table: &TableSchema, tables: &[TableEntry]) -> Result<()> {
+    let keys = query::<(Text, Text, Text, Text)>(
+        "SELECT \"table\", \"from\", on_update, on_delete FROM pragma_foreign_key_list(?)",
+        &[table.name.into()],
+    )
+    .load::<(String, String, String, String)>(conn)
+    .or_store()?;
+    for (parent, column, on_update, on_delete) in keys {
+        let is_synced = tables.iter().any(|entry| entry.schema().name.eq_ignore_ascii_case(&parent));
+        let acts = |action: &str| matches!(action, "CASCADE" | "SET NULL" | "SET DEFAULT");
+        if is_synced && (acts(&on_update) || acts(&on_delete)) {
+            return Err(mismatch(
+                table,
+                format!(
+                    "the foreign key of column {column} acts on rows of this synced table when {parent} \
+                     changes; use belongs_to instead"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,322 @@
+//! [`DieselStore`]: the local store on SQLite.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::sqlite::SqliteConnection;
+use sync_core::entity::TableSchema;
+use sync_core::error::{Error, ErrorKind, Result};
+use sync_core::operation::{Operation, OperationError, OperationKey};
+use sync_core::predicate::Predicate;
+use sync_core::row::{Row, TableRow};
+use sync_core::store::{
+    Applied, Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, PullBatch, PullStart, Purge,
+    Purged, PushSession, QueryKey, Resolution,
+};
+use sync_core::{check, evaluate};
+
+use crate::connection::{Database, DatabaseOptions};
+use crate::failure::{BoxedError, OrStore};
+use crate::schema::TableEntry;
+use crate::statement::{Bind, quote, run};
+use crate::table::{SyncedTable, Tables};
+use crate::{apply, capture, queue, schema, system};
+
+mod purge;
+
+/// A local database with an operation queue, on SQLite through Diesel.
+///
+/// Whatever writes a synced table, by this value, by any Diesel statement in [`write`](Self::write), or by
+/// another process, is queued in the same transaction: triggers on the tables do it.
+///
+/// Cheap to clone; all clones share one writer and one pool of readers.
+#[derive(Clone, Debug)]
+pub struct DieselStore {
+    database: Database,
+    tables: Arc<Tables>,
+    schemas: Arc<[&'static TableSchema]>,
+}
+
+impl DieselStore {
+    /// Opens the database file, or creates it, and prepares it for these entities: sync's own tables and the
+    /// capture triggers are made or brought up to date, in one transaction. The entities' tables must exist.
+    ///
+    /// Sends nothing.
+    ///
+    /// # Errors
+    ///
+    /// `SchemaMismatch` naming table and column when a table does not fit its entity; `NewerSchema` when a newer
+    /// version of this library wrote the file; `Corrupt` when the file is damaged or no database; `Busy`,
+    /// `Store` when it cannot be opened. Nothing is changed then.
+    pub async fn open(
+        path: impl AsRef<Path>,
+        tables: &'static [TableEntry],
+        options: DatabaseOptions,
+    ) -> Result<Self> {
+        Self::open_with(path, tables, options, |_| Ok(())).await
+    }
+
+    /// Like [`open`](Self::open); `migrate` runs first, in the same transaction. Foreign keys are enforced in
+    /// it and capture triggers are in place if the file was opened before.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open), and those of `migrate`.
+    pub async fn open_with<F>(
+        path: impl AsRef<Path>,
+        tables: &'static [TableEntry],
+        options: DatabaseOptions,
+        migrate: F,
+    ) -> Result<Self>
+    where
+        F: FnOnce(&mut SqliteConnection) -> Result<()> + Send + 'static,
+    {
+        let database = Database::open(path.as_ref(), options, move |conn| {
+            system::prepare(conn)?;
+            migrate(conn)?;
+            schema::check(conn, tables)?;
+            for entry in tables {
+                capture::install(conn, entry.schema())?;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(Self {
+            database,
+            tables: Arc::new(Tables::new(tables)),
+            schemas: tables.iter().map(TableEntry::schema).collect(),
+        })
+    }
+
+    /// Runs `work` on a read-only connection in one transaction: everything it reads is of one moment.
+    ///
+    /// # Errors
+    ///
+    /// The error of `work`: Diesel's are classified, this library's are given back as they are, any other is
+    /// the source of a `Store` error.
+    pub async fn read<T, E, F>(&self, work: F) -> Result<T>
+    where
+        F: FnOnce(&mut SqliteConnection) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: Into<BoxedError>,
+    {
+        self.database.read(work).await
+    }
+
+    /// Runs `work` on the writing connection in one immediate transaction: its changes and their operations
+    /// are committed together if it returns `Ok`, else nothing is. A dropped future leaves the work to finish.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read); `InvalidId` and `InvalidValue` when a synced table refuses a row that could
+    /// never be sent.
+    pub async fn write<T, E, F>(&self, work: F) -> Result<T>
+    where
+        F: FnOnce(&mut SqliteConnection) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: Into<BoxedError>,
+    {
+        self.database.write(work).await
+    }
+
+    async fn on_tables<T, F>(&self, work: F) -> Result<T>
+    where
+        F: FnOnce(&mut SqliteConnection, &Tables) -> Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let tables = self.tables.clone();
+        self.database.write(move |conn| work(conn, &tables)).await
+    }
+
+    async fn of_tables<T, F>(&self, work: F) -> Result<T>
+    where
+        F: FnOnce(&mut SqliteConnection, &Tables) -> Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let tables = self.tables.clone();
+        self.database.read(move |conn| work(conn, &tables)).await
+    }
+}
+
+impl LocalStore for DieselStore {
+    fn tables(&self) -> &[&'static TableSchema] {
+        &self.schemas
+    }
+
+    async fn write(&self, changes: Vec<LocalChange>) -> Result<()> {
+        self.on_tables(move |conn, tables| {
+            changes.iter().try_for_each(|change| write_change(conn, tables, change))
+        })
+        .await
+    }
+
+    async fn get(&self, table: &'static TableSchema, id: &str) -> Result<Option<Row>> {
+        let id = id.to_owned();
+        self.of_tables(move |conn, tables| tables.get(table.name)?.find(conn, &id)).await
+    }
+
+    async fn select(&self, predicate: Predicate) -> Result<Vec<Row>> {
+        self.of_tables(move |conn, tables| {
+            let table = tables.get(predicate.table.name)?;
+            let mut rows = Vec::new();
+            table.for_each(conn, |row| {
+                if evaluate::matches(&predicate.node, &TableRow { table: table.schema, row: &row }) {
+                    rows.push(row);
+                }
+                Ok(())
+            })?;
+            Ok(rows)
+        })
+        .await
+    }
+
+    async fn shadow(&self, table: &'static TableSchema, id: &str) -> Result<Option<Row>> {
+        let id = id.to_owned();
+        self.of_tables(move |conn, tables| apply::load_shadow(conn, tables.get(table.name)?, &id)).await
+    }
+
+    async fn pending(&self, table: Option<&'static TableSchema>) -> Result<u64> {
+        self.of_tables(move |conn, _| queue::pending(conn, table.map(|table| table.name))).await
+    }
+
+    async fn operations(&self, table: Option<&'static TableSchema>) -> Result<Vec<Operation>> {
+        self.of_tables(move |conn, tables| queue::operations(conn, tables, table.map(|table| table.name)))
+            .await
+    }
+
+    async fn errors(&self, table: Option<&'static TableSchema>) -> Result<Vec<OperationError>> {
+        self.of_tables(move |conn, tables| match table {
+            Some(table) => queue::errors(conn, tables, "e.table_name = ?", &[table.name.into()]),
+            None => queue::errors(conn, tables, "1", &[]),
+        })
+        .await
+    }
+
+    async fn begin_push(&self) -> Result<PushSession> {
+        self.on_tables(|conn, _| queue::begin_push(conn)).await
+    }
+
+    async fn exchange(&self, exchange: Exchange) -> Result<Exchanged> {
+        self.on_tables(move |conn, tables| queue::exchange(conn, tables, &exchange)).await
+    }
+
+    async fn begin_pull(&self, table: &'static TableSchema, query: Option<QueryKey>) -> Result<PullStart> {
+        self.on_tables(move |conn, tables| apply::begin_pull(conn, tables, table, query.as_ref())).await
+    }
+
+    async fn apply_pages(&self, batch: PullBatch) -> Result<Applied> {
+        self.on_tables(move |conn, tables| apply::apply_pages(conn, tables, &batch)).await
+    }
+
+    async fn reset_token(&self, table: &'static TableSchema, query_id: Option<&str>) -> Result<()> {
+        let query_id = query_id.map(str::to_owned);
+        self.on_tables(move |conn, tables| {
+            let table = tables.get(table.name)?;
+            apply::token::reset(conn, table.schema.name, query_id.as_deref())
+        })
+        .await
+    }
+
+    async fn purge(&self, purge: Purge) -> Result<Purged> {
+        self.on_tables(move |conn, tables| purge::purge(conn, tables, &purge)).await
+    }
+
+    async fn resolve(&self, key: OperationKey, resolution: Resolution) -> Result<()> {
+        self.on_tables(move |conn, tables| queue::resolve::resolve(conn, tables, &key, &resolution)).await
+    }
+
+    async fn setting(&self, key: &str) -> Result<Option<String>> {
+        let key = key.to_owned();
+        self.of_tables(move |conn, _| system::setting(conn, &key)).await
+    }
+
+    async fn set_setting(&self, key: &str, value: Option<&str>) -> Result<()> {
+        let (key, value) = (key.to_owned(), value.map(str::to_owned));
+        self.on_tables(move |conn, _| system::set_setting(conn, &key, value.as_deref())).await
+    }
+}
+
+/// One local change; the triggers queue it.
+fn write_change(conn: &mut SqliteConnection, tables: &Tables, change: &LocalChange) -> Result<()> {
+    let table = tables.get(change.table.name)?;
+    let name = table.schema.name;
+    match &change.kind {
+        LocalChangeKind::Insert(row) => {
+            check::check_id(table.schema, &row.id)?;
+            check::check_row(table.schema, row)?;
+            insert(conn, table, row)
+        }
+        LocalChangeKind::Update(row) => {
+            check::check_row(table.schema, row)?;
+            update(conn, table, row)
+        }
+        LocalChangeKind::Delete(id) => {
+            let removed = table.delete(conn, id).or_store().map_err(|error| named(error, name, id))?;
+            if removed == 0 { Err(missing(name, id)) } else { Ok(()) }
+        }
+    }
+}
+
+fn insert(conn: &mut SqliteConnection, table: &SyncedTable, row: &Row) -> Result<()> {
+    let name = table.schema.name;
+    let (columns, values): (Vec<&str>, Vec<Bind<'_>>) = table.present(row).unzip();
+    let mut text = format!("INSERT INTO {} (\"id\"", table.name);
+    for column in &columns {
+        text.push_str(", ");
+        text.push_str(&quote(column));
+    }
+    text.push_str(") VALUES (?");
+    text.push_str(&", ?".repeat(columns.len()));
+    text.push(')');
+    let mut binds: Vec<Bind<'_>> = vec![(&row.id).into()];
+    binds.extend(values);
+    match run(conn, &text, &binds) {
+        Ok(_) => Ok(()),
+        Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, information))
+            if information.message().ends_with(&format!("{name}.id")) =>
+        {
+            Err(Error::new(ErrorKind::AlreadyExists, "a row with this id exists")
+                .with_table(name)
+                .with_item(&row.id))
+        }
+        Err(error) => Err(error).or_store().map_err(|error| named(error, name, &row.id)),
+    }
+}
+
+fn update(conn: &mut SqliteConnection, table: &SyncedTable, row: &Row) -> Result<()> {
+    let name = table.schema.name;
+    let mut text = format!("UPDATE {} SET ", table.name);
+    let mut binds: Vec<Bind<'_>> = Vec::new();
+    for (column, value) in table.present(row) {
+        if !binds.is_empty() {
+            text.push_str(", ");
+        }
+        text.push_str(&quote(column));
+        text.push_str(" = ?");
+        binds.push(value);
+    }
+    if binds.is_empty() {
+        let exists = table.version(conn, &row.id)?.is_some();
+        return if exists { Ok(()) } else { Err(missing(name, &row.id)) };
+    }
+    if row.version.is_some() {
+        // The trigger reads it as the version the change is based on (K-17).
+        text.push_str(", \"__version\" = ?");
+        binds.push((&row.version).into());
+    }
+    text.push_str(" WHERE \"id\" = ?");
+    binds.push((&row.id).into());
+    match run(conn, &text, &binds).or_store().map_err(|error| named(error, name, &row.id))? {
+        0 => Err(missing(name, &row.id)),
+        _ => Ok(()),
+    }
+}
+
+fn named(error: Error, table: &str, id: &str) -> Error {
+    error.with_table(table).with_item(id)
+}
+
+fn missing(table: &str, id: &str) -> Error {
+    Error::new(ErrorKind::NotFound, "no row with this id").with_table(table).with_item(id)
+}
