@@ -1,1 +1,112 @@
-//! (being written)
+//! Conditions as OData text: what stands after `$filter=`.
+//!
+//! The client renders ([`render`]) the part of a filter that its server is trusted with (see
+//! [`crate::pushdown`]); the server parses ([`parse`]) what clients send. Both know columns by the wire names of
+//! the dialect and share one table of functions and one form of literals. Percent encoding is not done here:
+//! whoever builds the request encodes the text, whoever reads it has decoded it.
+//!
+//! For `Dialect::MobileApps` the text is the subset of OData 3 that the Node server parses, which the .NET
+//! server parses as well: lower-case keywords, `null` only on the right, `substringof(needle, text)`.
+//!
+//! ```
+//! use sync_core::entity::ID;
+//! use sync_core::odata;
+//! use sync_core::predicate::{Comparison, Node};
+//! use sync_core::protocol::Dialect;
+//! use sync_core::value::Value;
+//!
+//! let condition = Node::compare(&ID, Comparison::Eq, Value::Text("it's".into()));
+//! assert_eq!(odata::render(&condition, Dialect::MobileApps)?, "(id eq 'it''s')");
+//! # Ok::<(), sync_core::Error>(())
+//! ```
+
+use crate::entity::{self, ColumnSchema, TableSchema};
+use crate::predicate::{Comparison, Function, Kind};
+use crate::protocol::Dialect;
+
+pub use self::parse::{Limits, ParseError, ParseErrorKind, parse};
+pub use self::render::render;
+
+mod literal;
+mod parse;
+mod render;
+
+/// The column a name stands for in filters and orderings of the dialect: exact spelling, system columns
+/// included, local columns not.
+pub fn find_column(
+    table: &'static TableSchema,
+    name: &str,
+    dialect: Dialect,
+) -> Option<&'static ColumnSchema> {
+    [&entity::ID, &entity::VERSION, &entity::UPDATED_AT, &entity::DELETED]
+        .into_iter()
+        .chain(table.columns.iter().filter(|column| !column.local))
+        .find(|column| dialect.column_name(column) == name)
+}
+
+/// Whether a column can be named in OData text: sent at all, and its name is a plain word without a meaning of
+/// its own.
+pub(crate) fn is_expressible(column: &'static ColumnSchema, dialect: Dialect) -> bool {
+    let name = dialect.column_name(column);
+    let mut characters = name.chars();
+    !column.local
+        && characters.next().is_some_and(starts_name)
+        && characters.all(continues_name)
+        && !matches!(name, "null" | "true" | "false" | "not")
+}
+
+fn starts_name(character: char) -> bool {
+    character.is_alphabetic() || character == '_'
+}
+
+fn continues_name(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
+}
+
+/// How a function is written.
+struct Signature {
+    function: Function,
+    name: &'static str,
+    /// Kinds of the arguments in the order of the tree.
+    arguments: &'static [Kind],
+    /// Whether the text has the arguments in reverse order.
+    reversed: bool,
+}
+
+/// The functions of a dialect.
+fn signatures(dialect: Dialect) -> &'static [Signature] {
+    match dialect {
+        Dialect::MobileApps => &[
+            Signature {
+                function: Function::Contains,
+                name: "substringof",
+                arguments: &[Kind::Text, Kind::Text],
+                reversed: true,
+            },
+            Signature {
+                function: Function::StartsWith,
+                name: "startswith",
+                arguments: &[Kind::Text, Kind::Text],
+                reversed: false,
+            },
+            Signature {
+                function: Function::EndsWith,
+                name: "endswith",
+                arguments: &[Kind::Text, Kind::Text],
+                reversed: false,
+            },
+        ],
+    }
+}
+
+const COMPARISONS: [(Comparison, &str); 6] = [
+    (Comparison::Eq, "eq"),
+    (Comparison::Ne, "ne"),
+    (Comparison::Gt, "gt"),
+    (Comparison::Ge, "ge"),
+    (Comparison::Lt, "lt"),
+    (Comparison::Le, "le"),
+];
+
+#[cfg(test)]
+mod tests;

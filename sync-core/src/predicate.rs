@@ -8,10 +8,11 @@
 //!   `null ne 'x'` is true); `gt`, `ge`, `lt`, `le` and the text functions with a null operand are false.
 //! - `not` is the exact complement.
 //! - Text compares by code point, case-sensitively; nothing is a wildcard.
-//! - Dates compare as instants, numbers as numbers.
+//! - Dates compare as instants, numbers as numbers; values of different [kinds](Kind) are never equal and have
+//!   no order.
 
 use crate::entity::{ColumnSchema, TableSchema};
-use crate::value::Value;
+use crate::value::{ColumnType, Value};
 
 /// A condition or a value: the node of the tree.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +56,24 @@ pub enum Function {
     StartsWith,
     /// `endswith(text, suffix)`.
     EndsWith,
+}
+
+/// What can be compared with what: the type of a node, as far as comparing goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// The literal null; comparable with every kind.
+    Null,
+    /// Booleans and conditions.
+    Bool,
+    /// Integers and reals alike.
+    Number,
+    /// Text.
+    Text,
+    /// Instants.
+    DateTime,
+    /// Uuids; text only outside of the tree.
+    Uuid,
 }
 
 /// A condition over the rows of one table, with the table it belongs to.
@@ -124,6 +143,18 @@ impl Node {
         }
     }
 
+    /// The kind of the node's values, known without a row.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Column(column) => Kind::of(column.ty),
+            Self::Literal(value) => Kind::of_value(value),
+            Self::Compare(..) | Self::And(_) | Self::Or(_) | Self::Not(_) => Kind::Bool,
+            Self::Call(function, _) => match function {
+                Function::Contains | Function::StartsWith | Function::EndsWith => Kind::Bool,
+            },
+        }
+    }
+
     /// Whether this condition is true for every row without looking at it.
     pub fn is_always(&self) -> bool {
         match self {
@@ -131,6 +162,64 @@ impl Node {
             Self::Literal(Value::Bool(value)) => *value,
             _ => false,
         }
+    }
+}
+
+impl Comparison {
+    /// The comparison with its sides exchanged: `a lt b` is `b gt a`.
+    #[must_use]
+    pub const fn flipped(self) -> Self {
+        match self {
+            Self::Eq => Self::Eq,
+            Self::Ne => Self::Ne,
+            Self::Gt => Self::Lt,
+            Self::Ge => Self::Le,
+            Self::Lt => Self::Gt,
+            Self::Le => Self::Ge,
+        }
+    }
+
+    /// The comparison that holds where this one does not, between two values that have an order.
+    #[must_use]
+    pub const fn negated(self) -> Self {
+        match self {
+            Self::Eq => Self::Ne,
+            Self::Ne => Self::Eq,
+            Self::Gt => Self::Le,
+            Self::Ge => Self::Lt,
+            Self::Lt => Self::Ge,
+            Self::Le => Self::Gt,
+        }
+    }
+}
+
+impl Kind {
+    /// The kind of a column's values.
+    pub const fn of(ty: ColumnType) -> Self {
+        match ty {
+            ColumnType::Text => Self::Text,
+            ColumnType::Bool => Self::Bool,
+            ColumnType::Integer(_) | ColumnType::Float | ColumnType::Double => Self::Number,
+            ColumnType::DateTime => Self::DateTime,
+            ColumnType::Uuid => Self::Uuid,
+        }
+    }
+
+    /// The kind of a constant.
+    pub const fn of_value(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(_) => Self::Bool,
+            Value::Integer(_) | Value::Real(_) => Self::Number,
+            Value::Text(_) => Self::Text,
+            Value::DateTime(_) => Self::DateTime,
+            Value::Uuid(_) => Self::Uuid,
+        }
+    }
+
+    /// Whether values of the two kinds can be equal or have an order.
+    pub fn is_comparable_with(self, other: Self) -> bool {
+        self == other || self == Self::Null || other == Self::Null
     }
 }
 

@@ -1,0 +1,155 @@
+//! Constants as OData text, and back.
+//!
+//! This is the only place where a value becomes text of a request, so the only place where escaping matters:
+//! quotes are doubled, nothing else has a meaning inside a string.
+
+use std::fmt::Write;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::predicate::{Kind, Node};
+use crate::time;
+use crate::value::{ColumnType, IntegerWidth, Value};
+
+/// Appends a constant as it is written beside `other`, the other side of its comparison.
+///
+/// The column there decides what the text alone cannot tell: whether an integer has 64 bits (`L`) and whether a
+/// number is an `f32` (`f`, in the shortest text that reads back as the same `f32`, which is also what a row
+/// carries).
+///
+/// # Errors
+///
+/// [`ErrorKind::InvalidValue`] for NaN, infinities and instants outside the years 0001 to 9999.
+pub(super) fn write(out: &mut String, value: &Value, other: Option<&Node>) -> Result<()> {
+    let column = match other {
+        Some(Node::Column(column)) => Some(column.ty),
+        _ => None,
+    };
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+        Value::Integer(value) => {
+            let wide = matches!(column, Some(ColumnType::Integer(IntegerWidth::I64 | IntegerWidth::U32)))
+                || i32::try_from(*value).is_err();
+            // Writing to a String cannot fail.
+            let _ = write!(out, "{value}{}", if wide { "L" } else { "" });
+        }
+        Value::Real(value) if !value.is_finite() => {
+            return Err(Error::new(ErrorKind::InvalidValue, "NaN and infinity cannot be sent in a filter"));
+        }
+        Value::Real(value) => write_real(out, *value, column == Some(ColumnType::Float)),
+        Value::Text(value) => write_quoted(out, value),
+        Value::DateTime(value) => {
+            if !time::is_storable(*value) {
+                return Err(Error::new(
+                    ErrorKind::InvalidValue,
+                    "an instant outside the years 0001 to 9999 cannot be sent in a filter",
+                ));
+            }
+            out.push_str("datetimeoffset'");
+            time::write_wire(out, *value);
+            out.push('\'');
+        }
+        Value::Uuid(value) => {
+            let _ = write!(out, "'{}'", value.as_hyphenated());
+        }
+    }
+    Ok(())
+}
+
+fn write_real(out: &mut String, value: f64, beside_float: bool) {
+    let single = value as f32;
+    let suffix = match (beside_float, f64::from(single) == value) {
+        (true, true) => {
+            // `{:?}` is the shortest text that reads back equal; it always has a point or an exponent.
+            let _ = write!(out, "{single:?}");
+            "f"
+        }
+        (true, false) => {
+            let _ = write!(out, "{value:?}");
+            "d"
+        }
+        (false, _) => {
+            let _ = write!(out, "{value:?}");
+            ""
+        }
+    };
+    out.push_str(suffix);
+}
+
+fn write_quoted(out: &mut String, text: &str) {
+    out.reserve(text.len() + 2);
+    out.push('\'');
+    for piece in text.split_inclusive('\'') {
+        out.push_str(piece);
+        if piece.ends_with('\'') {
+            out.push('\'');
+        }
+    }
+    out.push('\'');
+}
+
+/// A constant as read, with what its spelling says about its type.
+#[derive(Debug)]
+pub(super) enum Spelled {
+    /// A value whose type is certain.
+    Value(Value),
+    /// A number with a point or an exponent and without a suffix: the `f32` beside an `f32` column.
+    Plain(f64),
+}
+
+/// Reads a number: digits, point, exponent and suffix as one text without sign. `None` when it is not a number
+/// or an integer outside of 64 bits.
+pub(super) fn parse_number(text: &str, negative: bool) -> Option<Spelled> {
+    let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic());
+    let suffix = &text[digits.len()..];
+    let sign = if negative { "-" } else { "" };
+    let real = |text: &str| format!("{sign}{text}").parse::<f64>().ok().filter(|value| value.is_finite());
+    let is_real = digits.contains(['.', 'e', 'E']);
+    Some(match suffix {
+        "" | "m" | "M" if is_real => Spelled::Plain(real(digits)?),
+        "" | "m" | "M" => Spelled::Value(Value::Integer(format!("{sign}{digits}").parse().ok()?)),
+        "l" | "L" if !is_real => Spelled::Value(Value::Integer(format!("{sign}{digits}").parse().ok()?)),
+        "f" | "F" => {
+            let single = format!("{sign}{digits}").parse::<f32>().ok().filter(|value| value.is_finite())?;
+            Spelled::Value(Value::Real(f64::from(single)))
+        }
+        "d" | "D" => Spelled::Value(Value::Real(real(digits)?)),
+        _ => return None,
+    })
+}
+
+/// Reads the text of an instant; a date alone is its midnight in UTC.
+pub(super) fn parse_instant(text: &str) -> Option<Value> {
+    let instant =
+        if text.len() == 10 { time::parse(&format!("{text}T00:00:00Z")) } else { time::parse(text) };
+    instant.map(Value::DateTime)
+}
+
+/// Makes a text or number constant the type of the column it is compared with, where that loses nothing.
+///
+/// `None` when text does not name a value of a uuid or date column. Whether the kinds then fit is for the
+/// caller to check.
+pub(super) fn fit(spelled: Spelled, column: Option<ColumnType>) -> Option<Value> {
+    Some(match (spelled, column) {
+        (Spelled::Plain(value), Some(ColumnType::Float)) => {
+            let single = value as f32;
+            Value::Real(if single.is_finite() { f64::from(single) } else { value })
+        }
+        (Spelled::Plain(value), _) => Value::Real(value),
+        (Spelled::Value(Value::Text(text)), Some(ColumnType::Uuid)) => {
+            Value::Uuid(uuid::Uuid::try_parse(&text).ok()?)
+        }
+        (Spelled::Value(Value::Text(text)), Some(ColumnType::DateTime)) => parse_instant(&text)?,
+        (Spelled::Value(value), _) => value,
+    })
+}
+
+impl Spelled {
+    /// The kind of the constant as spelled, before it is fitted to a column.
+    pub(super) const fn kind(&self) -> Kind {
+        match self {
+            Self::Value(value) => Kind::of_value(value),
+            Self::Plain(_) => Kind::Number,
+        }
+    }
+}

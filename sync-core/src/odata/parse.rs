@@ -1,0 +1,539 @@
+//! OData text becomes a condition.
+//!
+//! The grammar is the one the Node server has (keywords in lower case, `not` and `-` bind tighter than any
+//! comparison, `null` only on the right). What a client sends is hostile until parsed: length, depth and number
+//! of nodes are limited, and lists of any length cost no stack.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use crate::entity::TableSchema;
+use crate::odata::literal::{self, Spelled};
+use crate::odata::{COMPARISONS, continues_name, find_column, signatures, starts_name};
+use crate::predicate::{Comparison, Kind, Node};
+use crate::protocol::Dialect;
+use crate::value::{ColumnType, Value};
+
+/// What a filter may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest text in bytes; default 16 KiB.
+    pub max_length: usize,
+    /// Deepest nesting of parentheses, functions, `not` and `-`; default 64, more than 256 counts as 256.
+    pub max_depth: usize,
+    /// Most nodes of the tree; default 500.
+    pub max_nodes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_length: 16 * 1024, max_depth: 64, max_nodes: 500 }
+    }
+}
+
+/// Why a filter was refused, and where. The message never repeats the filter's text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseError {
+    kind: ParseErrorKind,
+    position: usize,
+    message: &'static str,
+}
+
+/// The class of a [`ParseError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ParseErrorKind {
+    /// The text is not a filter.
+    Syntax,
+    /// A name that is no column of the table.
+    UnknownColumn,
+    /// A function, operator or literal this server does not have.
+    Unsupported,
+    /// A comparison or function with values of the wrong kind, or a filter that is no condition.
+    TypeMismatch,
+    /// A constant that is no value of its type.
+    InvalidLiteral,
+    /// The filter is longer, deeper or larger than the [`Limits`].
+    TooLarge,
+}
+
+impl ParseError {
+    fn new(kind: ParseErrorKind, position: usize, message: &'static str) -> Self {
+        Self { kind, position, message }
+    }
+
+    /// The class of the error.
+    pub fn kind(&self) -> ParseErrorKind {
+        self.kind
+    }
+
+    /// Where in the decoded text, in bytes from 0.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (at index {})", self.message, self.position)
+    }
+}
+
+impl StdError for ParseError {}
+
+/// Parses the decoded text of `$filter=`.
+///
+/// Columns are known by their wire names in the dialect, in exact spelling. Text compared with a uuid or date
+/// column is read as such a value; a number with a point compared with an `f32` column is read as an `f32`, as
+/// the row's JSON would be. Nested lists of `and` and of `or` are joined; everything else is kept as written.
+///
+/// # Errors
+///
+/// [`ParseError`] with the position; nothing of the text is repeated in its message.
+pub fn parse(
+    text: &str,
+    table: &'static TableSchema,
+    dialect: Dialect,
+    limits: &Limits,
+) -> Result<Node, ParseError> {
+    if text.len() > limits.max_length {
+        return Err(ParseError::new(ParseErrorKind::TooLarge, limits.max_length, "the filter is too long"));
+    }
+    let mut parser = Parser {
+        text,
+        position: 0,
+        start: 0,
+        token: Token::End,
+        table,
+        dialect,
+        depth: limits.max_depth.min(256),
+        nodes: limits.max_nodes,
+    };
+    parser.advance()?;
+    let term = parser.expression()?;
+    if parser.token != Token::End {
+        return Err(parser.unexpected());
+    }
+    parser.condition(term)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Token<'t> {
+    End,
+    Open,
+    Close,
+    Comma,
+    Minus,
+    Slash,
+    /// A word: keyword, column or function.
+    Name(&'t str),
+    /// The inside of a string, quotes still doubled.
+    Quoted(&'t str),
+    /// A word and the inside of the string that follows it directly.
+    Prefixed(&'t str, &'t str),
+    /// A number without its sign.
+    Number(&'t str),
+}
+
+/// A parsed part, with its place for errors.
+struct Term {
+    node: Part,
+    start: usize,
+}
+
+enum Part {
+    Node(Node),
+    /// A constant, not yet fitted to the other side of its comparison.
+    Constant(Spelled),
+}
+
+impl Part {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Node(node) => node.kind(),
+            Self::Constant(spelled) => spelled.kind(),
+        }
+    }
+
+    fn column(&self) -> Option<ColumnType> {
+        match self {
+            Self::Node(Node::Column(column)) => Some(column.ty),
+            _ => None,
+        }
+    }
+}
+
+struct Parser<'t> {
+    text: &'t str,
+    /// End of the current token.
+    position: usize,
+    /// Start of the current token.
+    start: usize,
+    token: Token<'t>,
+    table: &'static TableSchema,
+    dialect: Dialect,
+    /// Levels left.
+    depth: usize,
+    /// Nodes left.
+    nodes: usize,
+}
+
+impl<'t> Parser<'t> {
+    // --- grammar ---
+
+    fn expression(&mut self) -> Result<Term, ParseError> {
+        let first = self.conjunction()?;
+        if self.token != Token::Name("or") {
+            return Ok(first);
+        }
+        self.count()?;
+        let start = first.start;
+        let mut node = Node::Or(Vec::new()).or(self.condition(first)?);
+        while self.token == Token::Name("or") {
+            self.advance()?;
+            let next = self.conjunction()?;
+            node = node.or(self.condition(next)?);
+        }
+        Ok(Term { node: Part::Node(node), start })
+    }
+
+    fn conjunction(&mut self) -> Result<Term, ParseError> {
+        let first = self.comparison()?;
+        if self.token != Token::Name("and") {
+            return Ok(first);
+        }
+        self.count()?;
+        let start = first.start;
+        let mut node = Node::And(Vec::new()).and(self.condition(first)?);
+        while self.token == Token::Name("and") {
+            self.advance()?;
+            let next = self.comparison()?;
+            node = node.and(self.condition(next)?);
+        }
+        Ok(Term { node: Part::Node(node), start })
+    }
+
+    fn comparison(&mut self) -> Result<Term, ParseError> {
+        let mut left = self.unary()?;
+        loop {
+            let Token::Name(word) = self.token else { return Ok(left) };
+            if matches!(word, "add" | "sub" | "mul" | "div" | "mod") {
+                return Err(self.error(ParseErrorKind::Unsupported, "arithmetic is not supported"));
+            }
+            let Some((comparison, _)) = COMPARISONS.iter().find(|(_, name)| *name == word) else {
+                return Ok(left);
+            };
+            if left.node.kind() == Kind::Null {
+                return Err(ParseError::new(
+                    ParseErrorKind::Syntax,
+                    left.start,
+                    "null stands only on the right of a comparison",
+                ));
+            }
+            let operator = self.start;
+            self.advance()?;
+            let right = self.unary()?;
+            left = self.compare(*comparison, left, right, operator)?;
+        }
+    }
+
+    fn unary(&mut self) -> Result<Term, ParseError> {
+        let start = self.start;
+        match self.token {
+            Token::Name("not") => {
+                self.enter()?;
+                self.advance()?;
+                let inner = self.unary()?;
+                self.leave();
+                let inner = self.condition(inner)?;
+                self.count()?;
+                Ok(Term { node: Part::Node(Node::Not(Box::new(inner))), start })
+            }
+            Token::Minus => {
+                self.advance()?;
+                let Token::Number(number) = self.token else {
+                    return Err(self.error(ParseErrorKind::Unsupported, "only a number can be negated"));
+                };
+                self.number(number, true, start)
+            }
+            _ => self.primary(),
+        }
+    }
+
+    fn primary(&mut self) -> Result<Term, ParseError> {
+        let start = self.start;
+        let spelled = match self.token {
+            Token::Open => {
+                self.enter()?;
+                self.advance()?;
+                let inner = self.expression()?;
+                self.leave();
+                self.expect(Token::Close, "a closing parenthesis is missing")?;
+                return Ok(Term { node: inner.node, start });
+            }
+            Token::Number(number) => return self.number(number, false, start),
+            Token::Quoted(inside) => Spelled::Value(Value::Text(inside.replace("''", "'"))),
+            Token::Prefixed("datetimeoffset" | "datetime", inside) => {
+                let Some(value) = literal::parse_instant(inside) else {
+                    return Err(self.error(ParseErrorKind::InvalidLiteral, "not a valid instant"));
+                };
+                Spelled::Value(value)
+            }
+            Token::Prefixed(..) => {
+                return Err(self.error(ParseErrorKind::Unsupported, "an unknown kind of literal"));
+            }
+            Token::Name("null") => Spelled::Value(Value::Null),
+            Token::Name("true") => Spelled::Value(Value::Bool(true)),
+            Token::Name("false") => Spelled::Value(Value::Bool(false)),
+            Token::Name(name) => {
+                self.advance()?;
+                return if self.token == Token::Open {
+                    self.call(name, start)
+                } else {
+                    self.member(name, start)
+                };
+            }
+            _ => return Err(self.unexpected()),
+        };
+        self.count()?;
+        self.advance()?;
+        Ok(Term { node: Part::Constant(spelled), start })
+    }
+
+    fn number(&mut self, text: &str, negative: bool, start: usize) -> Result<Term, ParseError> {
+        let Some(spelled) = literal::parse_number(text, negative) else {
+            return Err(self.error(ParseErrorKind::InvalidLiteral, "not a valid number"));
+        };
+        self.count()?;
+        self.advance()?;
+        Ok(Term { node: Part::Constant(spelled), start })
+    }
+
+    /// `name ('/' name)*`: only the last name counts.
+    fn member(&mut self, name: &'t str, start: usize) -> Result<Term, ParseError> {
+        let (mut name, mut place) = (name, start);
+        while self.token == Token::Slash {
+            self.advance()?;
+            let Token::Name(next) = self.token else { return Err(self.unexpected()) };
+            (name, place) = (next, self.start);
+            self.advance()?;
+        }
+        let Some(column) = find_column(self.table, name, self.dialect) else {
+            return Err(ParseError::new(
+                ParseErrorKind::UnknownColumn,
+                place,
+                "the table has no such column",
+            ));
+        };
+        self.count()?;
+        Ok(Term { node: Part::Node(Node::Column(column)), start })
+    }
+
+    fn call(&mut self, name: &str, start: usize) -> Result<Term, ParseError> {
+        let Some(signature) = signatures(self.dialect).iter().find(|signature| signature.name == name) else {
+            return Err(ParseError::new(ParseErrorKind::Unsupported, start, "an unknown function"));
+        };
+        self.count()?;
+        self.enter()?;
+        self.advance()?;
+        let mut arguments = Vec::with_capacity(signature.arguments.len());
+        while self.token != Token::Close {
+            if !arguments.is_empty() {
+                self.expect(Token::Comma, "a comma is missing")?;
+            }
+            let argument = self.expression()?;
+            let wanted = if signature.reversed {
+                signature.arguments.iter().rev().nth(arguments.len())
+            } else {
+                signature.arguments.get(arguments.len())
+            };
+            let Some(wanted) = wanted else {
+                return Err(ParseError::new(
+                    ParseErrorKind::TypeMismatch,
+                    argument.start,
+                    "too many arguments of a function",
+                ));
+            };
+            if argument.node.kind() != *wanted {
+                return Err(ParseError::new(
+                    ParseErrorKind::TypeMismatch,
+                    argument.start,
+                    "a function's argument is of the wrong kind",
+                ));
+            }
+            arguments.push(fit(argument, None)?);
+        }
+        if arguments.len() < signature.arguments.len() {
+            return Err(self.error(ParseErrorKind::TypeMismatch, "too few arguments of a function"));
+        }
+        self.leave();
+        self.advance()?;
+        if signature.reversed {
+            arguments.reverse();
+        }
+        Ok(Term { node: Part::Node(Node::Call(signature.function, arguments)), start })
+    }
+
+    // --- types ---
+
+    fn compare(
+        &mut self,
+        comparison: Comparison,
+        left: Term,
+        right: Term,
+        operator: usize,
+    ) -> Result<Term, ParseError> {
+        self.count()?;
+        let start = left.start;
+        let (left_column, right_column) = (left.node.column(), right.node.column());
+        let left = fit(left, right_column)?;
+        let right = fit(right, left_column)?;
+        if !left.kind().is_comparable_with(right.kind()) {
+            return Err(ParseError::new(
+                ParseErrorKind::TypeMismatch,
+                operator,
+                "values of different kinds cannot be compared",
+            ));
+        }
+        Ok(Term { node: Part::Node(Node::Compare(comparison, Box::new(left), Box::new(right))), start })
+    }
+
+    fn condition(&self, term: Term) -> Result<Node, ParseError> {
+        if term.node.kind() == Kind::Bool {
+            fit(term, None)
+        } else {
+            Err(ParseError::new(
+                ParseErrorKind::TypeMismatch,
+                term.start,
+                "a value stands where a condition must",
+            ))
+        }
+    }
+
+    // --- limits ---
+
+    fn count(&mut self) -> Result<(), ParseError> {
+        self.nodes = self
+            .nodes
+            .checked_sub(1)
+            .ok_or_else(|| self.error(ParseErrorKind::TooLarge, "the filter has too many parts"))?;
+        Ok(())
+    }
+
+    fn enter(&mut self) -> Result<(), ParseError> {
+        self.depth = self
+            .depth
+            .checked_sub(1)
+            .ok_or_else(|| self.error(ParseErrorKind::TooLarge, "the filter is nested too deeply"))?;
+        Ok(())
+    }
+
+    fn leave(&mut self) {
+        self.depth += 1;
+    }
+
+    // --- tokens ---
+
+    fn advance(&mut self) -> Result<(), ParseError> {
+        let rest =
+            self.text[self.position..].trim_start_matches(|character: char| character.is_ascii_whitespace());
+        self.start = self.text.len() - rest.len();
+        let Some(first) = rest.chars().next() else {
+            self.position = self.text.len();
+            self.token = Token::End;
+            return Ok(());
+        };
+        let (token, length) = match first {
+            '(' => (Token::Open, 1),
+            ')' => (Token::Close, 1),
+            ',' => (Token::Comma, 1),
+            '-' => (Token::Minus, 1),
+            '/' => (Token::Slash, 1),
+            '\'' => {
+                let inside = self.quoted(rest)?;
+                (Token::Quoted(inside), inside.len() + 2)
+            }
+            '0'..='9' | '.' => {
+                let length = number_length(rest);
+                (Token::Number(&rest[..length]), length)
+            }
+            first if starts_name(first) => {
+                let length = rest.find(|character| !continues_name(character)).unwrap_or(rest.len());
+                let name = &rest[..length];
+                if rest[length..].starts_with('\'') {
+                    let inside = self.quoted(&rest[length..])?;
+                    (Token::Prefixed(name, inside), length + inside.len() + 2)
+                } else {
+                    (Token::Name(name), length)
+                }
+            }
+            _ => return Err(self.error(ParseErrorKind::Syntax, "an unexpected character")),
+        };
+        self.token = token;
+        self.position = self.start + length;
+        Ok(())
+    }
+
+    /// The inside of the string `rest` starts with.
+    fn quoted(&self, rest: &'t str) -> Result<&'t str, ParseError> {
+        let bytes = rest.as_bytes();
+        let mut end = 1;
+        loop {
+            match (bytes.get(end), bytes.get(end + 1)) {
+                (Some(b'\''), Some(b'\'')) => end += 2,
+                (Some(b'\''), _) => return Ok(&rest[1..end]),
+                (Some(_), _) => end += 1,
+                (None, _) => return Err(self.error(ParseErrorKind::Syntax, "a string has no end")),
+            }
+        }
+    }
+
+    fn expect(&mut self, token: Token<'_>, message: &'static str) -> Result<(), ParseError> {
+        if self.token != token {
+            return Err(self.error(ParseErrorKind::Syntax, message));
+        }
+        self.advance()
+    }
+
+    fn unexpected(&self) -> ParseError {
+        let message = match self.token {
+            Token::End => "the filter ends too early",
+            _ => "an unexpected word or sign",
+        };
+        self.error(ParseErrorKind::Syntax, message)
+    }
+
+    fn error(&self, kind: ParseErrorKind, message: &'static str) -> ParseError {
+        ParseError::new(kind, self.start, message)
+    }
+}
+
+/// The node of a term whose neighbour is a column of this type.
+fn fit(term: Term, column: Option<ColumnType>) -> Result<Node, ParseError> {
+    match term.node {
+        Part::Node(node) => Ok(node),
+        Part::Constant(spelled) => literal::fit(spelled, column).map(Node::Literal).ok_or_else(|| {
+            ParseError::new(
+                ParseErrorKind::InvalidLiteral,
+                term.start,
+                "the text is no value of the column's type",
+            )
+        }),
+    }
+}
+
+/// Length of the number `text` starts with: digits, point, exponent with sign, suffix. Whether it is one is
+/// decided where it is read.
+fn number_length(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let mut length = 0;
+    while let Some(&byte) = bytes.get(length) {
+        let exponent_sign =
+            matches!(byte, b'+' | b'-') && length > 0 && matches!(bytes[length - 1], b'e' | b'E');
+        if !(byte.is_ascii_alphanumeric() || byte == b'.' || exponent_sign) {
+            break;
+        }
+        length += 1;
+    }
+    length
+}

@@ -1,0 +1,335 @@
+//! Text per node, refusals, and the way there and back.
+
+use super::*;
+use crate::entity::{ColumnRole, DELETED, ID, UPDATED_AT, VERSION};
+use crate::error::ErrorKind;
+use crate::predicate::Node;
+use crate::time;
+use crate::value::{ColumnType, IntegerWidth, Value};
+
+const V2: Dialect = Dialect::MobileApps;
+
+const fn column(name: &'static str, ty: ColumnType) -> ColumnSchema {
+    ColumnSchema {
+        name,
+        field: name,
+        ty,
+        nullable: true,
+        local: false,
+        default: None,
+        belongs_to: None,
+        role: ColumnRole::User,
+    }
+}
+
+static TODO: TableSchema = TableSchema {
+    name: "TodoItem",
+    columns: &[
+        column("text", ColumnType::Text),
+        column("complete", ColumnType::Bool),
+        column("count", ColumnType::Integer(IntegerWidth::I32)),
+        column("bytes", ColumnType::Integer(IntegerWidth::I64)),
+        column("price", ColumnType::Double),
+        column("ratio", ColumnType::Float),
+        column("dueAt", ColumnType::DateTime),
+        column("owner", ColumnType::Uuid),
+        ColumnSchema { local: true, ..column("draft", ColumnType::Text) },
+        column("größe", ColumnType::Integer(IntegerWidth::I32)),
+        column("a b", ColumnType::Text),
+        column("null", ColumnType::Text),
+    ],
+    versioned: true,
+    keep_deleted: false,
+};
+
+fn c(name: &str) -> Node {
+    Node::Column(TODO.columns.iter().find(|column| column.name == name).expect("a column of the test table"))
+}
+
+fn lit(value: impl crate::value::ColumnValue) -> Node {
+    Node::Literal(value.to_value())
+}
+
+fn text(value: &str) -> Node {
+    lit(value.to_owned())
+}
+
+fn cmp(left: Node, comparison: Comparison, right: Node) -> Node {
+    Node::Compare(comparison, Box::new(left), Box::new(right))
+}
+
+fn call(function: Function, left: Node, right: Node) -> Node {
+    Node::Call(function, vec![left, right])
+}
+
+fn instant(text: &str) -> Node {
+    lit(time::parse(text).expect("a valid instant"))
+}
+
+/// The text of a tree, and that the text is read as the same tree.
+fn check(node: Node, expected: &str) {
+    assert_eq!(render(&node, V2).as_deref().ok(), Some(expected));
+    assert_eq!(parse(expected, &TODO, V2, &Limits::default()), Ok(node), "{expected}");
+}
+
+/// The text of a tree that is read back in another form.
+fn check_text(node: &Node, expected: &str) {
+    assert_eq!(render(node, V2).as_deref().ok(), Some(expected));
+}
+
+/// A tree read from a text that `render` would not write.
+fn check_tree(text: &str, expected: Node) {
+    assert_eq!(parse(text, &TODO, V2, &Limits::default()), Ok(expected), "{text}");
+}
+
+fn refuse(text: &str, kind: ParseErrorKind, position: usize) {
+    let error = parse(text, &TODO, V2, &Limits::default()).expect_err(text);
+    assert_eq!((error.kind(), error.position()), (kind, position), "{text}: {error}");
+}
+
+#[test]
+fn each_node_has_its_text() {
+    use Comparison::{Eq, Ge, Gt, Le, Lt, Ne};
+    check(cmp(c("text"), Eq, text("milk")), "(text eq 'milk')");
+    check(cmp(c("text"), Ne, text("")), "(text ne '')");
+    check(cmp(c("count"), Gt, lit(-7)), "(count gt -7)");
+    check(cmp(c("count"), Ge, lit(5_000_000_000_i64)), "(count ge 5000000000L)");
+    check(cmp(c("bytes"), Lt, lit(42_i64)), "(bytes lt 42L)");
+    check(cmp(c("bytes"), Le, lit(i64::MIN)), "(bytes le -9223372036854775808L)");
+    check(cmp(c("price"), Eq, lit(2.0)), "(price eq 2.0)");
+    check(cmp(c("price"), Eq, lit(1e20)), "(price eq 1e20)");
+    check(cmp(c("price"), Eq, lit(-0.1)), "(price eq -0.1)");
+    check(cmp(c("ratio"), Eq, lit(0.1_f32)), "(ratio eq 0.1f)");
+    check(cmp(c("ratio"), Eq, lit(0.1_f64)), "(ratio eq 0.1d)");
+    check(cmp(c("complete"), Eq, lit(true)), "(complete eq true)");
+    check(cmp(c("owner"), Eq, lit(uuid::Uuid::max())), "(owner eq 'ffffffff-ffff-ffff-ffff-ffffffffffff')");
+    check(cmp(c("text"), Eq, Node::Literal(Value::Null)), "(text eq null)");
+    check(cmp(c("bytes"), Lt, c("count")), "(bytes lt count)");
+    check(cmp(c("größe"), Eq, lit(1)), "(größe eq 1)");
+    check(call(Function::Contains, c("text"), text("milk")), "substringof('milk',text)");
+    check(call(Function::StartsWith, c("text"), text("a")), "startswith(text,'a')");
+    check(call(Function::EndsWith, text("abc"), c("text")), "endswith('abc',text)");
+    let (a, b) = (cmp(c("text"), Eq, text("a")), cmp(c("text"), Eq, text("b")));
+    check(Node::And(vec![a.clone(), b.clone()]), "((text eq 'a') and (text eq 'b'))");
+    check(
+        Node::Or(vec![Node::And(vec![a.clone(), b.clone()]), a.clone(), b.clone()]),
+        "(((text eq 'a') and (text eq 'b')) or (text eq 'a') or (text eq 'b'))",
+    );
+    check(a.clone().negate(), "not (text eq 'a')");
+    check(
+        Node::And(vec![a.clone().negate(), call(Function::Contains, c("text"), text("x")).negate()]),
+        "(not (text eq 'a') and not (substringof('x',text)))",
+    );
+    check(cmp(Node::Or(vec![a.clone(), b]), Eq, lit(false)), "(((text eq 'a') or (text eq 'b')) eq false)");
+}
+
+#[test]
+fn forms_that_no_server_takes_are_written_otherwise() {
+    use Comparison::{Eq, Gt, Le, Lt};
+    check_text(&c("complete"), "(complete eq true)");
+    check_text(&c("complete").negate(), "not (complete eq true)");
+    check_text(&cmp(Node::Literal(Value::Null), Eq, c("text")), "(text eq null)");
+    check_text(&cmp(lit(5), Lt, c("count")), "(count gt 5)");
+    check_text(&cmp(lit(5), Le, lit(4.5)), "(1 eq 0)");
+    check_text(&cmp(Node::Literal(Value::Null), Eq, Node::Literal(Value::Null)), "(1 eq 1)");
+    check_text(&Node::ALWAYS, "(1 eq 1)");
+    check_text(&Node::Or(Vec::new()), "(1 eq 0)");
+    check_text(&lit(true), "(1 eq 1)");
+    check_text(&Node::And(vec![cmp(c("count"), Gt, lit(1))]), "(count gt 1)");
+}
+
+#[test]
+fn system_columns_have_the_names_of_the_dialect() {
+    check(Node::compare(&ID, Comparison::Gt, Value::Text("x".into())), "(id gt 'x')");
+    check(Node::compare(&VERSION, Comparison::Eq, Value::Text("MQ==".into())), "(version eq 'MQ==')");
+    check(Node::compare(&DELETED, Comparison::Eq, Value::Bool(true)), "(deleted eq true)");
+    check(
+        cmp(Node::Column(&UPDATED_AT), Comparison::Ge, instant("2015-01-02T03:04:05.678Z")),
+        "(updatedAt ge datetimeoffset'2015-01-02T03:04:05.678Z')",
+    );
+    refuse("__updatedAt ge datetimeoffset'2015-01-02T03:04:05Z'", ParseErrorKind::UnknownColumn, 0);
+    refuse("UpdatedAt eq null", ParseErrorKind::UnknownColumn, 0);
+    refuse("draft eq 'x'", ParseErrorKind::UnknownColumn, 0);
+}
+
+#[test]
+fn instants_have_as_many_digits_as_they_need() {
+    for (source, digits) in [
+        ("2015-01-02T03:04:05Z", "05.000Z"),
+        ("2015-01-02T03:04:05.678Z", "05.678Z"),
+        ("2015-01-02T05:04:05.1234567+02:00", "05.1234567Z"),
+        ("2015-01-02T03:04:05.123456789Z", "05.123456789Z"),
+    ] {
+        check(
+            cmp(c("dueAt"), Comparison::Lt, instant(source)),
+            &format!("(dueAt lt datetimeoffset'2015-01-02T03:04:{digits}')"),
+        );
+    }
+}
+
+#[test]
+fn values_stay_inside_their_literal() {
+    for (value, inside) in [
+        ("it's", "it''s"),
+        ("'", "''"),
+        ("') or (1 eq 1", "'') or (1 eq 1"),
+        ("%27 or 1 eq 1", "%27 or 1 eq 1"),
+        ("x&$top=1#", "x&$top=1#"),
+        ("\0\r\n\t\u{1b}\u{2028}", "\0\r\n\t\u{1b}\u{2028}"),
+        ("\\'", "\\''"),
+        ("datetime'2015'", "datetime''2015''"),
+    ] {
+        check(cmp(c("text"), Comparison::Eq, text(value)), &format!("(text eq '{inside}')"));
+        check(call(Function::Contains, c("text"), text(value)), &format!("substringof('{inside}',text)"));
+    }
+}
+
+#[test]
+fn what_has_no_text_is_an_error() {
+    let refuse = |node: Node, kind| {
+        let error = render(&node, V2).expect_err("no text");
+        assert_eq!(error.kind(), kind);
+        assert!(!error.to_string().contains("secret"), "{error}");
+    };
+    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        refuse(cmp(c("price"), Comparison::Eq, lit(value)), ErrorKind::InvalidValue);
+    }
+    let late = chrono::DateTime::from_timestamp(253_402_300_800, 0).expect("the year 10000");
+    refuse(cmp(c("dueAt"), Comparison::Lt, lit(late)), ErrorKind::InvalidValue);
+    for name in ["draft", "a b", "null"] {
+        refuse(cmp(c(name), Comparison::Eq, text("secret")), ErrorKind::InvalidArgument);
+    }
+    refuse(cmp(c("count"), Comparison::Eq, text("secret")), ErrorKind::InvalidArgument);
+    refuse(c("text"), ErrorKind::InvalidArgument);
+    refuse(Node::Call(Function::Contains, vec![c("text")]), ErrorKind::InvalidArgument);
+    refuse(call(Function::Contains, c("count"), text("secret")), ErrorKind::InvalidArgument);
+}
+
+#[test]
+fn other_spellings_are_read() {
+    use Comparison::{Eq, Gt};
+    let milk = cmp(c("text"), Eq, text("milk"));
+    for spelling in [
+        "text eq 'milk'",
+        " text  eq\t'milk' ",
+        "((text eq 'milk'))",
+        "(text)eq('milk')",
+        "TodoItem/text eq 'milk'",
+    ] {
+        check_tree(spelling, milk.clone());
+    }
+    // `and` binds tighter than `or`, `not` tighter than a comparison.
+    let one = |value| cmp(c("count"), Eq, lit(value));
+    check_tree("count eq 1 or count eq 2 and count eq 3", one(1).or(one(2).and(one(3))));
+    check_tree("(count eq 1 or count eq 2) and count eq 3", one(1).or(one(2)).and(one(3)));
+    check_tree("not complete eq true", cmp(c("complete").negate(), Eq, lit(true)));
+    check_tree("not not complete", Node::Not(Box::new(Node::Not(Box::new(c("complete"))))));
+    check_tree("complete", c("complete"));
+    check_tree("complete and count eq 1", c("complete").and(one(1)));
+    check_tree("true", lit(true));
+    for number in ["42", "42L", "42l", "42M"] {
+        check_tree(&format!("bytes eq {number}"), cmp(c("bytes"), Eq, lit(42_i64)));
+    }
+    for number in ["1.5", "1.5d", "1.5m", "15e-1", "1.5f", "0.15E+1", "- 1.5"] {
+        let value = if number.starts_with('-') { -1.5 } else { 1.5 };
+        check_tree(&format!("price gt {number}"), cmp(c("price"), Gt, lit(value)));
+    }
+    check_tree("1.5 eq ratio", cmp(lit(1.5), Eq, c("ratio")));
+    check_tree("ratio eq 0.1", cmp(c("ratio"), Eq, lit(0.1_f32)));
+    check_tree("price eq 0.1f", cmp(c("price"), Eq, lit(0.1_f32)));
+    for date in [
+        "datetime'2015-01-02T00:00:00'",
+        "datetime'2015-01-02T00:00:00.000Z'",
+        "datetimeoffset'2015-01-02T02:00:00.0000000+02:00'",
+        "datetimeoffset'2015-01-02'",
+        "'2015-01-02T00:00:00.000Z'",
+    ] {
+        check_tree(&format!("dueAt gt {date}"), cmp(c("dueAt"), Gt, instant("2015-01-02T00:00:00Z")));
+    }
+    check_tree(
+        "owner eq 'FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF'",
+        cmp(c("owner"), Eq, lit(uuid::Uuid::max())),
+    );
+    check_tree("substringof( 'a' , text )", call(Function::Contains, c("text"), text("a")));
+}
+
+#[test]
+fn faults_are_named_with_their_place() {
+    use ParseErrorKind::{InvalidLiteral, Syntax, TypeMismatch, UnknownColumn, Unsupported};
+    for (text, kind, position) in [
+        ("", Syntax, 0),
+        ("   ", Syntax, 3),
+        ("text eq", Syntax, 7),
+        ("text eq 'a", Syntax, 8),
+        ("text eq 'a' b", Syntax, 12),
+        ("(text eq 'a'", Syntax, 12),
+        ("text eq 'a')", Syntax, 11),
+        ("text eq 'a' and", Syntax, 15),
+        ("text = 'a'", Syntax, 5),
+        ("text eq ?", Syntax, 8),
+        ("text EQ 'a'", Syntax, 5),
+        ("null eq text", Syntax, 0),
+        ("startswith(text,'a'", Syntax, 19),
+        ("startswith(text 'a')", Syntax, 16),
+        ("startswith(text,)", Syntax, 16),
+        ("unknown eq 1", UnknownColumn, 0),
+        ("not (unknown eq 1)", UnknownColumn, 5),
+        ("text/unknown eq 1", UnknownColumn, 5),
+        ("contains(text,'a')", Unsupported, 0),
+        ("StartsWith(text,'a')", Unsupported, 0),
+        ("count add 1 eq 2", Unsupported, 6),
+        ("-count eq 2", Unsupported, 1),
+        ("owner eq guid'00000000-0000-0000-0000-000000000000'", Unsupported, 9),
+        ("text", TypeMismatch, 0),
+        ("'a'", TypeMismatch, 0),
+        ("null", TypeMismatch, 0),
+        ("not text", TypeMismatch, 4),
+        ("not text eq 'a'", TypeMismatch, 4),
+        ("complete and text", TypeMismatch, 13),
+        ("text eq 1", TypeMismatch, 5),
+        ("count eq '1'", TypeMismatch, 6),
+        ("complete eq 1", TypeMismatch, 9),
+        ("text eq count", TypeMismatch, 5),
+        ("startswith(text,1)", TypeMismatch, 16),
+        ("startswith(text,null)", TypeMismatch, 16),
+        ("startswith(text)", TypeMismatch, 15),
+        ("startswith()", TypeMismatch, 11),
+        ("startswith(text,'a','b')", TypeMismatch, 20),
+        ("substringof(count,text)", TypeMismatch, 12),
+        ("dueAt gt '2015'", InvalidLiteral, 9),
+        ("dueAt gt datetime'2015-13-01T00:00:00Z'", InvalidLiteral, 9),
+        ("owner eq 'x'", InvalidLiteral, 9),
+        ("count eq 1x", InvalidLiteral, 9),
+        ("count eq 0x1F", InvalidLiteral, 9),
+        ("count eq 9223372036854775808", InvalidLiteral, 9),
+        ("price eq 1e400", InvalidLiteral, 9),
+        ("price eq 1.2.3", InvalidLiteral, 9),
+        ("count eq .", InvalidLiteral, 9),
+    ] {
+        refuse(text, kind, position);
+    }
+}
+
+#[test]
+fn limits_hold_and_cost_no_stack() {
+    let limits = Limits::default();
+    let parse =
+        |text: &str, limits: &Limits| parse(text, &TODO, V2, limits).map(|_| ()).map_err(|e| e.kind());
+    let nested = |depth: usize, open: &str, close: &str| {
+        format!("{}complete{}", open.repeat(depth), close.repeat(depth))
+    };
+    for (open, close) in [("(", ")"), ("not ", ""), ("not (", ")")] {
+        let depth = if open == "not (" { 32 } else { 64 };
+        assert_eq!(parse(&nested(depth, open, close), &limits), Ok(()), "{open}");
+        assert_eq!(parse(&nested(depth + 1, open, close), &limits), Err(ParseErrorKind::TooLarge), "{open}");
+    }
+    let boundless = Limits { max_length: usize::MAX, max_depth: usize::MAX, max_nodes: usize::MAX };
+    assert_eq!(parse(&nested(1_000_000, "(", ")"), &boundless), Err(ParseErrorKind::TooLarge));
+    assert_eq!(parse(&"-".repeat(1_000_000), &boundless), Err(ParseErrorKind::Unsupported));
+    let list = |count: usize| vec!["complete"; count].join(" or ");
+    assert_eq!(parse(&list(100_000), &boundless), Ok(()));
+    assert_eq!(parse(&list(499), &limits), Ok(()));
+    assert_eq!(parse(&list(500), &limits), Err(ParseErrorKind::TooLarge));
+    let long = format!("text eq '{}'", "x".repeat(16 * 1024));
+    assert_eq!(parse(&long, &limits), Err(ParseErrorKind::TooLarge));
+}
