@@ -71,6 +71,8 @@ impl StdError for ServerError {
 pub(crate) enum Refusal {
     /// The client's fault, with a message that tells it what to change.
     Bad(String),
+    /// The address is no table's.
+    NoRoute,
     /// No such table.
     NoTable(String),
     /// No such row, or one that is deleted.

@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn strings_are_escaped_so_that_they_read_back() {
-        for text in ["", "plain", "it's \"quoted\" \\ and\nmore\r\t\u{0}\u{1f}\u{7f}", "äöü 😀", "\u{2028}"] {
+        for text in ["", "plain", "it's \"quoted\" \\ and\nmore\r\t\u{0}\u{1f}\u{7f}", "äöü 😀", "\u{2028}"]
+        {
             let mut out = String::new();
             push_string(&mut out, text);
             assert_eq!(serde_json::from_str::<String>(&out).expect("JSON"), text);
@@ -146,7 +147,11 @@ mod tests {
         };
         check(ColumnType::Bool, Cell::Integer(1), "true");
         check(ColumnType::Bool, Cell::Null, "null");
-        check(ColumnType::Integer(IntegerWidth::I64), Cell::Integer(9_007_199_254_740_993), "9007199254740993");
+        check(
+            ColumnType::Integer(IntegerWidth::I64),
+            Cell::Integer(9_007_199_254_740_993),
+            "9007199254740993",
+        );
         check(ColumnType::Double, Cell::Real(0.1), "0.1");
         check(ColumnType::Double, Cell::Real(1e300), "1e300");
         check(ColumnType::Double, Cell::Real(2.0), "2.0");

@@ -193,7 +193,9 @@ impl RunningServer {
     /// The listener had failed before.
     pub async fn shutdown(mut self) -> Result<(), ServerError> {
         drop(self.stop.take());
-        (&mut self.task).await.map_err(|error| ServerError::network("the server task was interrupted", error))?
+        (&mut self.task)
+            .await
+            .map_err(|error| ServerError::network("the server task was interrupted", error))?
     }
 }
 

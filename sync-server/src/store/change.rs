@@ -99,7 +99,11 @@ pub(super) fn apply(
 }
 
 /// The row with this id, deleted or not.
-pub(super) fn find(connection: &mut SqliteConnection, table: &Table, id: &str) -> QueryResult<Option<StoredRow>> {
+pub(super) fn find(
+    connection: &mut SqliteConnection,
+    table: &Table,
+    id: &str,
+) -> QueryResult<Option<StoredRow>> {
     let mut statement = Statement::new("SELECT ");
     all_fields(&mut statement, table);
     statement.sql(" FROM ");

@@ -199,7 +199,9 @@ fn column_name(out: &mut Statement, table: &Table, column: &'static ColumnSchema
         ColumnRole::Deleted => Field::Deleted,
         ColumnRole::User => {
             let index = table.columns.iter().position(|known| known.name == column.name);
-            Field::Column(index.ok_or_else(|| Unsupported(format!("the table has no column {}", column.name)))?)
+            Field::Column(
+                index.ok_or_else(|| Unsupported(format!("the table has no column {}", column.name)))?,
+            )
         }
     };
     out.name(field_name(table, field));

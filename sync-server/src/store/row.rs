@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use chrono::{DateTime, Utc};
 use diesel::deserialize::{self, QueryableByName};
-use diesel::row::{Field as _, NamedRow, Row as _};
+use diesel::row::{Field as _, NamedRow};
 use diesel::sqlite::{Sqlite, SqliteType};
 
 /// The values of one row, in the order of the statement's columns.
@@ -76,7 +76,8 @@ const TICKS_PER_SECOND: i64 = 10_000_000;
 /// Instants are stored as ticks of 100 ns since 1970: one integer comparison for every precision the
 /// protocol has. Finer digits are cut off, downwards.
 pub(crate) fn to_ticks(instant: DateTime<Utc>) -> i64 {
-    instant.timestamp() * TICKS_PER_SECOND + i64::from(instant.timestamp_subsec_nanos().min(999_999_999) / 100)
+    instant.timestamp() * TICKS_PER_SECOND
+        + i64::from(instant.timestamp_subsec_nanos().min(999_999_999) / 100)
 }
 
 /// The instant of a number of ticks; `None` outside the years chrono knows.

@@ -1,10 +1,10 @@
 //! SQL text with bound values, as a Diesel query, for tables known only at run time.
 
+use diesel::RunQueryDsl;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Double, Nullable, Text, Untyped};
 use diesel::sqlite::{Sqlite, SqliteConnection};
-use diesel::RunQueryDsl;
 use sync_core::value::Value;
 
 use super::row::to_ticks;
