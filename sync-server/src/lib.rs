@@ -1,1 +1,49 @@
-//! (being written)
+//! A server of the Azure Mobile Apps tables protocol, for embedding and as the program `sync-server`.
+//!
+//! It keeps the tables of an app's entities in one SQLite file and serves them to every client of the
+//! protocol: list with filters and paging, read, insert, update, delete and undelete, with soft delete,
+//! versions and change times.
+//!
+//! ```no_run
+//! use sync_core::entity::TableSchema;
+//! use sync_server::Server;
+//!
+//! # async fn run(tables: Vec<&'static TableSchema>) -> Result<(), sync_server::ServerError> {
+//! let server = Server::builder(tables).open("server.db").await?;
+//! let running = server.start("127.0.0.1:0").await?;
+//! println!("tables at {}/tables", running.url());
+//! running.shutdown().await
+//! # }
+//! ```
+//!
+//! # What it promises
+//!
+//! - One write request is one transaction, durable before the answer.
+//! - `updatedAt` is strictly increasing, in whole milliseconds and in the order of commits: never two commits
+//!   with the same value, never backwards, also across a restart and a clock set back. A client that asks for
+//!   `updatedAt ge T` ordered by `updatedAt` misses nothing.
+//! - `version` is unique in the database and changes with every write to a row.
+//! - A filter means what [`sync_core::predicate`] says, null included.
+//!
+//! # Layers
+//!
+//! `http` turns a request into a call, `dialect` maps calls to operations and results to answers of one
+//! generation of the protocol, `store` runs operations on SQLite and knows no dialect.
+//!
+//! There is no authentication: wrap [`Server::router`] in a layer of your own, or keep the server behind a
+//! proxy that does it.
+
+mod body;
+mod config;
+mod dialect;
+mod error;
+mod http;
+mod json;
+mod query;
+mod server;
+mod store;
+mod table;
+
+pub use crate::config::ServerConfig;
+pub use crate::error::{ServerError, ServerErrorKind};
+pub use crate::server::{RunningServer, Server, ServerBuilder};

@@ -1,0 +1,270 @@
+//! Bodies with one row, decoded by the table's schema without a tree of values.
+//!
+//! Nothing is guessed: a member that is no column, a value of another type, or a member that only the server
+//! may set is refused with its name, so that a client's mistake does not become lost data.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use sync_core::entity::ColumnSchema;
+use sync_core::protocol::SystemNames;
+use sync_core::time;
+use sync_core::value::{ColumnType, Value};
+use uuid::Uuid;
+
+use crate::error::Refusal;
+use crate::table::Table;
+
+/// A decoded body.
+#[derive(Debug, PartialEq)]
+pub(crate) struct RowBody {
+    pub(crate) id: BodyId,
+    /// The `version` member, if it is a string.
+    pub(crate) version: Option<String>,
+    /// In the order of [`Table::columns`]; absent is not null.
+    pub(crate) values: Vec<Option<Value>>,
+}
+
+/// The `id` member.
+#[derive(Debug, PartialEq)]
+pub(crate) enum BodyId {
+    /// Absent or null.
+    None,
+    Text(String),
+    /// A number, as its text.
+    Number(String),
+}
+
+/// Decodes a body.
+///
+/// # Errors
+///
+/// [`Refusal::Bad`], naming the member where there is one.
+pub(crate) fn decode(body: &[u8], table: &Table, names: &SystemNames) -> Result<RowBody, Refusal> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Err(Refusal::bad("the body is empty; a JSON object is expected"));
+    }
+    let mut fault = None;
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let decoded = RowSeed { table, names, fault: &mut fault }
+        .deserialize(&mut deserializer)
+        .and_then(|row| deserializer.end().map(|()| row));
+    match (fault, decoded) {
+        (Some(message), _) => Err(Refusal::Bad(message)),
+        (None, Ok(row)) => Ok(row),
+        (None, Err(error)) if error.is_data() => Err(Refusal::bad("the body must be one JSON object")),
+        (None, Err(error)) => Err(Refusal::Bad(format!(
+            "the body is not valid JSON (line {}, column {})",
+            error.line(),
+            error.column()
+        ))),
+    }
+}
+
+struct RowSeed<'s> {
+    table: &'s Table,
+    names: &'s SystemNames,
+    /// The first fault in the row's meaning, for the client.
+    fault: &'s mut Option<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
+    type Value = RowBody;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<RowBody, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RowSeed<'_> {
+    type Value = RowBody;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a row")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RowBody, A::Error> {
+        let mut row =
+            RowBody { id: BodyId::None, version: None, values: vec![None; self.table.columns.len()] };
+        let (mut has_id, mut has_version) = (false, false);
+        macro_rules! refuse {
+            ($($message:tt)*) => {{
+                *self.fault = Some(format!($($message)*));
+                return Err(A::Error::custom("refused"));
+            }};
+        }
+        while let Some(Name(name)) = map.next_key()? {
+            let column = self.table.columns.iter().position(|column| column.name == name);
+            if let Some(index) = column {
+                let column = self.table.columns[index];
+                if row.values[index].is_some() {
+                    refuse!("member '{name}' appears twice");
+                }
+                match convert(column, map.next_value_seed(ScalarSeed)?) {
+                    Ok(value) => row.values[index] = Some(value),
+                    Err(expected) => refuse!("member '{name}' must be {expected}"),
+                }
+            } else if name == "id" {
+                if std::mem::replace(&mut has_id, true) {
+                    refuse!("member 'id' appears twice");
+                }
+                row.id = match map.next_value_seed(ScalarSeed)? {
+                    Scalar::Null => BodyId::None,
+                    Scalar::Text(text) => BodyId::Text(text.into_owned()),
+                    Scalar::Integer(number) => BodyId::Number(number.to_string()),
+                    Scalar::Unsigned(number) => BodyId::Number(number.to_string()),
+                    Scalar::Real(number) => BodyId::Number(format!("{number:?}")),
+                    Scalar::Bool(_) | Scalar::Nested => refuse!("member 'id' must be a string"),
+                };
+            } else if name == self.names.version {
+                if std::mem::replace(&mut has_version, true) {
+                    refuse!("member '{name}' appears twice");
+                }
+                row.version = match map.next_value_seed(ScalarSeed)? {
+                    Scalar::Null => None,
+                    Scalar::Text(text) => Some(text.into_owned()),
+                    _ => refuse!("member '{name}' must be a string"),
+                };
+            } else if self.is_reserved(&name) {
+                refuse!("member '{name}' is reserved: only the server sets it");
+            } else {
+                refuse!("member '{name}' is unknown: table {} has no such column", self.table.schema.name);
+            }
+        }
+        Ok(row)
+    }
+}
+
+impl RowSeed<'_> {
+    fn is_reserved(&self, name: &str) -> bool {
+        [self.names.created_at, self.names.updated_at, self.names.deleted]
+            .iter()
+            .any(|reserved| reserved.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The value for a column, or what was expected.
+fn convert(column: &ColumnSchema, scalar: Scalar<'_>) -> Result<Value, &'static str> {
+    /// Integers up to here are exact as `f64`.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if matches!(scalar, Scalar::Null) {
+        return if column.nullable { Ok(Value::Null) } else { Err("a value, not null") };
+    }
+    match (column.ty, scalar) {
+        (ColumnType::Text, Scalar::Text(text)) => Ok(Value::Text(text.into_owned())),
+        (ColumnType::Text, _) => Err("a string"),
+        (ColumnType::Bool, Scalar::Bool(value)) => Ok(Value::Bool(value)),
+        (ColumnType::Bool, _) => Err("true or false"),
+        (ColumnType::Integer(width), scalar) => {
+            let number = match scalar {
+                Scalar::Integer(number) => Some(number),
+                // `2.0`, as some clients write whole numbers.
+                Scalar::Real(number) if number.fract() == 0.0 && number.abs() <= EXACT => Some(number as i64),
+                _ => None,
+            };
+            number
+                .filter(|number| width.contains(*number))
+                .map(Value::Integer)
+                .ok_or("a whole number in the column's range")
+        }
+        (ColumnType::Float | ColumnType::Double, scalar) => {
+            let number = match scalar {
+                Scalar::Integer(number) => number as f64,
+                Scalar::Unsigned(number) => number as f64,
+                Scalar::Real(number) => number,
+                _ => return Err("a number"),
+            };
+            let number = if column.ty == ColumnType::Float { f64::from(number as f32) } else { number };
+            if number.is_finite() { Ok(Value::Real(number)) } else { Err("a number in the column's range") }
+        }
+        (ColumnType::DateTime, Scalar::Text(text)) => {
+            time::parse(&text).map(Value::DateTime).ok_or("a date and time in ISO 8601")
+        }
+        (ColumnType::DateTime, _) => Err("a date and time in ISO 8601"),
+        (ColumnType::Uuid, Scalar::Text(text)) => {
+            Uuid::try_parse(&text).map(Value::Uuid).map_err(|_| "a uuid")
+        }
+        (ColumnType::Uuid, _) => Err("a uuid"),
+        _ => Err("of a type this server knows"),
+    }
+}
+
+/// A JSON value that is no list and no object, or [`Nested`](Scalar::Nested).
+enum Scalar<'a> {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    /// Beyond `i64`.
+    Unsigned(u64),
+    Real(f64),
+    Text(Cow<'a, str>),
+    Nested,
+}
+
+struct ScalarSeed;
+
+impl<'de> DeserializeSeed<'de> for ScalarSeed {
+    type Value = Scalar<'de>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Scalar<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ScalarSeed {
+    type Value = Scalar<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+    fn visit_unit<E>(self) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Null)
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Bool(value))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Integer(value))
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<Scalar<'de>, E> {
+        Ok(i64::try_from(value).map_or(Scalar::Unsigned(value), Scalar::Integer))
+    }
+    fn visit_f64<E>(self, value: f64) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Real(value))
+    }
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Text(Cow::Borrowed(text)))
+    }
+    fn visit_str<E>(self, text: &str) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Text(Cow::Owned(text.to_owned())))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Scalar<'de>, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Nested)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar<'de>, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Nested)
+    }
+}
+
+/// A member name, borrowed where it has no escapes.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de> serde::Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+        impl<'de> Visitor<'de> for NameVisitor {
+            type Value = Name<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a member name")
+            }
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+            fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(NameVisitor)
+    }
+}

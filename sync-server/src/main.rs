@@ -1,0 +1,91 @@
+//! The program `sync-server`: tables named on the command line, served until Ctrl-C.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use sync_core::entity::TableSchema;
+use sync_server::{Server, ServerConfig, ServerError};
+
+mod definition;
+mod log;
+
+/// A server of the Azure Mobile Apps tables protocol on one SQLite file.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: String,
+    /// Database file; made if it does not exist.
+    #[arg(long, default_value = "server.db")]
+    database: PathBuf,
+    /// A table: 'Name(column:type, column:type?, ..)', where ? allows null. Types: text, bool, i8, i16, i32,
+    /// i64, u8, u16, u32, float, double, datetime, uuid. Repeat for more tables.
+    #[arg(long = "table", required = true, value_parser = definition::parse)]
+    tables: Vec<&'static TableSchema>,
+    /// Rows of a page when the client does not ask for a number.
+    #[arg(long, default_value_t = 50)]
+    page_size: usize,
+    /// Greatest $top accepted.
+    #[arg(long, default_value_t = 1000)]
+    max_top: usize,
+    /// Most rows in one page, also when $top is larger.
+    #[arg(long)]
+    page_cap: Option<usize>,
+    /// Send no Link headers.
+    #[arg(long)]
+    no_links: bool,
+    /// Remove deleted rows instead of marking them; other clients then never learn of it.
+    #[arg(long)]
+    hard_delete: bool,
+    /// Origin of web pages that may call the server; * allows all. Repeat for more.
+    #[arg(long = "allow-origin")]
+    allowed_origins: Vec<String>,
+    /// Scheme and authority for next links, behind a proxy that changes them.
+    #[arg(long)]
+    public_url: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    log::to_stderr();
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprint!("error: {error}");
+            let mut source = std::error::Error::source(&error);
+            while let Some(cause) = source {
+                eprint!(": {cause}");
+                source = cause.source();
+            }
+            eprintln!();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), ServerError> {
+    let config = ServerConfig {
+        page_size: arguments.page_size,
+        max_top: arguments.max_top,
+        page_cap: arguments.page_cap,
+        links: !arguments.no_links,
+        soft_delete: !arguments.hard_delete,
+        allowed_origins: arguments.allowed_origins,
+        public_url: arguments.public_url,
+        ..ServerConfig::default()
+    };
+    let server = Server::builder(arguments.tables).config(config).open(&arguments.database).await?;
+    let running = server.start(arguments.listen.as_str()).await?;
+    announce(&running.url());
+    if let Err(error) = tokio::signal::ctrl_c().await {
+        tracing::error!(%error, "Ctrl-C cannot be waited for; stopping");
+    }
+    running.shutdown().await
+}
+
+#[expect(clippy::print_stdout, reason = "the address is this program's output; scripts wait for the line")]
+fn announce(url: &str) {
+    println!("listening on {url}");
+}

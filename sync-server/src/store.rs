@@ -1,0 +1,213 @@
+//! Rows on SQLite: what the server keeps and in which order it changes. Knows no dialect and no JSON.
+//!
+//! # Layout
+//!
+//! One table per entity: `id`, `__createdAt`, `__updatedAt`, `__version`, `__deleted` and the entity's columns.
+//! Instants are integers of 100 ns since 1970; booleans are 0 and 1; the version is the text clients see.
+//! `__server_clock` holds the greatest version and change time given out.
+//!
+//! # Order
+//!
+//! Every change takes its version and time from `__server_clock` inside its own immediate transaction: times
+//! rise strictly in the order in which readers can see the changes.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::Utc;
+use diesel::connection::DefaultLoadingMode;
+use diesel::sqlite::SqliteConnection;
+use diesel::{ConnectionError, RunQueryDsl};
+use sync_core::predicate::Node;
+
+pub(crate) use self::change::{Change, Written, field_position};
+use self::connection::{Readers, Writer, open_writer};
+use self::filter::Unsupported;
+pub(crate) use self::row::{Cell, StoredRow, from_ticks};
+use self::schema::field_name;
+use self::statement::{Bind, Statement};
+use crate::error::ServerError;
+use crate::table::{Field, Table};
+
+mod change;
+mod connection;
+mod filter;
+mod row;
+mod schema;
+mod statement;
+
+/// The open database.
+#[derive(Debug)]
+pub(crate) struct Store {
+    writer: Writer,
+    readers: Readers,
+}
+
+/// What a list asks for.
+#[derive(Debug)]
+pub(crate) struct ListQuery {
+    /// Properties of each row, in this order.
+    pub(crate) fields: Vec<Field>,
+    pub(crate) filter: Option<Node>,
+    /// Keys with "greatest first"; ends with the id, so that every order is total.
+    pub(crate) order: Vec<(Field, bool)>,
+    pub(crate) include_deleted: bool,
+    pub(crate) skip: u64,
+    /// Most rows of the page.
+    pub(crate) limit: usize,
+    /// Whether to count the rows of all pages.
+    pub(crate) count: bool,
+}
+
+/// What a list found besides its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) rows: usize,
+    /// Whether rows follow behind the page.
+    pub(crate) more: bool,
+    pub(crate) total: Option<i64>,
+}
+
+/// Why the store did not do it. Nothing was changed.
+#[derive(Debug)]
+pub(crate) enum StoreError {
+    /// The condition cannot be run: the client's fault.
+    Filter(Unsupported),
+    Database(diesel::result::Error),
+    Connection(ConnectionError),
+    /// The thread that should have done it has ended.
+    Closed,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Filter(unsupported) => f.write_str(&unsupported.0),
+            Self::Database(_) => f.write_str("the database failed"),
+            Self::Connection(_) => f.write_str("the database cannot be opened"),
+            Self::Closed => f.write_str("the store is closed"),
+        }
+    }
+}
+
+impl StdError for StoreError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Filter(_) | Self::Closed => None,
+            Self::Database(error) => Some(error),
+            Self::Connection(error) => Some(error),
+        }
+    }
+}
+
+impl From<diesel::result::Error> for StoreError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl Store {
+    /// Opens or creates the file and the tables in it. Blocks.
+    pub(crate) fn open(path: &Path, tables: &[&Table], readers: usize) -> Result<Self, ServerError> {
+        let mut connection = open_writer(path)
+            .map_err(|error| ServerError::database("the server's database cannot be opened", error))?;
+        schema::prepare(&mut connection, tables)?;
+        let writer = Writer::start(path, connection)
+            .map_err(|error| ServerError::database("the writer thread cannot be started", error))?;
+        Ok(Self { writer, readers: Readers::new(path, readers) })
+    }
+
+    /// Hands each row of a page to `each`, which collects into `page`. Page and total are of one snapshot.
+    pub(crate) async fn list<P: Send + 'static>(
+        &self,
+        table: Arc<Table>,
+        query: ListQuery,
+        mut page: P,
+        each: impl Fn(&mut P, &StoredRow) + Send + 'static,
+    ) -> Result<(P, Listed), StoreError> {
+        self.readers
+            .snapshot(move |connection| {
+                let mut listed = Listed { rows: 0, more: false, total: None };
+                let select = page_statement(&table, &query)?;
+                for row in select.load_iter::<StoredRow, DefaultLoadingMode>(connection)? {
+                    let row = row?;
+                    // One row more than asked for tells whether there is a further page.
+                    if listed.rows == query.limit {
+                        listed.more = true;
+                    } else {
+                        each(&mut page, &row);
+                        listed.rows += 1;
+                    }
+                }
+                if query.count {
+                    listed.total = Some(count(connection, &table, &query)?);
+                }
+                Ok((page, listed))
+            })
+            .await
+    }
+
+    /// One row with every property in the order of [`Table::fields`], deleted or not.
+    pub(crate) async fn read(&self, table: Arc<Table>, id: String) -> Result<Option<StoredRow>, StoreError> {
+        self.readers.snapshot(move |connection| Ok(change::find(connection, &table, &id)?)).await
+    }
+
+    /// Changes one row, in one transaction, durable on return.
+    pub(crate) async fn change(&self, table: Arc<Table>, change: Change) -> Result<Written, StoreError> {
+        self.writer
+            .transaction(move |connection| {
+                Ok(change::apply(connection, &table, change, || Utc::now().timestamp_millis())?)
+            })
+            .await
+    }
+}
+
+fn page_statement(table: &Table, query: &ListQuery) -> Result<Statement, StoreError> {
+    let mut statement = Statement::new("SELECT ");
+    for (index, field) in query.fields.iter().enumerate() {
+        if index > 0 {
+            statement.sql(", ");
+        }
+        statement.name(field_name(table, *field));
+    }
+    from_where(&mut statement, table, query)?;
+    for (index, (field, descending)) in query.order.iter().enumerate() {
+        statement.sql(if index == 0 { " ORDER BY " } else { ", " });
+        statement.name(field_name(table, *field));
+        if *descending {
+            statement.sql(" DESC");
+        }
+    }
+    statement.sql(" LIMIT ");
+    statement.bind(Bind::Integer(i64::try_from(query.limit).unwrap_or(i64::MAX).saturating_add(1)));
+    statement.sql(" OFFSET ");
+    statement.bind(Bind::Integer(i64::try_from(query.skip).unwrap_or(i64::MAX)));
+    Ok(statement)
+}
+
+fn from_where(statement: &mut Statement, table: &Table, query: &ListQuery) -> Result<(), StoreError> {
+    statement.one_off();
+    statement.sql(" FROM ");
+    statement.name(table.schema.name);
+    statement.sql(if query.include_deleted { " WHERE 1" } else { " WHERE \"__deleted\" = 0" });
+    if let Some(filter) = &query.filter {
+        statement.sql(" AND ");
+        filter::condition(statement, table, filter).map_err(StoreError::Filter)?;
+    }
+    Ok(())
+}
+
+fn count(connection: &mut SqliteConnection, table: &Table, query: &ListQuery) -> Result<i64, StoreError> {
+    let mut statement = Statement::new("SELECT count(*)");
+    from_where(&mut statement, table, query)?;
+    let row: StoredRow = statement.get_result(connection)?;
+    match row.cell(0) {
+        Cell::Integer(total) => Ok(total),
+        _ => Err(StoreError::Database(diesel::result::Error::NotFound)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,263 @@
+use super::*;
+use sync_core::entity::{ColumnRole, ColumnSchema, ID, TableSchema, UPDATED_AT};
+use sync_core::predicate::{Comparison, Function};
+use sync_core::value::{ColumnType, IntegerWidth, Value};
+
+const fn column(name: &'static str, ty: ColumnType) -> ColumnSchema {
+    ColumnSchema {
+        name,
+        field: name,
+        ty,
+        nullable: true,
+        local: false,
+        default: None,
+        belongs_to: None,
+        role: ColumnRole::User,
+    }
+}
+
+static COLUMNS: [ColumnSchema; 4] = [
+    column("text", ColumnType::Text),
+    column("done", ColumnType::Bool),
+    column("n", ColumnType::Integer(IntegerWidth::I64)),
+    column("when", ColumnType::DateTime),
+];
+static ITEMS: TableSchema =
+    TableSchema { name: "Item \"x\"", columns: &COLUMNS, versioned: true, keep_deleted: true };
+
+fn table() -> Table {
+    Table::new(&ITEMS, true).expect("a valid table")
+}
+
+fn open(path: &Path) -> SqliteConnection {
+    let mut connection = open_writer(path).expect("opens");
+    schema::prepare(&mut connection, &[&table()]).expect("prepares");
+    connection
+}
+
+fn insert(connection: &mut SqliteConnection, id: &str, values: [Option<Value>; 4], now: i64) -> StoredRow {
+    let change = Change::Insert { id: id.into(), values: values.to_vec() };
+    match change::apply(connection, &table(), change, || now).expect("runs") {
+        Written::Done(row) => row,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn updated_at(row: &StoredRow) -> i64 {
+    match row.cell(field_position(Field::UpdatedAt)) {
+        Cell::Integer(ticks) => ticks / 10_000,
+        other => panic!("{other:?}"),
+    }
+}
+
+const NONE: [Option<Value>; 4] = [None, None, None, None];
+
+#[test]
+fn case_131_times_rise_by_whole_milliseconds_across_a_restart_and_a_clock_set_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("server.db");
+    let mut connection = open(&path);
+    let mut last = 0;
+    let mut step = |connection: &mut SqliteConnection, id: &str, now: i64, expected: i64| {
+        let at = updated_at(&insert(connection, id, NONE, now));
+        assert_eq!(at, expected);
+        assert!(at > last);
+        last = at;
+    };
+    step(&mut connection, "a", 1000, 1000);
+    step(&mut connection, "b", 1000, 1001);
+    step(&mut connection, "c", 1001, 1002);
+    step(&mut connection, "d", 5000, 5000);
+    drop(connection);
+    let mut connection = open(&path);
+    step(&mut connection, "e", 10, 5001);
+    let gone = Change::Delete { id: "e".into(), expected: Vec::new() };
+    let mut hard = table();
+    hard.soft_delete = false;
+    change::apply(&mut connection, &hard, gone, || 0).expect("runs");
+    // The greatest time is remembered even when its row is gone.
+    step(&mut connection, "e", 20, 5002);
+}
+
+#[test]
+fn versions_are_the_commit_counter_and_refusals_use_none_up() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut connection = open(&dir.path().join("server.db"));
+    let version = |row: &StoredRow| match row.cell(field_position(Field::Version)) {
+        Cell::Text(text) => text.to_owned(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(version(&insert(&mut connection, "a", NONE, 1)), "AAAAAAAAAAE=");
+    let table = table();
+    let mut apply = |change| change::apply(&mut connection, &table, change, || 2).expect("runs");
+    let expected = vec!["old".to_owned()];
+    assert!(matches!(apply(Change::Insert { id: "a".into(), values: Vec::new() }), Written::Exists(_)));
+    assert!(matches!(apply(Change::Delete { id: "a".into(), expected }), Written::Stale(_)));
+    assert_eq!(apply(Change::Delete { id: "x".into(), expected: Vec::new() }), Written::Missing);
+    match apply(Change::Undelete { id: "a".into(), expected: vec!["AAAAAAAAAAE=".into()] }) {
+        Written::Done(row) => assert_eq!(version(&row), "AAAAAAAAAAI="),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_new_column_is_added_with_its_default_and_a_changed_type_is_refused() {
+    static OLD: TableSchema = TableSchema {
+        name: "T",
+        columns: &[column("a", ColumnType::Text)],
+        versioned: true,
+        keep_deleted: true,
+    };
+    static NEW_COLUMNS: [ColumnSchema; 2] = [
+        column("a", ColumnType::Text),
+        ColumnSchema { default: Some("'it''s'"), nullable: false, ..column("b", ColumnType::Text) },
+    ];
+    static NEW: TableSchema =
+        TableSchema { name: "T", columns: &NEW_COLUMNS, versioned: true, keep_deleted: true };
+    static CHANGED: TableSchema = TableSchema {
+        name: "T",
+        columns: &[column("a", ColumnType::Bool)],
+        versioned: true,
+        keep_deleted: true,
+    };
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut connection = open(&dir.path().join("server.db"));
+    let [old, new, changed] =
+        [&OLD, &NEW, &CHANGED].map(|schema| Table::new(schema, true).expect("a valid table"));
+    schema::prepare(&mut connection, &[&old]).expect("prepares");
+    let change = Change::Insert { id: "a".into(), values: vec![None] };
+    change::apply(&mut connection, &old, change, || 1).expect("runs");
+    schema::prepare(&mut connection, &[&new]).expect("adds the column");
+    let row = change::find(&mut connection, &new, "a").expect("runs").expect("the row");
+    assert_eq!(row.cell(field_position(Field::Column(1))), Cell::Text("it's"));
+    let error = schema::prepare(&mut connection, &[&changed]).expect_err("another type");
+    assert_eq!(
+        error.to_string(),
+        "column a of table T is TEXT in the database and INTEGER_BOOL in the schema"
+    );
+}
+
+/// Ids of the rows a condition is true for.
+fn matching(connection: &mut SqliteConnection, filter: Node) -> Vec<String> {
+    let query = ListQuery {
+        fields: vec![Field::Id],
+        filter: Some(filter),
+        order: vec![(Field::Id, false)],
+        include_deleted: false,
+        skip: 0,
+        limit: 100,
+        count: false,
+    };
+    let statement = page_statement(&table(), &query).expect("can be run");
+    let rows = statement.load::<StoredRow>(connection).expect("runs");
+    rows.iter()
+        .map(|row| match row.cell(0) {
+            Cell::Text(id) => id.to_owned(),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+fn is(column: &'static ColumnSchema, comparison: Comparison, value: Value) -> Node {
+    Node::compare(column, comparison, value)
+}
+
+fn call(function: Function, text: &str) -> Node {
+    Node::Call(function, vec![Node::Column(&COLUMNS[0]), Node::Literal(Value::Text(text.into()))])
+}
+
+fn instant(text: &str) -> Value {
+    Value::DateTime(sync_core::time::parse(text).expect("a valid instant"))
+}
+
+#[test]
+fn g9_conditions_have_two_truth_values() {
+    use Comparison::{Eq, Ge, Gt, Le, Lt, Ne};
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut connection = open(&dir.path().join("server.db"));
+    let text = |text: &str| Some(Value::Text(text.into()));
+    let rows = [
+        (
+            "a",
+            [
+                text("a%_b"),
+                Some(Value::Bool(true)),
+                Some(Value::Integer(1)),
+                Some(instant("2015-01-02T03:04:05.6789012Z")),
+            ],
+        ),
+        ("b", [text("AB\0é"), Some(Value::Bool(false)), Some(Value::Integer(9_007_199_254_740_993)), None]),
+        ("n", [Some(Value::Null), None, Some(Value::Null), None]),
+        ("z", [text(""), None, Some(Value::Integer(-5)), Some(instant("1969-12-31T23:59:59.999Z"))]),
+    ];
+    for (id, values) in rows {
+        insert(&mut connection, id, values, 1_000);
+    }
+    let [text, done, n, when] = &COLUMNS;
+    let mut check = |filter: Node, expected: &str| {
+        let complement: String =
+            ["a", "b", "n", "z"].into_iter().filter(|id| !expected.contains(id)).collect();
+        assert_eq!(matching(&mut connection, filter.clone()).concat(), expected, "{filter:?}");
+        let negated = Node::Not(Box::new(filter.clone()));
+        assert_eq!(matching(&mut connection, negated.clone()).concat(), complement, "{negated:?}");
+        // Within `and` a bare column is a condition; beside `eq` it would be a value, null unlike false.
+        let as_value =
+            Node::Compare(Eq, Box::new(Node::And(vec![filter])), Box::new(Node::Literal(Value::Bool(false))));
+        assert_eq!(matching(&mut connection, as_value.clone()).concat(), complement, "{as_value:?}");
+    };
+    check(is(text, Eq, Value::Text("".into())), "z");
+    check(is(text, Ne, Value::Text("".into())), "abn");
+    check(is(text, Eq, Value::Null), "n");
+    check(is(text, Ne, Value::Null), "abz");
+    check(is(text, Ge, Value::Text("B".into())), "a");
+    check(is(text, Lt, Value::Text("a".into())), "bz");
+    check(is(text, Gt, Value::Null), "");
+    check(Node::Column(done), "a");
+    check(is(done, Eq, Value::Bool(false)), "b");
+    check(is(done, Ne, Value::Bool(true)), "bnz");
+    check(is(n, Gt, Value::Real(0.5)), "ab");
+    check(is(n, Eq, Value::Integer(9_007_199_254_740_993)), "b");
+    check(is(n, Gt, Value::Integer(9_007_199_254_740_992)), "b");
+    check(is(n, Le, Value::Integer(1)), "az");
+    check(is(when, Eq, instant("2015-01-02T03:04:05.6789012Z")), "a");
+    check(is(when, Lt, instant("1970-01-01T00:00:00Z")), "z");
+    // Between two ticks of 100 ns.
+    check(is(when, Eq, instant("2015-01-02T03:04:05.67890125Z")), "");
+    check(is(when, Lt, instant("2015-01-02T03:04:05.67890125Z")), "az");
+    check(is(when, Ge, instant("2015-01-02T03:04:05.67890125Z")), "");
+    check(is(when, Gt, instant("2015-01-02T03:04:05.67890115Z")), "a");
+    check(is(when, Ne, instant("2015-01-02T03:04:05.67890125Z")), "abnz");
+    check(is(&UPDATED_AT, Ge, instant("1970-01-01T00:00:01.002Z")), "nz");
+    check(is(&ID, Gt, Value::Text("b".into())), "nz");
+    check(call(Function::Contains, "%_"), "a");
+    check(call(Function::Contains, "\0é"), "b");
+    check(call(Function::Contains, ""), "abz");
+    check(call(Function::StartsWith, "a"), "a");
+    check(call(Function::StartsWith, "AB\0"), "b");
+    check(call(Function::StartsWith, ""), "abz");
+    check(call(Function::EndsWith, "b"), "a");
+    check(call(Function::EndsWith, "\0é"), "b");
+    check(call(Function::EndsWith, "xxa%_b"), "");
+    check(call(Function::EndsWith, ""), "abz");
+    check(Node::And(Vec::new()), "abnz");
+    check(Node::Or(Vec::new()), "");
+    check(Node::Literal(Value::Bool(true)), "abnz");
+    check(Node::Compare(Lt, Box::new(Node::Literal(Value::Integer(0))), Box::new(Node::Column(n))), "ab");
+    check(Node::Compare(Eq, Box::new(Node::Column(text)), Box::new(Node::Column(text))), "abnz");
+    check(
+        Node::And(vec![
+            is(text, Ne, Value::Null),
+            Node::Or(vec![Node::Column(done), is(n, Lt, Value::Integer(0))]),
+        ]),
+        "az",
+    );
+}
+
+#[test]
+fn a_chain_longer_than_the_depth_sqlite_allows_runs() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut connection = open(&dir.path().join("server.db"));
+    insert(&mut connection, "a", [None, None, Some(Value::Integer(1999)), None], 1);
+    let parts = (0..2000).map(|number| is(&COLUMNS[2], Comparison::Eq, Value::Integer(number))).collect();
+    assert_eq!(matching(&mut connection, Node::Or(parts)), ["a"]);
+}

@@ -1,0 +1,28 @@
+//! The server over real sockets: the conformance cases of the Azure Mobile Apps (v2) dialect. A test's number is
+//! the number of its case.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::future::join_all;
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+use sync_core::entity::{ColumnRole, ColumnSchema, TableSchema};
+use sync_core::value::{ColumnType, IntegerWidth};
+use sync_server::{RunningServer, Server, ServerConfig, ServerErrorKind};
+use tempfile::TempDir;
+
+#[path = "http/fixture.rs"]
+mod fixture;
+use fixture::*;
+
+#[path = "http/changes.rs"]
+mod changes;
+#[path = "http/lists.rs"]
+mod lists;
+#[path = "http/order.rs"]
+mod order;
+#[path = "http/protocol.rs"]
+mod protocol;
