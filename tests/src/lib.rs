@@ -1,1 +1,12 @@
-//! (being written)
+//! What the tests of the whole are made of: servers to test against, the contract every server must keep, and a
+//! proxy that loses answers.
+//!
+//! - [`servers`]: a server under test, ours in process or the official Node server in another.
+//! - [`contract`]: the cases every server passes; the macro [`server_contract!`] makes tests of them.
+//! - [`proxy`]: [`FaultProxy`](proxy::FaultProxy) between a client and a server.
+//! - [`http`]: HTTP/1.1 as bytes on a socket, so that a case decides each byte it sends.
+
+pub mod contract;
+pub mod http;
+pub mod proxy;
+pub mod servers;

@@ -1,1 +1,36 @@
-fn main() {}
+//! The project's own commands: `cargo xtask <command>`.
+
+mod ci;
+mod deny;
+mod interop;
+mod process;
+
+use clap::{Parser, Subcommand};
+
+use crate::process::Result;
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything CI does, in CI's order; stops at the first failure.
+    Ci(ci::Arguments),
+    /// Licences, sources and known vulnerabilities of the dependencies (needs cargo-deny).
+    Deny(deny::Arguments),
+    /// The server contract suite against the official Node server (needs Node and npm).
+    Interop(interop::Arguments),
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Ci(arguments) => ci::run(&arguments),
+        Command::Deny(arguments) => deny::run(&arguments),
+        Command::Interop(arguments) => interop::run(&arguments),
+    }
+}

@@ -1,0 +1,88 @@
+//! `sync-server` in this process.
+
+use sync_core::entity::{ColumnRole, ColumnSchema, TableSchema};
+use sync_core::profile::ServerProfile;
+use sync_core::value::{ColumnType, IntegerWidth};
+use sync_server::{RunningServer, Server, ServerConfig};
+use tempfile::TempDir;
+
+use super::{ServerUnderTest, Storage, TABLE};
+
+/// The suite's table as the Node server has it: every column may be null.
+static TODO_ITEM: TableSchema = TableSchema {
+    name: TABLE,
+    columns: &[
+        column("text", ColumnType::Text),
+        column("complete", ColumnType::Bool),
+        column("n", ColumnType::Integer(IntegerWidth::I64)),
+        column("price", ColumnType::Double),
+        column("dueAt", ColumnType::DateTime),
+        column("batch", ColumnType::Text),
+    ],
+    versioned: true,
+    keep_deleted: true,
+};
+
+const fn column(name: &'static str, ty: ColumnType) -> ColumnSchema {
+    ColumnSchema {
+        name,
+        field: name,
+        ty,
+        nullable: true,
+        local: false,
+        default: None,
+        belongs_to: None,
+        role: ColumnRole::User,
+    }
+}
+
+/// A `sync-server` with the suite's table, on a free loopback port and a database of its own. It ends with this
+/// value.
+#[derive(Debug)]
+pub struct SyncServerFixture {
+    server: ServerUnderTest,
+    // Before the folder, so that the server ends first.
+    _running: RunningServer,
+    _directory: TempDir,
+}
+
+impl SyncServerFixture {
+    /// A server as it is by default: pages of up to 1000 rows.
+    pub async fn start() -> Self {
+        Self::with_config(ServerConfig::default()).await
+    }
+
+    /// A server that sends no more than so many rows at once, without a link to the next page: a client finds out
+    /// by asking on.
+    pub async fn with_page_cap(rows: usize) -> Self {
+        Self::with_config(ServerConfig { page_cap: Some(rows), links: false, ..ServerConfig::default() })
+            .await
+    }
+
+    /// A server with this configuration.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    pub async fn with_config(config: ServerConfig) -> Self {
+        let directory = TempDir::new().expect("a temporary folder can be made");
+        let file = directory.path().join("server.db");
+        let largest_page = config.page_cap.unwrap_or(1000);
+        let server =
+            Server::builder([&TODO_ITEM]).config(config).open(&file).await.expect("the server opens");
+        let running = server.start("127.0.0.1:0").await.expect("the server starts");
+        let server = ServerUnderTest::new(
+            running.address().to_string(),
+            Storage::Ours(file),
+            largest_page,
+            ServerProfile::sync_server(),
+        );
+        Self { server, _running: running, _directory: directory }
+    }
+}
+
+impl AsRef<ServerUnderTest> for SyncServerFixture {
+    fn as_ref(&self) -> &ServerUnderTest {
+        &self.server
+    }
+}
