@@ -201,20 +201,8 @@ struct Server<'a> {
 impl Server<'_> {
     fn condition(&self, node: &Node) -> Option<bool> {
         match node {
-            Node::And(parts) => {
-                parts.iter().fold(Some(true), |all, part| match (all, self.condition(part)) {
-                    (Some(false), _) | (_, Some(false)) => Some(false),
-                    (Some(true), Some(true)) => Some(true),
-                    _ => None,
-                })
-            }
-            Node::Or(parts) => {
-                parts.iter().fold(Some(false), |any, part| match (any, self.condition(part)) {
-                    (Some(true), _) | (_, Some(true)) => Some(true),
-                    (Some(false), Some(false)) => Some(false),
-                    _ => None,
-                })
-            }
+            Node::And(parts) => self.list(parts, false),
+            Node::Or(parts) => self.list(parts, true),
             Node::Not(inner) => self.condition(inner).map(|value| !value),
             Node::Compare(comparison, left, right) => {
                 let (left, right) = (self.value(left), self.value(right));
@@ -233,6 +221,15 @@ impl Server<'_> {
             }
             Node::Column(_) | Node::Literal(_) => panic!("{node:?} is never sent bare"),
         }
+    }
+
+    /// A list that one part with the `deciding` value decides, and otherwise an unknown one.
+    fn list(&self, parts: &[Node], deciding: bool) -> Option<bool> {
+        let parts: Vec<Option<bool>> = parts.iter().map(|part| self.condition(part)).collect();
+        if parts.contains(&Some(deciding)) {
+            return Some(deciding);
+        }
+        if parts.contains(&None) { None } else { Some(!deciding) }
     }
 
     /// The value as the server sees it, and whether it is a constant of the request.
