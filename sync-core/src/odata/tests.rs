@@ -340,7 +340,7 @@ fn limits_hold_and_cost_no_stack() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     /// The normal form of the text: lists joined, constants to the right, bare columns as `eq true`.
     #[test]

@@ -123,6 +123,9 @@ fn q_24_q_25_what_the_node_server_does_not_keep_stays_here() {
     inexact(Node::compare(&VERSION, Eq, Value::Text("MQ==".into())), &node, None);
     exact(cmp("large", Gt, 1_i64 << 53), &node, "(large gt 9007199254740992L)");
     inexact(cmp("large", Gt, (1_i64 << 53) + 1), &node, None);
+    inexact(cmp("ratio", Gt, 0.5_f32), &node, None);
+    exact(cmp("ratio", Gt, 0.5_f32), &ServerProfile::sync_server(), "(ratio gt 0.5f)");
+    exact(cmp("price", Gt, 0.5), &node, "(price gt 0.5)");
     inexact(cmp("owner", Eq, uuid::Uuid::nil()), &node, None);
     inexact(cmp("price", Eq, f64::INFINITY), &ServerProfile::sync_server(), None);
     exact(Node::compare(&ID, Gt, Value::Text("x".into())), &node, "(id gt 'x')");
@@ -267,7 +270,7 @@ fn profiles() -> [(ServerProfile, bool); 4] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
     fn g9_the_remote_part_is_a_superset_and_the_rest_makes_it_exact(
