@@ -140,6 +140,19 @@ impl<E> Column<E, String> {
     }
 }
 
+/// A boolean column is a condition by itself: true where the value is true, false for null.
+impl<E> Column<E, bool> {
+    /// True where both are true.
+    pub fn and(self, other: impl IntoExpr<E, bool>) -> Expr<E, bool> {
+        Expr::new(self.node()).and(other)
+    }
+
+    /// True where at least one is true.
+    pub fn or(self, other: impl IntoExpr<E, bool>) -> Expr<E, bool> {
+        Expr::new(self.node()).or(other)
+    }
+}
+
 impl<E, T> Expr<E, T> {
     pub(crate) const fn new(node: Node) -> Self {
         Self { node, marker: PhantomData }
@@ -176,6 +189,12 @@ impl<E: SyncEntity> From<Expr<E, bool>> for Predicate {
     }
 }
 
+impl<E: SyncEntity> From<Column<E, bool>> for Predicate {
+    fn from(column: Column<E, bool>) -> Self {
+        Self { table: E::SCHEMA, node: column.node() }
+    }
+}
+
 impl<E> Not for Expr<E, bool> {
     type Output = Self;
     fn not(self) -> Self {
@@ -194,6 +213,20 @@ impl<E, R: IntoExpr<E, bool>> BitAnd<R> for Expr<E, bool> {
     type Output = Self;
     fn bitand(self, other: R) -> Self {
         self.and(other)
+    }
+}
+
+impl<E, R: IntoExpr<E, bool>> BitAnd<R> for Column<E, bool> {
+    type Output = Expr<E, bool>;
+    fn bitand(self, other: R) -> Expr<E, bool> {
+        self.and(other)
+    }
+}
+
+impl<E, R: IntoExpr<E, bool>> BitOr<R> for Column<E, bool> {
+    type Output = Expr<E, bool>;
+    fn bitor(self, other: R) -> Expr<E, bool> {
+        self.or(other)
     }
 }
 

@@ -27,7 +27,7 @@ pub struct ServerProfile {
     functions: Vec<Function>,
     sql_nulls: bool,
     exact_text: bool,
-    exact_integers: bool,
+    exact_numbers: bool,
     uuid_filters: bool,
     version_filters: bool,
     date_digits: u32,
@@ -44,7 +44,7 @@ impl ServerProfile {
             functions: vec![Function::Contains, Function::StartsWith, Function::EndsWith],
             sql_nulls: false,
             exact_text: true,
-            exact_integers: true,
+            exact_numbers: true,
             uuid_filters: true,
             version_filters: true,
             date_digits: 9,
@@ -57,8 +57,8 @@ impl ServerProfile {
     /// The Node server `azure-mobile-apps` over SQLite.
     ///
     /// No text function finds what it should, some fail outright; comparisons of
-    /// text are SQLite's own, exact. Null follows SQL [section 10.3 and case 101]. Integers are JavaScript
-    /// numbers, a uuid is whatever text was sent, a filter by version matches nothing, dates in a
+    /// text are SQLite's own, exact. Null follows SQL [section 10.3 and case 101]. Numbers are JavaScript's
+    /// a uuid is whatever text was sent, a filter by version matches nothing, dates in a
     /// filter are cut to milliseconds and compared as text [section 13]. A page is cut only by what was asked,
     /// up to 1000; more is refused [R10, section 10.2].
     pub fn node_sqlite() -> Self {
@@ -75,7 +75,7 @@ impl ServerProfile {
             functions: Vec::new(),
             sql_nulls: true,
             exact_text: false,
-            exact_integers: false,
+            exact_numbers: false,
             uuid_filters: false,
             version_filters: false,
             date_digits: 3,
@@ -102,9 +102,10 @@ impl ServerProfile {
         self.exact_text
     }
 
-    /// Whether integers beyond 2^53 keep all digits.
-    pub const fn has_exact_integers(&self) -> bool {
-        self.exact_integers
+    /// Whether numbers are compared as the types of their columns: integers beyond 2^53 with all digits, `f32`
+    /// columns without the further digits another client may have sent.
+    pub const fn has_exact_numbers(&self) -> bool {
+        self.exact_numbers
     }
 
     /// Whether a uuid column can be compared with a uuid written as text, however the stored one is spelled.
@@ -168,10 +169,10 @@ impl ServerProfile {
         self
     }
 
-    /// See [`has_exact_integers`](Self::has_exact_integers).
+    /// See [`has_exact_numbers`](Self::has_exact_numbers).
     #[must_use]
-    pub const fn with_exact_integers(mut self, yes: bool) -> Self {
-        self.exact_integers = yes;
+    pub const fn with_exact_numbers(mut self, yes: bool) -> Self {
+        self.exact_numbers = yes;
         self
     }
 
@@ -222,5 +223,39 @@ impl Default for ServerProfile {
     /// [`ServerProfile::conservative`].
     fn default() -> Self {
         Self::conservative()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Function; 3] = [Function::Contains, Function::StartsWith, Function::EndsWith];
+
+    #[test]
+    fn r_10_each_server_has_its_pages_overlap_and_functions() {
+        let thirty = Duration::from_secs(30);
+        for (profile, functions, page, overlap) in [
+            (ServerProfile::sync_server(), true, None, Duration::ZERO),
+            (ServerProfile::node_sqlite(), false, Some(1000), thirty),
+            (ServerProfile::default(), false, None, thirty),
+        ] {
+            assert_eq!(profile.guaranteed_page(), page);
+            assert_eq!(profile.overlap(), overlap);
+            assert_eq!(profile.max_page(), 1000);
+            assert!(ALL.iter().all(|function| profile.evaluates(*function) == functions));
+            assert_eq!(profile.has_sql_nulls(), !functions);
+        }
+    }
+
+    #[test]
+    fn options_hold_within_their_ranges() {
+        let profile = ServerProfile::sync_server()
+            .without_function(Function::EndsWith)
+            .with_function(Function::Contains)
+            .with_date_digits(12)
+            .with_max_page(0);
+        assert_eq!(ALL.map(|function| profile.evaluates(function)), [true, true, false]);
+        assert_eq!((profile.date_digits(), profile.max_page()), (9, 1));
     }
 }

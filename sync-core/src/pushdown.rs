@@ -40,8 +40,8 @@ pub enum Reason {
     Text,
     /// The server keeps fewer digits of a date.
     Date,
-    /// The server loses digits of large integers.
-    Integer,
+    /// The server loses digits of large integers, or keeps more of an `f32` than the column has.
+    Number,
     /// The server does not compare uuids by value.
     Uuid,
     /// The column (its local name) is never sent, cannot be named, or is not filtered by on this server.
@@ -60,7 +60,7 @@ impl fmt::Display for Reason {
             }
             Self::Text => f.write_str("the server may compare text without case or in another order"),
             Self::Date => f.write_str("the server keeps fewer digits of dates"),
-            Self::Integer => f.write_str("the server loses digits of large integers"),
+            Self::Number => f.write_str("the server keeps other digits of large integers or f32 columns"),
             Self::Uuid => f.write_str("the server does not compare uuids by value"),
             Self::Column(name) => write!(f, "the column {name} cannot stand in a filter"),
             Self::Value => f.write_str("a constant cannot be written in a filter"),

@@ -340,7 +340,7 @@ fn limits_hold_and_cost_no_stack() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     /// The normal form of the text: lists joined, constants to the right, bare columns as `eq true`.
     #[test]
@@ -352,7 +352,7 @@ proptest! {
         prop_assert!(read.is_ok(), "{written}: {:?}", read);
         let read = read.unwrap_or(Node::ALWAYS);
         let normal = render(&read, V2).unwrap_or_default();
-        prop_assert_eq!(parse(&normal, &TABLE, V2, &Limits::default()), Ok(read.clone()));
+        prop_assert_eq!(parse(&normal, &TABLE, V2, &Limits::default()).ok(), Some(read.clone()));
         for row in &rows {
             let view = TableRow { table: &TABLE, row };
             prop_assert_eq!(matches(&node, &view), matches(&read, &view), "{:?}", read);

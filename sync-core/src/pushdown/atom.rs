@@ -10,7 +10,7 @@ use crate::protocol::Dialect;
 use crate::pushdown::Reason;
 use crate::pushdown::normal::null_test;
 use crate::time;
-use crate::value::Value;
+use crate::value::{ColumnType, Value};
 
 /// The condition to send for an atom of the normal form, with the reason why it is not exact if it is not; or
 /// the reason why nothing is sent.
@@ -87,13 +87,19 @@ fn with_constant(
         Value::Bool(_) => None,
         Value::Integer(number) => {
             const EXACT: u64 = 1 << 53;
-            if !profile.has_exact_integers() && number.unsigned_abs() > EXACT {
-                return Err(Reason::Integer);
+            if !profile.has_exact_numbers()
+                && (number.unsigned_abs() > EXACT || column.ty == ColumnType::Float)
+            {
+                return Err(Reason::Number);
             }
             None
         }
-        Value::Real(number) if number.is_finite() => None,
-        Value::Real(_) => return Err(Reason::Value),
+        Value::Real(number) if !number.is_finite() => return Err(Reason::Value),
+        // The row shows the nearest `f32`, the server may compare another number.
+        Value::Real(_) if column.ty == ColumnType::Float && !profile.has_exact_numbers() => {
+            return Err(Reason::Number);
+        }
+        Value::Real(_) => None,
         // Equal text is equal however the server compares, so only `eq` finds at least the rows it should.
         Value::Text(_) => match (profile.has_exact_text(), comparison) {
             (true, _) => None,
@@ -181,6 +187,12 @@ fn with_column(
             Comparison::Gt | Comparison::Lt | Comparison::Ne => Some(Reason::Date),
             _ => return Err(Reason::Date),
         },
+        Kind::Number
+            if !profile.has_exact_numbers()
+                && (left.ty == ColumnType::Float || right.ty == ColumnType::Float) =>
+        {
+            return Err(Reason::Number);
+        }
         Kind::Uuid if !profile.has_uuid_filters() => return Err(Reason::Uuid),
         _ => None,
     };
