@@ -42,6 +42,10 @@ mod walk;
 pub type SystemSqlType = (Text, Nullable<Text>, Nullable<TimestamptzSqlite>, Bool);
 
 /// A synced entity with its Diesel table; implemented by `#[derive(SyncEntity)]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a synced entity",
+    note = "add `#[derive(SyncEntity)]` to the struct"
+)]
 pub trait DieselEntity: SyncEntity {
     /// The Diesel table (`todo::table`).
     type Table: diesel::Table + Copy + Send + 'static;

@@ -7,6 +7,8 @@ mod diesel;
 mod entity;
 mod schema;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};

@@ -19,9 +19,9 @@ use diesel::prelude::*;
 
 /// An empty database with the tables of these statements.
 fn database(tables: &[&str]) -> SqliteConnection {
-    let mut conn = SqliteConnection::establish(":memory:").unwrap();
+    let mut conn = SqliteConnection::establish(":memory:").expect("the test database can be set up");
     for table in tables {
-        diesel::sql_query(*table).execute(&mut conn).unwrap();
+        diesel::sql_query(*table).execute(&mut conn).expect("the test database can be set up");
     }
     conn
 }

@@ -50,8 +50,14 @@ fn filled() -> SqliteConnection {
     ]);
     assert_eq!(<AppSchema as sync_diesel::schema::SyncSchema>::TABLES.len(), 2);
     let list = List { id: "l".into(), name: "Groceries".into() };
-    diesel::insert_into(list::table).values(&list).execute(&mut conn).unwrap();
-    diesel::insert_into(todo::table).values(milk()).execute(&mut conn).unwrap();
+    diesel::insert_into(list::table)
+        .values(&list)
+        .execute(&mut conn)
+        .expect("the test database can be filled");
+    diesel::insert_into(todo::table)
+        .values(milk())
+        .execute(&mut conn)
+        .expect("the test database can be filled");
     conn
 }
 

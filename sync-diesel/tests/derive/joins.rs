@@ -42,7 +42,7 @@ fn filled() -> SqliteConnection {
         "INSERT INTO TodoItem (id, text) VALUES ('2', 'Sleep')",
     ]);
     let tables = <AppSchema as sync_diesel::schema::SyncSchema>::TABLES;
-    let count: i64 = todo::table.count().get_result(&mut conn).unwrap();
+    let count: i64 = todo::table.count().get_result(&mut conn).expect("the test database can be filled");
     assert_eq!((tables.len(), count), (3, 2));
     conn
 }
