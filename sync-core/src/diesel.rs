@@ -5,9 +5,9 @@
 //! queries, `update` and `delete`. An expression of another entity does not compile there.
 //!
 //! The SQL has the meaning of [`crate::predicate`], not SQL's own: each condition is true or false and never
-//! NULL, also where a left join puts NULL into a column that has none, and also inside `diesel::dsl::not`. Equality is
-//! `IS` and `IS NOT`; orderings test for NULL first; `starts_with` is a range. All three use an index where
-//! there is one. `LIKE` is never used. Values are bound, never written into the text.
+//! NULL, also where a left join puts NULL into a column that has none, and also inside `diesel::dsl::not`.
+//! Equality is `IS` and `IS NOT`; orderings test for NULL first; `starts_with` is a range. All three use an
+//! index where there is one. `LIKE` is never used. Values are bound, never written into the text.
 //!
 //! Text columns must have SQLite's default collation BINARY, and dates the stored form of
 //! [`crate::time::write_sql`], as the generated migrations make them.
