@@ -12,7 +12,7 @@ mod schema;
 
 use proc_macro::TokenStream;
 
-/// Makes a struct a synced entity.
+#[doc = include_str!("sync_entity.md")]
 #[proc_macro_derive(SyncEntity, attributes(sync))]
 pub fn derive_sync_entity(input: TokenStream) -> TokenStream {
     let input = syn::parse_macro_input!(input as syn::DeriveInput);
@@ -20,7 +20,7 @@ pub fn derive_sync_entity(input: TokenStream) -> TokenStream {
     model.map_or_else(syn::Error::into_compile_error, |entity| expand::entity(&entity)).into()
 }
 
-/// Lists the synced entities of an app.
+#[doc = include_str!("sync_schema.md")]
 #[proc_macro]
 pub fn sync_schema(input: TokenStream) -> TokenStream {
     let schema = syn::parse_macro_input!(input as schema::Schema);

@@ -144,3 +144,58 @@ fn shadowed_and_private_entities_work() {
     assert_eq!(without_imports::Plain::name.schema().name, "name");
     assert_eq!(<shadowed::Schema as sync_diesel::schema::SyncSchema>::TABLES.len(), 1);
 }
+
+/// A child may be less visible than its parent, in every way to say so.
+mod visibilities {
+    use sync_diesel::{SyncEntity, sync_schema};
+
+    #[derive(SyncEntity)]
+    pub(crate) struct Parent {
+        pub(super) name: String,
+    }
+
+    pub(super) mod inner {
+        use super::{Parent, SyncEntity};
+
+        #[derive(SyncEntity)]
+        pub(in super::super) struct Middle {
+            #[sync(belongs_to = Parent)]
+            pub(in crate::hygiene) parent_id: String,
+        }
+
+        #[derive(SyncEntity)]
+        pub(super) struct Child {
+            #[sync(belongs_to = Middle)]
+            pub(super) middle_id: Option<String>,
+            pub(self) name: String,
+        }
+
+        pub(super) fn child() -> Child {
+            Child { middle_id: None, name: String::from("c") }
+        }
+
+        impl Child {
+            pub(super) fn name_is(&self, name: &str) -> bool {
+                self.name == name && Child::name.schema().name == "name"
+            }
+        }
+    }
+
+    sync_schema!(pub(super) Schema: Parent, inner::Middle, inner::Child);
+
+    #[test]
+    fn children_are_joined_with_more_visible_parents() {
+        use diesel::prelude::*;
+
+        let query = parent::table
+            .inner_join(inner::middle::table.inner_join(inner::child::table))
+            .select((parent::name, inner::child::id));
+        let sql = diesel::debug_query::<diesel::sqlite::Sqlite, _>(&query).to_string();
+        assert!(sql.contains("`Child`.`middle_id` = `Middle`.`id`"), "{sql}");
+        assert!(sql.contains("`Middle`.`parent_id` = `Parent`.`id`"), "{sql}");
+        assert!(inner::child().name_is("c") && inner::child().middle_id.is_none());
+        let parent = Parent { name: String::from("p") };
+        let middle = inner::Middle { parent_id: parent.name };
+        assert_eq!((middle.parent_id.as_str(), inner::Child::middle_id.schema().nullable), ("p", true));
+    }
+}
