@@ -14,10 +14,6 @@
 //!
 //! The orphan rule puts this file here: `Expr` and Diesel's traits meet in the crate that owns one of them.
 
-<<<<<<< HEAD
-use diesel::expression::Expression;
-use diesel::sql_types::{Bool, Nullable, Text, TimestamptzSqlite};
-=======
 use chrono::{DateTime, Utc};
 use diesel::expression::expression_types::NotSelectable;
 use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping, is_aggregate};
@@ -28,7 +24,6 @@ use diesel::sql_types::{
 };
 use diesel::sqlite::Sqlite;
 use uuid::Uuid;
->>>>>>> predicate
 
 use crate::entity::{SyncEntity, TableSchema};
 use crate::expression::{Column, Expr, OrderBy};
