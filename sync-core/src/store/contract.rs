@@ -120,6 +120,7 @@ cases! {
         f_03_update_acknowledged,
         f_03_delete_acknowledged,
         f_03_an_answer_without_row_keeps_the_row,
+        f_03_an_answer_marked_deleted_removes_the_row,
         f_04_insert_edited_during_the_flight,
         f_04_update_edited_during_the_flight,
         f_05_insert_deleted_during_the_flight,

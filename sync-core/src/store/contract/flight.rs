@@ -64,6 +64,14 @@ pub(super) async fn f_03_an_answer_without_row_keeps_the_row<S: LocalStore>(prob
     assert_eq!(row.version, None);
 }
 
+pub(super) async fn f_03_an_answer_marked_deleted_removes_the_row<S: LocalStore>(probe: Probe<S>) {
+    probe.pulled("a", "milk", "v1").await;
+    probe.update(todo("a", "bread")).await;
+    probe.answer(acknowledged(deleted(server("a", "bread", "v2")))).await;
+    probe.assert_clean("a").await;
+    assert_eq!(probe.find("a").await, None);
+}
+
 pub(super) async fn f_04_insert_edited_during_the_flight<S: LocalStore>(probe: Probe<S>) {
     probe.insert(todo("a", "milk")).await;
     let (session, sent) = probe.send().await;

@@ -87,6 +87,9 @@ pub(super) async fn p_02_only_wanted_tables_are_taken<S: LocalStore>(probe: Prob
     let session = probe.begin_push().await;
     let only = |table| Some(Take { tables: vec![table], ..take(10) });
     assert!(probe.exchange(session, Vec::new(), only(ENTRY.name)).await.taken.is_empty());
+    let unknown = Exchange { session, settlements: Vec::new(), take: only("NoSuchTable") };
+    let error = probe.store.exchange(unknown).await.expect_err("a table the store does not have");
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     let taken = probe.exchange(session, Vec::new(), only(LIST.name)).await.taken;
     assert_eq!(requests(&taken), [(SentKind::Insert, "l")]);
     assert_eq!(probe.standing("a").await, PENDING_INSERT);
@@ -193,6 +196,19 @@ pub(super) async fn x_15_applies_only_to_pending_updates<S: LocalStore>(probe: P
     probe.settle(session, &again.key, acknowledged(server("a", "bread", "v2"))).await;
     let rest = probe.take_one(session).await;
     assert_eq!(content(&rest.item), Some(text("milk")));
+    probe.settle(session, &rest.key, acknowledged(server("a", "milk", "v3"))).await;
+
+    // A failed one says what the server refused; and a row deleted on the server is not what the app wants.
+    probe.pulled("b", "milk", "v1").await;
+    probe.update(todo("b", "bread")).await;
+    probe.answer(refused()).await;
+    probe.pull(&format!("[{}]", json("b", "bread", "v2"))).await;
+    assert_eq!(probe.answer(Outcome::Uncertain(None)).await.sent, SentKind::Update);
+    probe.answer(acknowledged(server("b", "bread", "v3"))).await;
+    probe.pulled("c", "milk", "v1").await;
+    probe.update(todo("c", "deleted")).await;
+    probe.pull(&format!("[{}]", tombstone("c", "v2"))).await;
+    assert_eq!(probe.answer(Outcome::Unsent).await.sent, SentKind::Update);
 }
 
 pub(super) async fn r_8_an_unsent_operation_is_as_before<S: LocalStore>(probe: Probe<S>) {
