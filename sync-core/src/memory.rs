@@ -168,3 +168,21 @@ impl LocalStore for MemoryStore {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::contract;
+
+    #[tokio::test]
+    async fn passes_the_contract() {
+        contract::run(|| async { MemoryStore::new(contract::TABLES) }).await;
+    }
+
+    #[tokio::test]
+    async fn equals_itself_under_random_sequences() {
+        for seed in 0..40 {
+            contract::compare_with_model(MemoryStore::new(contract::TABLES), seed, 200).await;
+        }
+    }
+}

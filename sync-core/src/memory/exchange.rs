@@ -29,6 +29,9 @@ pub(super) fn run(state: &mut State, exchange: Exchange) -> Result<Exchanged> {
 }
 
 fn take_next(state: &mut State, session: PushSession, take: &Take, done: &mut Exchanged) -> Result<()> {
+    for name in &take.tables {
+        state.table_named(name)?;
+    }
     let mut barrier = take.barrier;
     for (schema, id) in candidates(state, session, take) {
         if done.taken.len() >= take.limit {

@@ -31,7 +31,13 @@ fn insert(state: &mut State, schema: &'static TableSchema, row: Row) -> Result<(
         return Err(exists(schema, &id));
     }
     requeue(state, schema, &id, Change::Insert, None)?;
-    state.table_mut(schema)?.rows.insert(id, row);
+    let table = state.table_mut(schema)?;
+    if let Some(shadow) = table.shadows.get(&id) {
+        // The row is back, and with it what the server said of it.
+        row.take_system_columns(shadow);
+        row.deleted = false;
+    }
+    table.rows.insert(id, row);
     Ok(())
 }
 

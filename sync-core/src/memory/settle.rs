@@ -65,6 +65,9 @@ fn acknowledge(state: &mut State, key: &OperationKey, sent: &Sent, answer: Optio
     if (!moved && !content_follows) || delete_done {
         if let (Some(row), Some(answer)) = (table.rows.get_mut(id), &answer) {
             row.overlay(schema, answer);
+            if row.deleted && !schema.keep_deleted {
+                table.rows.remove(id);
+            }
         }
         table.forget_operation(id);
         return Ok(false);
@@ -103,6 +106,8 @@ fn acknowledge(state: &mut State, key: &OperationKey, sent: &Sent, answer: Optio
         && let (Some(row), Some(answer)) = (table.rows.get_mut(id), &answer)
     {
         *row = merge_answer(schema, &sent.row, row, answer).row;
+        // Should the answer say so, the next request meets the deleted row; the edit stays in sight until then.
+        row.deleted = false;
     }
     if kind != OperationKind::Insert || answered_version.is_some() {
         table.shadows.insert(id.clone(), shadow);

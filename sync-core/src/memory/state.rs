@@ -116,7 +116,11 @@ impl State {
     }
 
     pub(super) fn table(&self, schema: &TableSchema) -> Result<&TableState> {
-        self.tables.get(schema.name).map(|table| &**table).ok_or_else(|| unknown(schema.name))
+        self.table_named(schema.name)
+    }
+
+    pub(super) fn table_named(&self, name: &str) -> Result<&TableState> {
+        self.tables.get(name).map(|table| &**table).ok_or_else(|| unknown(name))
     }
 
     pub(super) fn table_mut(&mut self, schema: &TableSchema) -> Result<&mut TableState> {

@@ -1,1 +1,217 @@
-//! (being written)
+//! The suite every [`LocalStore`] must pass.
+//!
+//! A store is made with the tables of [`TABLES`], empty, once per case. [`run`] runs every case and reports all
+//! that fail; to have one test per case, call [`run_case`] for each of [`CASES`]. [`compare_with_model`] drives
+//! a store and [`MemoryStore`](crate::memory::MemoryStore) through the same random sequence and compares what
+//! they hold after every step; run it with many seeds.
+//!
+//! Cases are named after the rules of behaviour they pin. They need no runtime of their own: each is a future
+//! that awaits only the store.
+//!
+//! ```
+//! use sync_core::memory::MemoryStore;
+//! use sync_core::store::contract;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! contract::run(|| async { MemoryStore::new(contract::TABLES) }).await;
+//! contract::compare_with_model(MemoryStore::new(contract::TABLES), 7, 100).await;
+//! # }
+//! ```
+//!
+//! What the suite cannot see, a store must test itself: durability, behaviour under several processes, and that
+//! a future dropped in the middle leaves no half step.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
+
+use super::LocalStore;
+
+pub use self::model::compare_with_model;
+pub use self::tables::{ENTRY, LIST, TABLES, TODO};
+
+mod collapsing;
+mod flight;
+mod model;
+mod probe;
+mod pulls;
+mod purges;
+mod pushes;
+mod resolutions;
+mod tables;
+mod writes;
+
+macro_rules! cases {
+    ($($module:ident { $($case:ident),* $(,)? })*) => {
+        /// The names of all cases.
+        pub const CASES: &[&str] = &[$($(stringify!($case)),*),*];
+
+        /// Runs one case on a new, empty store.
+        ///
+        /// # Panics
+        ///
+        /// When the store does not pass, or `case` is none of [`CASES`].
+        pub async fn run_case<S: LocalStore>(case: &str, store: S) {
+            match case {
+                $($(stringify!($case) => Box::pin($module::$case(probe::Probe::new(store))).await,)*)*
+                unknown => panic!("the suite has no case {unknown}"),
+            }
+        }
+    };
+}
+
+cases! {
+    writes {
+        d_03_d_05_ids_that_cannot_be_sent_are_refused,
+        v_04_values_that_cannot_be_sent_are_refused,
+        i_2_a_group_of_changes_is_all_or_nothing,
+        x_01_insert_of_an_existing_row_is_refused,
+        x_13_change_of_a_missing_row_is_refused,
+        r_4_an_update_of_nothing_queues_nothing,
+        r_4_local_only_columns_queue_nothing,
+        k_17_a_carried_version_is_the_base,
+        k_18_system_columns_are_the_servers,
+        insert_fills_defaults,
+        first_change_keeps_the_servers_row,
+        select_gives_matching_rows_by_id,
+        values_of_every_type_come_back,
+        settings_are_kept,
+    }
+    collapsing {
+        x_01_to_x_12_the_matrix_by_local_writes,
+        x_02_insert_and_update,
+        x_03_insert_and_delete_vanish,
+        x_04_insert_of_unknown_outcome_and_delete,
+        x_05_refused_insert_and_delete_vanish,
+        x_06_insert_over_a_foreign_row_and_delete_vanish,
+        x_07_update_and_update_keep_the_first_base,
+        x_08_update_and_delete_move_to_the_end,
+        x_09_delete_and_insert_become_an_update,
+        x_10_delete_in_flight_and_insert,
+        x_10_insert_taken_back_while_the_delete_is_in_flight,
+        x_14_a_change_drops_the_error,
+    }
+    pushes {
+        f_01_a_taken_operation_is_attempted,
+        p_04_operations_come_in_order_of_their_first_change,
+        p_05_taking_stops_at_another_request,
+        p_05_what_is_in_flight_is_a_barrier,
+        p_02_only_wanted_tables_are_taken,
+        p_07_later_changes_wait_for_the_next_push,
+        each_operation_is_taken_once_per_push,
+        k_02_an_update_sends_what_changed_or_all,
+        no_version_sends_no_base,
+        local_only_columns_are_not_sent,
+        x_15_an_update_that_changes_nothing_is_not_sent,
+        x_15_applies_only_to_pending_updates,
+        r_8_an_unsent_operation_is_as_before,
+        r_8_an_unsent_insert_deleted_meanwhile_vanishes,
+        r_2_an_uncertain_operation_is_sent_again_as_it_was,
+        r_2_an_uncertain_insert_now_deleted_sends_the_delete,
+        r_2_the_remainder_follows_in_the_same_push,
+        q_10_errors_are_recorded_and_replaced,
+        settling_what_is_gone_changes_nothing,
+        an_invalid_step_changes_nothing,
+    }
+    flight {
+        f_03_insert_acknowledged,
+        f_03_update_acknowledged,
+        f_03_delete_acknowledged,
+        f_03_an_answer_without_row_keeps_the_row,
+        f_03_an_answer_marked_deleted_removes_the_row,
+        f_04_insert_edited_during_the_flight,
+        f_04_update_edited_during_the_flight,
+        f_05_insert_deleted_during_the_flight,
+        f_05_update_deleted_during_the_flight,
+        f_06_delete_and_insert_during_the_flight,
+        f_07_insert_refused_and_edited_meanwhile,
+        f_07_insert_refused_and_deleted_meanwhile,
+        f_07_update_refused_and_deleted_meanwhile,
+        f_07_delete_refused_and_inserted_meanwhile,
+        w_09_an_undelete_is_followed_by_the_content,
+    }
+    resolutions {
+        k_10_keep_local_on_an_update,
+        k_10_keep_local_on_an_insert_over_a_live_row,
+        k_10_keep_local_on_a_delete,
+        k_10_keep_local_after_a_plain_refusal,
+        k_15_keep_local_revives_a_deleted_row,
+        k_15_keep_local_inserts_a_row_that_is_gone,
+        k_10_merge_stores_columns_first,
+        k_08_take_remote_stores_the_servers_row,
+        k_14_take_remote_brings_a_deleted_row_back,
+        k_09_take_remote_of_a_deleted_row_removes_it,
+        k_09_take_remote_without_answer_uses_the_shadow,
+        k_09_take_remote_of_a_refused_insert_removes_it,
+        k_12_a_changed_operation_is_not_resolved,
+        k_13_a_second_resolution_is_refused,
+        leave_changes_nothing,
+        a_handlers_resolution_is_taken_by_the_same_push,
+        k_12_a_handlers_choice_does_not_undo_a_newer_edit,
+    }
+    pulls {
+        l_40_rows_are_added_changed_unchanged_and_removed,
+        l_14_a_row_with_an_operation_goes_to_the_shadow,
+        l_15_a_deleted_row_with_an_operation_marks_the_shadow,
+        l_11_a_queued_delete_is_not_undone_by_a_pull,
+        l_19_absent_is_unchanged_and_null_is_null,
+        l_18_unknown_members_are_kept,
+        l_22_local_only_columns_are_kept,
+        l_17_rows_without_id_are_ignored,
+        l_11_rows_are_applied_in_page_order,
+        l_24_rows_that_do_not_fit_wait_in_quarantine,
+        l_24_quarantined_rows_are_tried_again,
+        l_24_a_newer_row_replaces_a_quarantined_one,
+        v_13_exact_conversions_are_accepted,
+        keep_deleted_tables_mark_rows,
+        r_13_rows_outside_the_local_rest_are_not_added,
+        t_03_the_token_does_not_go_back,
+        t_07_a_pull_without_token_leaves_none,
+        t_09_query_ids_are_independent,
+        t_06_a_token_can_be_reset,
+        l_08_another_query_restarts,
+        l_25_a_broken_page_changes_nothing,
+        several_pages_are_stored_together,
+    }
+    purges {
+        g_01_purge_with_operations_is_refused,
+        g_02_operations_of_other_tables_do_not_matter,
+        g_03_purge_removes_matching_rows,
+        g_05_force_drops_operations,
+        g_06_force_drops_only_the_operations_of_removed_rows,
+        g_07_purge_resets_all_tokens_of_the_table,
+    }
+}
+
+/// Runs every case on a store of its own.
+///
+/// # Panics
+///
+/// After the last case, when one or more failed; the message names each with its reason.
+pub async fn run<S, F>(make: impl Fn() -> F)
+where
+    S: LocalStore,
+    F: Future<Output = S>,
+{
+    let mut failures = Vec::new();
+    for case in CASES {
+        let store = make().await;
+        if let Err(panic) = AssertUnwindSafe(run_case(case, store)).catch_unwind().await {
+            let reason = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("a panic without text");
+            failures.push(format!("{case}: {reason}"));
+        }
+    }
+    assert!(
+        failures.is_empty(),
+        "{} of {} cases failed:\n{}",
+        failures.len(),
+        CASES.len(),
+        failures.join("\n")
+    );
+}

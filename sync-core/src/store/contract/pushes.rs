@@ -1,0 +1,366 @@
+//! Taking operations, uncertain ones, errors.
+
+use super::probe::*;
+use super::tables::{ENTRY, LIST, TODO};
+use crate::error::ErrorKind;
+use crate::operation::OperationKind::{Delete, Insert, Update};
+use crate::operation::OperationState::{Attempted, Failed, Pending};
+use crate::operation::ServerMayHold::{Maybe, No};
+use crate::operation::{FailureClass, SentKind};
+use crate::row::Row;
+use crate::store::LocalChangeKind;
+use crate::store::{Exchange, LocalStore, Outcome, Resolution, Settlement, Take, UpdateBody};
+use crate::value::Value;
+
+pub(super) async fn f_01_a_taken_operation_is_attempted<S: LocalStore>(probe: Probe<S>) {
+    probe.insert(todo("a", "milk")).await;
+    assert_eq!(probe.operation("a").await.attempts, 0);
+    let (session, sent) = probe.send().await;
+    assert_eq!((session.queued, sent.attempts, sent.uncertain), (1, 1, false));
+    assert_eq!(sent.table.name, TODO.name);
+    assert_eq!((sent.item.id.as_str(), content(&sent.item)), ("a", Some(text("milk"))));
+    assert_eq!((&sent.base_version, &sent.base), (&None, &None));
+    let operation = probe.operation("a").await;
+    assert_eq!(operation.key, sent.key);
+    assert_eq!(standing(&operation), (Insert, Attempted, Maybe));
+    assert_eq!(operation.sent, Some((SentKind::Insert, operation.key.revision)));
+    assert_eq!((operation.attempts, operation.tail_seq), (1, None));
+
+    probe.update(todo("a", "bread")).await;
+    let edited = probe.operation("a").await;
+    assert_eq!((edited.key.seq, edited.key.revision), (operation.key.seq, operation.key.revision + 1));
+    assert_eq!(edited.sent, operation.sent, "F-02: what was sent is not what is stored now");
+    assert!(edited.tail_seq > Some(edited.key.seq));
+}
+
+pub(super) async fn p_04_operations_come_in_order_of_their_first_change<S: LocalStore>(probe: Probe<S>) {
+    for id in ["c", "a", "b"] {
+        probe.insert(todo(id, "milk")).await;
+    }
+    probe.update(todo("c", "bread")).await;
+    let session = probe.begin_push().await;
+    let taken = probe.exchange(session, Vec::new(), Some(take(2))).await.taken;
+    assert_eq!(requests(&taken), [(SentKind::Insert, "c"), (SentKind::Insert, "a")]);
+    let rest = probe.exchange(session, Vec::new(), Some(take(0))).await.taken;
+    assert!(rest.is_empty());
+    let rest = probe.exchange(session, Vec::new(), Some(take(2))).await.taken;
+    assert_eq!(requests(&rest), [(SentKind::Insert, "b")]);
+}
+
+pub(super) async fn p_05_taking_stops_at_another_request<S: LocalStore>(probe: Probe<S>) {
+    probe.pulled("old", "milk", "v1").await;
+    probe.insert(todo("a", "milk")).await;
+    probe.insert(todo("b", "milk")).await;
+    probe.update(todo("old", "bread")).await;
+    probe.insert(todo("c", "milk")).await;
+    let list = row_of(&LIST, "l", &[("title", text("home"))]);
+    probe.try_write(vec![change(&LIST, LocalChangeKind::Insert(list))]).await.expect("an insert");
+    let session = probe.begin_push().await;
+    assert_eq!(session.queued, 5);
+    for expected in [
+        vec![(SentKind::Insert, "a"), (SentKind::Insert, "b")],
+        vec![(SentKind::Update, "old")],
+        vec![(SentKind::Insert, "c")],
+        vec![(SentKind::Insert, "l")],
+        vec![],
+    ] {
+        assert_eq!(requests(&probe.take(session).await), expected);
+    }
+}
+
+pub(super) async fn p_05_what_is_in_flight_is_a_barrier<S: LocalStore>(probe: Probe<S>) {
+    probe.insert(todo("a", "milk")).await;
+    let session = probe.begin_push().await;
+    let with = |barrier| Some(Take { barrier: Some(barrier), ..take(10) });
+    for barrier in [(TODO.name, SentKind::Update), (LIST.name, SentKind::Insert)] {
+        assert!(probe.exchange(session, Vec::new(), with(barrier)).await.taken.is_empty());
+    }
+    assert_eq!(probe.standing("a").await, PENDING_INSERT);
+    let taken = probe.exchange(session, Vec::new(), with((TODO.name, SentKind::Insert))).await.taken;
+    assert_eq!(requests(&taken), [(SentKind::Insert, "a")]);
+}
+
+pub(super) async fn p_02_only_wanted_tables_are_taken<S: LocalStore>(probe: Probe<S>) {
+    probe.insert(todo("a", "milk")).await;
+    let list = row_of(&LIST, "l", &[("title", text("home"))]);
+    probe.try_write(vec![change(&LIST, LocalChangeKind::Insert(list))]).await.expect("an insert");
+    let session = probe.begin_push().await;
+    let only = |table| Some(Take { tables: vec![table], ..take(10) });
+    assert!(probe.exchange(session, Vec::new(), only(ENTRY.name)).await.taken.is_empty());
+    let unknown = Exchange { session, settlements: Vec::new(), take: only("NoSuchTable") };
+    let error = probe.store.exchange(unknown).await.expect_err("a table the store does not have");
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    let taken = probe.exchange(session, Vec::new(), only(LIST.name)).await.taken;
+    assert_eq!(requests(&taken), [(SentKind::Insert, "l")]);
+    assert_eq!(probe.standing("a").await, PENDING_INSERT);
+}
+
+pub(super) async fn p_07_later_changes_wait_for_the_next_push<S: LocalStore>(probe: Probe<S>) {
+    probe.insert(todo("a", "milk")).await;
+    let first = probe.begin_push().await;
+    probe.insert(todo("b", "milk")).await;
+    assert_eq!(requests(&probe.take(first).await), [(SentKind::Insert, "a")]);
+    assert!(probe.take(first).await.is_empty());
+    let second = probe.begin_push().await;
+    assert!(second.push > first.push && second.bound > first.bound);
+    assert_eq!(second.queued, 2);
+}
+
+pub(super) async fn each_operation_is_taken_once_per_push<S: LocalStore>(probe: Probe<S>) {
+    probe.insert(todo("a", "milk")).await;
+    probe.insert(todo("b", "milk")).await;
+    let session = probe.begin_push().await;
+    let taken = probe.take(session).await;
+    let settlements = vec![
+        Settlement { key: taken[0].key.clone(), outcome: refused() },
+        Settlement { key: taken[1].key.clone(), outcome: Outcome::Uncertain(None) },
+    ];
+    let again = probe.exchange(session, settlements, Some(take(10))).await.taken;
+    assert!(again.is_empty(), "{again:?}");
+    let session = probe.begin_push().await;
+    let again = probe.take(session).await;
+    let seen: Vec<_> =
+        again.iter().map(|sent| (sent.key.item_id.as_str(), sent.uncertain, sent.attempts)).collect();
+    assert_eq!(seen, [("a", false, 2), ("b", true, 2)], "P-29");
+}
+
+pub(super) async fn k_02_an_update_sends_what_changed_or_all<S: LocalStore>(probe: Probe<S>) {
+    probe.pulled("a", "milk", "v1").await;
+    probe.update(part("a", &[("text", text("bread")), ("n", Value::Integer(1))])).await;
+    probe.update(part("a", &[("n", Value::Null), ("weight", Value::Real(0.5))])).await;
+    let (session, sent) = probe.send().await;
+    assert_eq!(present(&sent.item), ["text", "weight"]);
+    assert_eq!(sent.base_version.as_deref(), Some("v1"));
+    assert_eq!(sent.base.as_ref().and_then(content), Some(text("milk")));
+    probe.settle(session, &sent.key, refused()).await;
+
+    let session = probe.begin_push().await;
+    let whole = Some(Take { update_body: UpdateBody::Whole, ..take(1) });
+    let sent = probe.exchange(session, Vec::new(), whole).await.taken.remove(0);
+    let all: Vec<_> = TODO.sent_columns().map(|(_, column)| column.name).collect();
+    assert_eq!(present(&sent.item), all);
+}
+
+pub(super) async fn no_version_sends_no_base<S: LocalStore>(probe: Probe<S>) {
+    let body = "[{\"id\":\"e\",\"line\":\"one\",\"n\":1,\"version\":\"v1\"}]";
+    probe.apply(batch(&ENTRY, &[body])).await;
+    let update = row_of(&ENTRY, "e", &[("line", text("two"))]);
+    probe.try_write(vec![change(&ENTRY, LocalChangeKind::Update(update))]).await.expect("an update");
+    let (_, sent) = probe.send().await;
+    assert_eq!((sent.sent, sent.base_version), (SentKind::Update, None), "last write wins (K-02)");
+    assert!(sent.base.is_some());
+}
+
+pub(super) async fn local_only_columns_are_not_sent<S: LocalStore>(probe: Probe<S>) {
+    probe.insert(part("a", &[("text", text("milk")), ("note", text("mine"))])).await;
+    let (session, sent) = probe.send().await;
+    assert_eq!(value(&sent.item, "note"), None);
+    probe.settle(session, &sent.key, acknowledged(server("a", "milk", "v1"))).await;
+    probe.delete("a").await;
+    let (_, sent) = probe.send().await;
+    assert_eq!((sent.sent, value(&sent.item, "note")), (SentKind::Delete, None));
+}
+
+pub(super) async fn x_15_an_update_that_changes_nothing_is_not_sent<S: LocalStore>(probe: Probe<S>) {
+    probe.pulled("a", "milk", "v1").await;
+    probe.pulled("b", "milk", "v1").await;
+    probe.update(todo("a", "bread")).await;
+    probe.update(todo("b", "bread")).await;
+    probe.update(todo("a", "milk")).await;
+    let session = probe.begin_push().await;
+    assert_eq!(session.queued, 2);
+    let done = probe.exchange(session, Vec::new(), Some(take(10))).await;
+    assert_eq!(requests(&done.taken), [(SentKind::Update, "b")]);
+    assert_eq!(done.unneeded, 1);
+    probe.assert_clean("a").await;
+    assert_eq!(probe.row("a").await.version.as_deref(), Some("v1"));
+
+    // Somebody else made the same edit: the row is theirs, in their version.
+    probe.pulled("c", "milk", "v1").await;
+    probe.update(todo("c", "bread")).await;
+    probe.pull(&format!("[{}]", json("c", "bread", "v2"))).await;
+    let session = probe.begin_push().await;
+    assert_eq!(probe.exchange(session, Vec::new(), Some(take(10))).await.unneeded, 1);
+    probe.assert_clean("c").await;
+    assert_eq!(probe.row("c").await.version.as_deref(), Some("v2"));
+}
+
+pub(super) async fn x_15_applies_only_to_pending_updates<S: LocalStore>(probe: Probe<S>) {
+    probe.pulled("a", "milk", "v1").await;
+    probe.update(todo("a", "bread")).await;
+    probe.answer(Outcome::Uncertain(None)).await;
+    probe.update(todo("a", "milk")).await;
+    let (session, again) = probe.send().await;
+    assert_eq!((again.sent, again.uncertain), (SentKind::Update, true), "the server may hold the first edit");
+    assert_eq!(content(&again.item), Some(text("bread")));
+    probe.settle(session, &again.key, acknowledged(server("a", "bread", "v2"))).await;
+    let rest = probe.take_one(session).await;
+    assert_eq!(content(&rest.item), Some(text("milk")));
+    probe.settle(session, &rest.key, acknowledged(server("a", "milk", "v3"))).await;
+
+    // A failed one says what the server refused; and a row deleted on the server is not what the app wants.
+    probe.pulled("b", "milk", "v1").await;
+    probe.update(todo("b", "bread")).await;
+    probe.answer(refused()).await;
+    probe.pull(&format!("[{}]", json("b", "bread", "v2"))).await;
+    assert_eq!(probe.answer(Outcome::Uncertain(None)).await.sent, SentKind::Update);
+    probe.answer(acknowledged(server("b", "bread", "v3"))).await;
+    probe.pulled("c", "milk", "v1").await;
+    probe.update(todo("c", "deleted")).await;
+    probe.pull(&format!("[{}]", tombstone("c", "v2"))).await;
+    assert_eq!(probe.answer(Outcome::Unsent).await.sent, SentKind::Update);
+}
+
+pub(super) async fn r_8_an_unsent_operation_is_as_before<S: LocalStore>(probe: Probe<S>) {
+    probe.insert(todo("a", "milk")).await;
+    let before = probe.operation("a").await;
+    probe.answer(Outcome::Unsent).await;
+    assert_eq!(probe.operation("a").await, before, "pending");
+
+    probe.answer(refused()).await;
+    let (before, error) = (probe.operation("a").await, probe.error("a").await);
+    probe.answer(Outcome::Unsent).await;
+    assert_eq!(probe.operation("a").await, before, "failed");
+    assert_eq!(probe.error("a").await, error);
+
+    probe.answer(Outcome::Uncertain(None)).await;
+    probe.update(todo("a", "bread")).await;
+    let before = probe.operation("a").await;
+    let again = probe.answer(Outcome::Unsent).await;
+    assert!(again.uncertain);
+    assert_eq!(probe.operation("a").await, before, "uncertain");
+    let again = probe.answer(Outcome::Unsent).await;
+    assert_eq!((again.uncertain, content(&again.item)), (true, Some(text("milk"))));
+}
+
+pub(super) async fn r_8_an_unsent_insert_deleted_meanwhile_vanishes<S: LocalStore>(probe: Probe<S>) {
+    probe.insert(todo("a", "milk")).await;
+    let (session, sent) = probe.send().await;
+    probe.delete("a").await;
+    assert_eq!(probe.operation("a").await.kind, Delete);
+    probe.settle(session, &sent.key, Outcome::Unsent).await;
+    probe.assert_clean("a").await;
+
+    probe.pulled("b", "milk", "v1").await;
+    probe.delete("b").await;
+    let (session, sent) = probe.send().await;
+    probe.insert(todo("b", "bread")).await;
+    probe.settle(session, &sent.key, Outcome::Unsent).await;
+    assert_eq!(probe.standing("b").await, PENDING_UPDATE);
+    assert_eq!(probe.operation("b").await.base_version.as_deref(), Some("v1"));
+}
+
+pub(super) async fn r_2_an_uncertain_operation_is_sent_again_as_it_was<S: LocalStore>(probe: Probe<S>) {
+    probe.pulled("a", "milk", "v1").await;
+    probe.update(part("a", &[("text", text("bread"))])).await;
+    let (session, first) = probe.send().await;
+    probe.update(part("a", &[("n", Value::Integer(5))])).await;
+    probe.settle(session, &first.key, Outcome::Uncertain(None)).await;
+    probe.delete("a").await;
+    assert_eq!(probe.standing("a").await, (Delete, Attempted, No));
+
+    let (_, again) = probe.send().await;
+    assert_eq!((again.sent, again.uncertain, again.attempts), (SentKind::Update, true, 2));
+    assert_eq!(again.key, first.key, "the revision that was sent");
+    assert_eq!(again.item.values, first.item.values);
+    assert_eq!(again.base_version, first.base_version);
+}
+
+pub(super) async fn r_2_an_uncertain_insert_now_deleted_sends_the_delete<S: LocalStore>(probe: Probe<S>) {
+    probe.insert(todo("a", "milk")).await;
+    probe.answer(Outcome::Uncertain(None)).await;
+    probe.delete("a").await;
+    let (session, sent) = probe.send().await;
+    assert_eq!((sent.sent, sent.base_version.as_deref()), (SentKind::Delete, None));
+    assert_eq!(sent.key, probe.operation("a").await.key);
+    assert_eq!(content(&sent.item), Some(text("milk")));
+    probe.settle(session, &sent.key, acknowledged(None)).await;
+    probe.assert_clean("a").await;
+    assert_eq!(probe.find("a").await, None);
+}
+
+pub(super) async fn r_2_the_remainder_follows_in_the_same_push<S: LocalStore>(probe: Probe<S>) {
+    probe.insert(todo("a", "milk")).await;
+    probe.answer(Outcome::Uncertain(None)).await;
+    probe.update(todo("a", "bread")).await;
+    let (session, again) = probe.send().await;
+    assert_eq!((again.sent, content(&again.item)), (SentKind::Insert, Some(text("milk"))));
+    let settled = Settlement { key: again.key, outcome: acknowledged(server("a", "milk", "v1")) };
+    let done = probe.exchange(session, vec![settled], Some(take(10))).await;
+    assert_eq!(done.remainders, 1);
+    assert_eq!(requests(&done.taken), [(SentKind::Update, "a")]);
+    assert_eq!(done.taken[0].base_version.as_deref(), Some("v1"));
+    assert_eq!(present(&done.taken[0].item), ["text"]);
+}
+
+pub(super) async fn q_10_errors_are_recorded_and_replaced<S: LocalStore>(probe: Probe<S>) {
+    probe.pulled("a", "milk", "v1").await;
+    probe.update(todo("a", "bread")).await;
+    probe.answer(conflict(server("a", "theirs", "v2"))).await;
+    let operation = probe.operation("a").await;
+    assert_eq!((operation.state, operation.sent), (Failed, None));
+    let error = probe.error("a").await;
+    assert_eq!(error.key, operation.key);
+    assert_eq!((error.kind, error.class, error.status), (Update, FailureClass::Conflict, Some(412)));
+    assert_eq!(error.message, "no");
+    assert!(!error.superseded);
+    assert_eq!(error.local.as_ref().and_then(content), Some(text("bread")));
+    let remote = error.remote.expect("the server's row");
+    assert_eq!((content(&remote), remote.version.as_deref()), (Some(text("theirs")), Some("v2")));
+
+    let (session, sent) = probe.send().await;
+    probe.error("a").await;
+    let failure = failure(FailureClass::ServerError, None);
+    probe.settle(session, &sent.key, Outcome::Uncertain(Some(failure))).await;
+    assert_eq!(probe.operation("a").await.state, Attempted);
+    let error = probe.error("a").await;
+    assert_eq!((error.class, error.status, error.remote), (FailureClass::ServerError, Some(500), None));
+    let of_list = probe.store.errors(Some(&LIST)).await.expect("a read");
+    assert_eq!(of_list, []);
+    assert_eq!(probe.store.errors(Some(&TODO)).await.expect("a read").len(), 1);
+
+    probe.answer(acknowledged(server("a", "bread", "v3"))).await;
+    probe.assert_clean("a").await;
+}
+
+pub(super) async fn settling_what_is_gone_changes_nothing<S: LocalStore>(probe: Probe<S>) {
+    probe.insert(todo("a", "milk")).await;
+    let (session, sent) = probe.send().await;
+    probe.settle(session, &sent.key, refused()).await;
+    let before = (probe.operations().await, probe.row("a").await);
+    let stale = [
+        (sent.key.clone(), acknowledged(server("a", "theirs", "v1"))),
+        (crate::operation::OperationKey { item_id: "b".to_owned(), ..sent.key.clone() }, refused()),
+    ];
+    for (key, outcome) in stale {
+        let done = probe.settle(session, &key, outcome).await;
+        assert_eq!(done.remainders, 0);
+        assert_eq!((probe.operations().await, probe.row("a").await), before);
+    }
+    assert_eq!(probe.find("b").await, None);
+}
+
+pub(super) async fn an_invalid_step_changes_nothing<S: LocalStore>(probe: Probe<S>) {
+    probe.insert(todo("a", "milk")).await;
+    probe.insert(todo("b", "milk")).await;
+    let session = probe.begin_push().await;
+    let taken = probe.take(session).await;
+    let before = probe.operations().await;
+    let merged = Row { id: "b".to_owned(), ..part("b", &[("text", Value::Null)]) };
+    let settlements = vec![
+        Settlement { key: taken[0].key.clone(), outcome: acknowledged(server("a", "milk", "v1")) },
+        Settlement {
+            key: taken[1].key.clone(),
+            outcome: Outcome::Resolved {
+                failure: failure(FailureClass::Conflict, Some(server("b", "theirs", "v1"))),
+                resolution: Resolution::Merge(merged),
+            },
+        },
+    ];
+    let exchange = Exchange { session, settlements, take: Some(take(10)) };
+    let error = probe.store.exchange(exchange).await.expect_err("a merge that cannot be stored");
+    assert_eq!(error.kind(), ErrorKind::InvalidValue);
+    assert_eq!(probe.operations().await, before);
+    assert_ne!(before[0].state, Pending);
+    assert_eq!(probe.row("a").await.version, None);
+}

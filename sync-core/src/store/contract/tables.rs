@@ -1,0 +1,78 @@
+//! The tables of the suite.
+
+use crate::entity::{ColumnRole, ColumnSchema, TableSchema};
+use crate::value::{ColumnType, IntegerWidth};
+
+const fn column(name: &'static str, ty: ColumnType) -> ColumnSchema {
+    ColumnSchema {
+        name,
+        field: name,
+        ty,
+        nullable: false,
+        local: false,
+        default: None,
+        belongs_to: None,
+        role: ColumnRole::User,
+    }
+}
+
+const fn nullable(name: &'static str, ty: ColumnType) -> ColumnSchema {
+    ColumnSchema { nullable: true, ..column(name, ty) }
+}
+
+const fn with_default(name: &'static str, ty: ColumnType, default: &'static str) -> ColumnSchema {
+    ColumnSchema { default: Some(default), ..column(name, ty) }
+}
+
+/// A table with a column of every kind. In SQL:
+///
+/// ```sql
+/// CREATE TABLE "ContractTodo" (
+///     "id" TEXT PRIMARY KEY NOT NULL,
+///     "text" TEXT NOT NULL,
+///     "complete" INTEGER NOT NULL DEFAULT 0,
+///     "rank" INTEGER NOT NULL DEFAULT 3,
+///     "n" INTEGER,
+///     "when" TEXT,
+///     "ratio" REAL,
+///     "weight" REAL,
+///     "owner" TEXT,
+///     "note" TEXT, -- local only
+///     "__version" TEXT, "__updatedAt" TEXT, "__deleted" INTEGER NOT NULL DEFAULT 0
+/// );
+/// ```
+pub static TODO: TableSchema = TableSchema {
+    name: "ContractTodo",
+    columns: &[
+        column("text", ColumnType::Text),
+        with_default("complete", ColumnType::Bool, "0"),
+        with_default("rank", ColumnType::Integer(IntegerWidth::I8), "3"),
+        nullable("n", ColumnType::Integer(IntegerWidth::I64)),
+        nullable("when", ColumnType::DateTime),
+        nullable("ratio", ColumnType::Float),
+        nullable("weight", ColumnType::Double),
+        nullable("owner", ColumnType::Uuid),
+        ColumnSchema { local: true, ..nullable("note", ColumnType::Text) },
+    ],
+    versioned: true,
+    keep_deleted: false,
+};
+
+/// A second table, which keeps the rows deleted on the server (`"title" TEXT NOT NULL`, `"n" INTEGER`).
+pub static LIST: TableSchema = TableSchema {
+    name: "ContractList",
+    columns: &[column("title", ColumnType::Text), nullable("n", ColumnType::Integer(IntegerWidth::I32))],
+    versioned: true,
+    keep_deleted: true,
+};
+
+/// A table without conflict detection (`"line" TEXT NOT NULL`, `"n" INTEGER`).
+pub static ENTRY: TableSchema = TableSchema {
+    name: "ContractEntry",
+    columns: &[column("line", ColumnType::Text), nullable("n", ColumnType::Integer(IntegerWidth::I32))],
+    versioned: false,
+    keep_deleted: false,
+};
+
+/// All tables of the suite.
+pub const TABLES: [&TableSchema; 3] = [&TODO, &LIST, &ENTRY];
