@@ -18,8 +18,9 @@
 //!
 //! # What it promises
 //!
-//! - One write request is one transaction, durable before the answer.
-//! - `updatedAt` is strictly increasing, in whole milliseconds and in the order of commits: never two commits
+//! - A write request is done as a whole or not at all, and durable before the answer. Requests that wait at the
+//!   same time share one commit.
+//! - `updatedAt` is strictly increasing, in whole milliseconds and in the order of commits: never two changes
 //!   with the same value, never backwards, also across a restart and a clock set back. A client that asks for
 //!   `updatedAt ge T` ordered by `updatedAt` misses nothing.
 //! - `version` is unique in the database and changes with every write to a row.

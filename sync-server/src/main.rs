@@ -1,4 +1,4 @@
-//! The program `sync-server`: tables named on the command line, served until Ctrl-C.
+//! The program `sync-server`: tables named on the command line, served until Ctrl-C or SIGTERM.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -79,10 +79,24 @@ async fn run(arguments: Arguments) -> Result<(), ServerError> {
     let server = Server::builder(arguments.tables).config(config).open(&arguments.database).await?;
     let running = server.start(arguments.listen.as_str()).await?;
     announce(&running.url());
-    if let Err(error) = tokio::signal::ctrl_c().await {
-        tracing::error!(%error, "Ctrl-C cannot be waited for; stopping");
+    if let Err(error) = asked_to_stop().await {
+        tracing::error!(%error, "signals cannot be waited for; stopping");
     }
     running.shutdown().await
+}
+
+/// Ctrl-C, or the polite signal of service managers.
+async fn asked_to_stop() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => result,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
 }
 
 #[expect(clippy::print_stdout, reason = "the address is this program's output; scripts wait for the line")]

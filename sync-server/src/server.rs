@@ -131,7 +131,7 @@ impl ServerBuilder {
     /// # Errors
     ///
     /// Tables or configuration that cannot be served, a file that cannot be opened, or a table in it that does
-    /// not fit its schema. Nothing was changed in the file then.
+    /// not fit its schema. No table was changed then.
     pub async fn open(self, path: impl AsRef<Path>) -> Result<Server, ServerError> {
         let path: PathBuf = path.as_ref().to_owned();
         let opened = tokio::task::spawn_blocking(move || self.open_blocking(&path)).await;
@@ -148,7 +148,7 @@ impl ServerBuilder {
         }
         let mut tables: HashMap<String, Arc<Table>> = HashMap::new();
         for schema in self.schemas {
-            let named = |(name, _): &&(String, bool)| name.eq_ignore_ascii_case(schema.name);
+            let named = |(name, _): &&(String, bool)| name.to_lowercase() == schema.name.to_lowercase();
             let soft_delete =
                 self.soft_delete.iter().rfind(named).map_or(config.soft_delete, |(_, keep)| *keep);
             let table = Table::new(schema, soft_delete)?;

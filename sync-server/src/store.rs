@@ -8,7 +8,7 @@
 //!
 //! # Order
 //!
-//! Every change takes its version and time from `__server_clock` inside its own immediate transaction: times
+//! Every change takes its version and time from `__server_clock` inside the transaction that writes it: times
 //! rise strictly in the order in which readers can see the changes.
 
 use std::error::Error as StdError;
@@ -77,6 +77,8 @@ pub(crate) enum StoreError {
     Filter(Unsupported),
     Database(diesel::result::Error),
     Connection(ConnectionError),
+    /// The change was made, but the disk did not take the commit.
+    NotCommitted,
     /// The thread that should have done it has ended.
     Closed,
 }
@@ -87,6 +89,7 @@ impl fmt::Display for StoreError {
             Self::Filter(unsupported) => f.write_str(&unsupported.0),
             Self::Database(_) => f.write_str("the database failed"),
             Self::Connection(_) => f.write_str("the database cannot be opened"),
+            Self::NotCommitted => f.write_str("the database did not commit"),
             Self::Closed => f.write_str("the store is closed"),
         }
     }
@@ -95,7 +98,7 @@ impl fmt::Display for StoreError {
 impl StdError for StoreError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::Filter(_) | Self::Closed => None,
+            Self::Filter(_) | Self::NotCommitted | Self::Closed => None,
             Self::Database(error) => Some(error),
             Self::Connection(error) => Some(error),
         }
@@ -154,7 +157,7 @@ impl Store {
         self.readers.snapshot(move |connection| Ok(change::find(connection, &table, &id)?)).await
     }
 
-    /// Changes one row, in one transaction, durable on return.
+    /// Changes one row, all or nothing, durable on return.
     pub(crate) async fn change(&self, table: Arc<Table>, change: Change) -> Result<Written, StoreError> {
         self.writer
             .transaction(move |connection| {

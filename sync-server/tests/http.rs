@@ -24,5 +24,7 @@ mod changes;
 mod lists;
 #[path = "http/order.rs"]
 mod order;
+#[path = "http/program.rs"]
+mod program;
 #[path = "http/protocol.rs"]
 mod protocol;

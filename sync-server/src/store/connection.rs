@@ -1,8 +1,9 @@
 //! Connections: one thread that writes, a few connections that read.
 //!
-//! SQLite has one writer at a time; a thread of its own makes the queue visible, keeps the order of commits and
-//! runs every job to its end, also when the request behind it is gone. Readers see the last commit and never
-//! wait for the writer (WAL).
+//! SQLite has one writer at a time; a thread of its own makes the queue visible, keeps the order of changes and
+//! runs every job to its end, also when the request behind it is gone. Each job is all or nothing by itself;
+//! jobs that queued up meanwhile are committed together, because waiting for the disk is most of what a small
+//! change costs. Readers see the last commit and never wait for the writer (WAL).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -32,7 +33,13 @@ fn open(path: &Path, pragmas: &str) -> Result<SqliteConnection, ConnectionError>
     Ok(connection)
 }
 
-type Job = Box<dyn FnOnce(&mut SqliteConnection) + Send>;
+/// Does its work and gives back what to tell the one who asked, once it is known whether the group's commit
+/// succeeded.
+type Job = Box<dyn FnOnce(&mut SqliteConnection) -> Reply + Send>;
+type Reply = Box<dyn FnOnce(bool) + Send>;
+
+/// Most jobs that share a commit.
+const LARGEST_GROUP: usize = 64;
 
 /// The thread that writes.
 #[derive(Debug)]
@@ -44,38 +51,63 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the thread with its open connection.
-    pub(crate) fn start(path: &Path, mut connection: SqliteConnection) -> std::io::Result<Self> {
+    pub(crate) fn start(path: &Path, connection: SqliteConnection) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let path = path.to_owned();
-        let thread = std::thread::Builder::new().name("sync-server-writer".to_owned()).spawn(move || {
-            for job in queue {
-                if catch_unwind(AssertUnwindSafe(|| job(&mut connection))).is_err() {
-                    // The job may have left a transaction open: only a new connection is surely clean.
-                    match open_writer(&path) {
-                        Ok(fresh) => connection = fresh,
-                        Err(error) => {
-                            tracing::error!(%error, "the database cannot be opened again after a fault");
-                            return;
-                        }
-                    }
-                }
-            }
-        })?;
+        let thread = std::thread::Builder::new()
+            .name("sync-server-writer".to_owned())
+            .spawn(move || write_groups(&path, connection, &queue))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// Runs `work` after all earlier jobs, as one transaction that holds the write lock from its start.
+    /// Runs `work` after all earlier jobs; returns when its changes are durable. If it fails, nothing of it
+    /// stays. Jobs that wait at the same time share one commit, which is most of their cost.
     pub(crate) async fn transaction<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut SqliteConnection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
+        let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            // The request may have been dropped; the work is done all the same.
-            let _ = reply.send(connection.immediate_transaction(work));
+            // Inside the group's transaction this is a savepoint.
+            let result = connection.transaction(work);
+            Box::new(move |committed| {
+                // The request may have been dropped; the work is done all the same.
+                let _ = answer.send(if committed { result } else { Err(StoreError::NotCommitted) });
+            })
         });
         self.jobs.as_ref().ok_or(StoreError::Closed)?.send(job).map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+fn write_groups(path: &Path, mut connection: SqliteConnection, queue: &mpsc::Receiver<Job>) {
+    while let Ok(first) = queue.recv() {
+        let group = std::iter::once(first).chain(queue.try_iter().take(LARGEST_GROUP - 1));
+        let mut replies: Vec<Reply> = Vec::new();
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            connection.immediate_transaction(|connection| {
+                replies.extend(group.map(|job| job(connection)));
+                Ok::<_, diesel::result::Error>(())
+            })
+        }));
+        let committed = matches!(outcome, Ok(Ok(())));
+        match outcome {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "a group of changes was not committed"),
+            Err(_) => {
+                // The job may have left a transaction open: only a new connection is surely clean.
+                match open_writer(path) {
+                    Ok(fresh) => connection = fresh,
+                    Err(error) => {
+                        tracing::error!(%error, "the database cannot be opened again after a fault");
+                        return;
+                    }
+                }
+            }
+        }
+        for reply in replies {
+            reply(committed);
+        }
     }
 }
 

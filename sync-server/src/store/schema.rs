@@ -52,20 +52,27 @@ fn declared_type(ty: ColumnType) -> &'static str {
 ///
 /// A column that exists with another type, or a failing database.
 pub(crate) fn prepare(connection: &mut SqliteConnection, tables: &[&Table]) -> Result<(), ServerError> {
-    connection.immediate_transaction(|connection| {
-        connection.batch_execute(CLOCK).map_err(failed)?;
-        tables.iter().try_for_each(|table| prepare_table(connection, table))
-    })
+    connection
+        .immediate_transaction(|connection| {
+            connection.batch_execute(CLOCK)?;
+            tables.iter().try_for_each(|table| prepare_table(connection, table))
+        })
+        .map_err(|fault| match fault {
+            Fault::Database(error) => ServerError::database("the server's tables cannot be prepared", error),
+            Fault::Mismatch(message) => ServerError::mismatch(message),
+        })
 }
 
-impl From<diesel::result::Error> for ServerError {
+/// Why the preparing transaction was rolled back.
+enum Fault {
+    Database(diesel::result::Error),
+    Mismatch(String),
+}
+
+impl From<diesel::result::Error> for Fault {
     fn from(error: diesel::result::Error) -> Self {
-        failed(error)
+        Self::Database(error)
     }
-}
-
-fn failed(error: diesel::result::Error) -> ServerError {
-    ServerError::database("the server's tables cannot be prepared", error)
 }
 
 #[derive(QueryableByName)]
@@ -76,13 +83,12 @@ struct ExistingColumn {
     declared: String,
 }
 
-fn prepare_table(connection: &mut SqliteConnection, table: &Table) -> Result<(), ServerError> {
+fn prepare_table(connection: &mut SqliteConnection, table: &Table) -> Result<(), Fault> {
     let name = table.schema.name;
     let quoted = quote(name);
     let index = quote(&format!("__server_{name}_changes"));
-    connection
-        .batch_execute(&format!(
-            r#"CREATE TABLE IF NOT EXISTS {quoted} (
+    connection.batch_execute(&format!(
+        r#"CREATE TABLE IF NOT EXISTS {quoted} (
                 "id" TEXT PRIMARY KEY NOT NULL,
                 "__createdAt" INTEGER_TICKS NOT NULL,
                 "__updatedAt" INTEGER_TICKS NOT NULL,
@@ -90,30 +96,26 @@ fn prepare_table(connection: &mut SqliteConnection, table: &Table) -> Result<(),
                 "__deleted" INTEGER_BOOL NOT NULL
             );
             CREATE INDEX IF NOT EXISTS {index} ON {quoted} ("__updatedAt", "id");"#
-        ))
-        .map_err(failed)?;
+    ))?;
     let existing: Vec<ExistingColumn> =
         sql_query("SELECT \"name\", \"type\" AS \"declared\" FROM pragma_table_info(?)")
             .bind::<Text, _>(name)
-            .load(connection)
-            .map_err(failed)?;
+            .load(connection)?;
     for (column, default) in table.columns.iter().zip(&table.defaults) {
         let declared = declared_type(column.ty);
         match existing.iter().find(|found| found.name.eq_ignore_ascii_case(column.name)) {
             Some(found) if found.declared == declared => {}
             Some(found) => {
-                return Err(ServerError::mismatch(format!(
+                return Err(Fault::Mismatch(format!(
                     "column {} of table {name} is {} in the database and {declared} in the schema",
                     column.name, found.declared
                 )));
             }
-            None => connection
-                .batch_execute(&format!(
-                    "ALTER TABLE {quoted} ADD COLUMN {} {declared} DEFAULT {}",
-                    quote(column.name),
-                    literal(default)
-                ))
-                .map_err(failed)?,
+            None => connection.batch_execute(&format!(
+                "ALTER TABLE {quoted} ADD COLUMN {} {declared} DEFAULT {}",
+                quote(column.name),
+                literal(default)
+            ))?,
         }
     }
     Ok(())

@@ -261,3 +261,55 @@ fn a_chain_longer_than_the_depth_sqlite_allows_runs() {
     let parts = (0..2000).map(|number| is(&COLUMNS[2], Comparison::Eq, Value::Integer(number))).collect();
     assert_eq!(matching(&mut connection, Node::Or(parts)), ["a"]);
 }
+
+#[tokio::test]
+async fn of_jobs_in_one_commit_a_failed_one_leaves_nothing_and_the_others_stay() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("server.db");
+    let connection = open(&path);
+    let writer = Writer::start(&path, connection).expect("starts");
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    // Holds the thread until the jobs below are queued, so that they are one group.
+    let hold = writer.transaction(move |_| {
+        held.recv().map_err(|_| StoreError::Closed)?;
+        Ok(())
+    });
+    let job = |id: &'static str, fail: bool| {
+        writer.transaction(move |connection| {
+            let change = Change::Insert { id: id.into(), values: Vec::new() };
+            change::apply(connection, &table(), change, || 1)?;
+            if fail { Err(diesel::result::Error::RollbackTransaction.into()) } else { Ok(()) }
+        })
+    };
+    let release = async {
+        release.send(()).expect("the thread waits");
+        Ok::<_, StoreError>(())
+    };
+    // Polled in this order: all are queued before the thread is released.
+    let (held, a, b, c, _) = tokio::join!(hold, job("a", false), job("b", true), job("c", false), release);
+    assert!(held.is_ok() && a.is_ok() && b.is_err() && c.is_ok());
+    drop(writer);
+    let mut connection = open_writer(&path).expect("opens");
+    assert_eq!(matching(&mut connection, Node::ALWAYS), ["a", "c"]);
+    let c = change::find(&mut connection, &table(), "c").expect("runs").expect("the row");
+    // The failed job's time and version are free again.
+    assert_eq!(updated_at(&c), 2);
+}
+
+#[tokio::test]
+async fn a_panic_in_one_job_fails_only_its_group_and_the_writer_goes_on() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("server.db");
+    let connection = open(&path);
+    let writer = Writer::start(&path, connection).expect("starts");
+    let failed = writer
+        .transaction(|connection| -> Result<(), StoreError> {
+            insert(connection, "lost", NONE, 1);
+            panic!("a fault in a job");
+        })
+        .await;
+    assert!(matches!(failed, Err(StoreError::Closed)));
+    writer.transaction(|connection| Ok(insert(connection, "kept", NONE, 1))).await.expect("goes on");
+    drop(writer);
+    assert_eq!(matching(&mut open_writer(&path).expect("opens"), Node::ALWAYS), ["kept"]);
+}

@@ -1,5 +1,8 @@
 //! Versions, addresses, methods, headers.
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use super::*;
 
 #[tokio::test]
@@ -163,4 +166,57 @@ async fn tables_that_cannot_be_served_are_refused_at_open() {
     let missing = dir.path().join("no such folder").join("server.db");
     let error = Server::builder([&TODO]).open(missing).await.expect_err("refused");
     assert_eq!(error.kind(), ServerErrorKind::Database);
+}
+
+/// A request as bytes, for what an HTTP client would not send; gives the status line's number and the rest.
+async fn by_hand(f: &Fixture, request: &[u8]) -> (u16, String) {
+    let mut stream = TcpStream::connect(f.running.address()).await.expect("connects");
+    stream.write_all(request).await.expect("sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("an answer");
+    let answer = String::from_utf8(answer).expect("text");
+    let status = answer.get(9..12).and_then(|status| status.parse().ok());
+    (status.unwrap_or_else(|| panic!("no status: {answer}")), answer)
+}
+
+#[tokio::test]
+async fn case_030_a_body_of_unknown_length_is_limited_as_well() {
+    let f = Fixture::with(ServerConfig { body_limit: 64, ..ServerConfig::default() }).await;
+    let head = "POST /tables/TodoItem HTTP/1.1\r\nHost: h\r\nZUMO-API-VERSION: 2.0.0\r\nConnection: close\r\n\
+                Transfer-Encoding: chunked\r\n\r\n";
+    let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
+    let small = format!("{head}{}{}0\r\n\r\n", chunk("{\"text\":"), chunk("\"t\"}"));
+    assert_eq!(by_hand(&f, small.as_bytes()).await.0, 201);
+    let blanks = " ".repeat(30);
+    let large = format!("{head}{}{}{}0\r\n\r\n", chunk("{}"), chunk(&blanks), chunk(&format!("{blanks}  x")));
+    assert_eq!(by_hand(&f, large.as_bytes()).await.0, 413);
+    let list = by_hand(
+        &f,
+        b"GET /tables/TodoItem HTTP/1.1\r\nHost: h\r\nZUMO-API-VERSION: 2.0.0\r\nConnection: close\r\n\r\n",
+    );
+    assert!(list.await.1.contains("\"text\":\"t\""));
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_off_changes_nothing() {
+    let f = Fixture::with(ServerConfig::default()).await;
+    let mut stream = TcpStream::connect(f.running.address()).await.expect("connects");
+    let cut = "POST /tables/TodoItem HTTP/1.1\r\nHost: h\r\nZUMO-API-VERSION: 2.0.0\r\n\
+               Content-Length: 40\r\n\r\n{\"id\":\"cut\"}";
+    stream.write_all(cut.as_bytes()).await.expect("sent");
+    stream.shutdown().await.expect("closed");
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.expect("closed by the server");
+    assert!(!rest.starts_with(b"HTTP/1.1 2"), "{}", String::from_utf8_lossy(&rest));
+    assert!(f.list("").await.rows().is_empty());
+}
+
+#[tokio::test]
+async fn without_a_host_the_link_is_a_path() {
+    let f = Fixture::with(ServerConfig::default()).await;
+    f.fill(2).await;
+    let request = b"GET /tables/TodoItem?$top=1 HTTP/1.0\r\nZUMO-API-VERSION: 2.0.0\r\n\r\n";
+    let (status, answer) = by_hand(&f, request).await;
+    assert_eq!(status, 200);
+    assert!(answer.contains("link: /tables/TodoItem?$top=1&$skip=1; rel=next\r\n"), "{answer}");
 }
