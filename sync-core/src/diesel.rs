@@ -140,6 +140,17 @@ pub struct TableFilter<'a> {
     pub node: &'a Node,
 }
 
+impl<'a> TableFilter<'a> {
+    /// Writes the condition into a statement that is built by hand and owns the tree.
+    ///
+    /// # Errors
+    ///
+    /// Those of Diesel's query builder.
+    pub fn walk_into(self, out: &mut AstPass<'_, 'a, Sqlite>) -> QueryResult<()> {
+        walk::condition(self.table, self.node, out)
+    }
+}
+
 impl<'a> From<&'a Predicate> for TableFilter<'a> {
     fn from(predicate: &'a Predicate) -> Self {
         Self { table: predicate.table, node: &predicate.node }

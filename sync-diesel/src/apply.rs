@@ -23,8 +23,8 @@ use sync_core::{evaluate, item};
 use self::upsert::{CHUNK, Chunk, write_texts};
 use crate::failure::{OrStore, is_about_the_row, row_fault};
 use crate::statement::{Bind, query, run};
+use crate::synced::{SyncedTable, Tables, overlay};
 use crate::system;
-use crate::table::{SyncedTable, Tables, overlay};
 
 pub(crate) mod token;
 pub(crate) mod upsert;

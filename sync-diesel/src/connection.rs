@@ -75,7 +75,7 @@ struct Readers {
 }
 
 impl Database {
-    /// Opens or creates the file, and runs `prepare` in the first write transaction.
+    /// Opens or creates the file, and runs `prepare` first, outside of a transaction.
     pub(crate) async fn open<F>(path: &Path, options: DatabaseOptions, prepare: F) -> Result<Self>
     where
         F: FnOnce(&mut SqliteConnection) -> Result<()> + Send + 'static,
@@ -103,7 +103,7 @@ impl Database {
                 Error::new(ErrorKind::Store, "the writer thread cannot be started").with_source(source)
             })?;
         let database = Self { jobs, readers };
-        database.write(prepare).await?;
+        database.on_writer(|writer| prepare(writer.connection()?)).await?;
         Ok(database)
     }
 
@@ -120,10 +120,18 @@ impl Database {
         T: Send + 'static,
         E: Into<BoxedError>,
     {
+        self.on_writer(|writer| writer.run(work)).await
+    }
+
+    async fn on_writer<T, F>(&self, work: F) -> Result<T>
+    where
+        F: FnOnce(&mut Writer) -> Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
         let (answer, outcome) = oneshot::channel();
         let job: Job = Box::new(move |writer| {
             // Nobody listens any more when the caller was dropped: the work is done all the same.
-            let _ = answer.send(writer.run(work));
+            let _ = answer.send(work(writer));
         });
         self.jobs.send(job).map_err(|_| closed())?;
         outcome.await.map_err(|_| closed())?
@@ -173,15 +181,19 @@ impl Readers {
 }
 
 impl Writer {
+    fn connection(&mut self) -> Result<&mut SqliteConnection> {
+        Ok(match &mut self.connection {
+            Some(connection) => connection,
+            empty => empty.insert(self.target.connect(false)?),
+        })
+    }
+
     fn run<T, E, F>(&mut self, work: F) -> Result<T>
     where
         F: FnOnce(&mut SqliteConnection) -> Result<T, E>,
         E: Into<BoxedError>,
     {
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            empty => empty.insert(self.target.connect(false)?),
-        };
+        let connection = self.connection()?;
         let outcome = transact(connection, Begin::Immediate, work);
         if !is_idle(connection) {
             // A panic inside a nested transaction, or a failed rollback: closing the connection rolls back.

@@ -1,23 +1,79 @@
-//! Offline sync for Diesel on SQLite. (The crate doc is written with the context.)
+//! Offline sync for Diesel on SQLite: derive an entity, write locally, push and pull.
+//!
+//! An app reads and writes its own SQLite tables at any time; every local change is queued in the transaction that
+//! makes it. [`SyncContext::push`] replays the queue on a server of the Azure Mobile Apps tables protocol,
+//! [`SyncContext::pull`] brings changes down.
+//!
+//! # `Todo::text` and `todo::text`
+//!
+//! `#[derive(SyncEntity)]` gives an entity two sets of columns. `Todo::text` is the portable one: it means the same
+//! in the local database, in memory and on the server, so a filter made of it can be pulled, purged and queried
+//! with. `todo::text` is Diesel's own column, for whatever Diesel can do locally. Both mix in one Diesel statement.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use sync_diesel::prelude::*;
+//!
+//! #[derive(SyncEntity, Clone, Debug, PartialEq)]
+//! #[sync(table = "TodoItem", rename_all = "camelCase")]
+//! pub struct Todo {
+//!     pub text: String,
+//!     pub complete: bool,
+//!     pub due_at: Option<DateTime<Utc>>,
+//! }
+//!
+//! sync_schema!(pub AppSchema: Todo);
+//!
+//! # async fn run() -> sync_diesel::Result<()> {
+//! let sync = SyncContext::<AppSchema>::builder("https://api.example.com")
+//!     .dialect(Dialect::MobileApps)
+//!     .database("todo.db")
+//!     .open()
+//!     .await?;
+//! let todos = sync.table::<Todo>();
+//! todos.insert(Todo { text: "Pick up milk".into(), complete: false, due_at: None }).await?;
+//! sync.push().await?;
+//! sync.pull("milkQuery", Todo::text.contains("milk")).await?;
+//! let open = todos.filter(Todo::complete.eq(false)).order_by(Todo::due_at.asc()).limit(20).load().await?;
+//! # let _ = open;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! - `bundled` (default): compiles SQLite into the program; without it the system's library is linked.
+//! - `64-column-tables`, `128-column-tables`: entities of more than 28 columns; they make Diesel slower to compile.
 
 #[doc(hidden)]
 pub mod __private;
 mod apply;
 mod capture;
+mod conflict;
 mod connection;
+mod context;
 mod failure;
 mod loaded;
+mod migration;
+pub mod prelude;
 mod queue;
 mod record;
 pub mod schema;
 mod statement;
 mod store;
+mod synced;
 mod system;
 mod table;
 
-pub use crate::connection::{DatabaseOptions, Synchronous};
-pub use crate::record::Record;
-pub use crate::schema::create_table_sql;
-pub use crate::store::DieselStore;
 pub use sync_core as core;
+pub use sync_core::{Error, ErrorKind, Result};
 pub use sync_derive::{SyncEntity, sync_schema};
+
+pub use crate::conflict::{Conflict, Resolve, TypedError};
+pub use crate::connection::{DatabaseOptions, Synchronous};
+pub use crate::context::{Builder, Pull, PurgeRows, Push, SyncContext};
+pub use crate::record::Record;
+pub use crate::schema::{SyncSchema, create_table_sql};
+pub use crate::store::DieselStore;
+pub use crate::table::{LocalQuery, SelectRecords, SyncTable};

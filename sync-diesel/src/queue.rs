@@ -18,8 +18,8 @@ use sync_core::store::{Exchange, Exchanged, PushSession};
 use self::record::{QueuedOperation, load};
 use crate::failure::OrStore;
 use crate::statement::{Bind, query};
+use crate::synced::Tables;
 use crate::system;
-use crate::table::Tables;
 
 pub(crate) mod record;
 pub(crate) mod resolve;

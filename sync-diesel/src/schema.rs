@@ -19,6 +19,11 @@ mod create;
 pub trait SyncSchema: Send + Sync + 'static {
     /// One entry per entity.
     const TABLES: &'static [TableEntry];
+
+    /// The tables of the entities, for a server or for tools.
+    fn schemas() -> impl Iterator<Item = &'static TableSchema> {
+        Self::TABLES.iter().map(TableEntry::schema)
+    }
 }
 
 /// An entity with its type erased.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sqlite::SqliteConnection;
+use diesel_migrations::EmbeddedMigrations;
 use sync_core::entity::TableSchema;
 use sync_core::error::{Error, ErrorKind, Result};
 use sync_core::operation::{Operation, OperationError, OperationKey};
@@ -20,8 +21,8 @@ use crate::connection::{Database, DatabaseOptions};
 use crate::failure::{BoxedError, OrStore};
 use crate::schema::TableEntry;
 use crate::statement::{Bind, quote, run};
-use crate::table::{SyncedTable, Tables};
-use crate::{apply, capture, queue, schema, system};
+use crate::synced::{SyncedTable, Tables};
+use crate::{apply, migration, queue, system};
 
 mod purge;
 
@@ -39,47 +40,28 @@ pub struct DieselStore {
 }
 
 impl DieselStore {
-    /// Opens the database file, or creates it, and prepares it for these entities: sync's own tables and the
-    /// capture triggers are made or brought up to date, in one transaction. The entities' tables must exist.
+    /// Opens the database file, or creates it, and prepares it for these entities: pending migrations run, the
+    /// tables are checked, sync's own tables and the capture triggers are made or brought up to date, in one
+    /// transaction each.
     ///
     /// Sends nothing.
     ///
     /// # Errors
     ///
-    /// `SchemaMismatch` naming table and column when a table does not fit its entity; `NewerSchema` when a newer
-    /// version of this library wrote the file; `Corrupt` when the file is damaged or no database; `Busy`,
-    /// `Store` when it cannot be opened. Nothing is changed then.
+    /// `SchemaMismatch` when a migration fails, or naming table and column when a table does not fit its entity;
+    /// `NewerSchema` when a newer version of this library wrote the file; `Corrupt` when the file is damaged or no
+    /// database; `Busy`, `Store` when it cannot be opened. Nothing is changed then.
     pub async fn open(
         path: impl AsRef<Path>,
         tables: &'static [TableEntry],
+        migrations: Option<EmbeddedMigrations>,
         options: DatabaseOptions,
     ) -> Result<Self> {
-        Self::open_with(path, tables, options, |_| Ok(())).await
-    }
-
-    /// Like [`open`](Self::open); `migrate` runs first, in the same transaction. Foreign keys are enforced in
-    /// it and capture triggers are in place if the file was opened before.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`open`](Self::open), and those of `migrate`.
-    pub async fn open_with<F>(
-        path: impl AsRef<Path>,
-        tables: &'static [TableEntry],
-        options: DatabaseOptions,
-        migrate: F,
-    ) -> Result<Self>
-    where
-        F: FnOnce(&mut SqliteConnection) -> Result<()> + Send + 'static,
-    {
         let database = Database::open(path.as_ref(), options, move |conn| {
-            system::prepare(conn)?;
-            migrate(conn)?;
-            schema::check(conn, tables)?;
-            for entry in tables {
-                capture::install(conn, entry.schema())?;
+            if let Some(migrations) = migrations {
+                migration::run_pending(conn, migrations, tables)?;
             }
-            Ok(())
+            migration::in_transaction(conn, |conn| migration::prepare(conn, tables))
         })
         .await?;
         Ok(Self {

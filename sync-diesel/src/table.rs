@@ -1,216 +1,337 @@
-//! A synced table as this store reads and writes it: SQL text made once, rows as data.
+//! [`SyncTable`]: typed local calls on one entity. All of them are local; writes are queued for the next push.
 
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use diesel::RunQueryDsl;
+use diesel::dsl::SqlTypeOf;
+use diesel::expression::{Expression, Selectable};
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_dsl::LoadQuery;
 use diesel::result::QueryResult;
-use diesel::sql_types::{BigInt, Nullable, Text};
-use diesel::sqlite::SqliteConnection;
-use diesel::{OptionalExtension, RunQueryDsl};
-use sync_core::entity::TableSchema;
-use sync_core::error::{Error, ErrorKind, Result};
+use diesel::sql_types::BigInt;
+use diesel::sqlite::{Sqlite, SqliteConnection};
+use sync_core::Result;
+use sync_core::diesel::{DieselEntity, TableFilter};
+use sync_core::entity::SyncEntity;
+use sync_core::expression::{Expr, IntoExpr, OrderBy};
+use sync_core::predicate::Node;
 use sync_core::row::Row;
-use sync_core::{item, time};
+use sync_core::store::{LocalChange, LocalChangeKind, LocalStore};
 
-use crate::capture::item_sql;
-use crate::failure::OrStore;
-use crate::schema::TableEntry;
-use crate::statement::{Bind, query, quote, run};
+use crate::record::Record;
+use crate::store::DieselStore;
 
-/// A table of the schema with its statements.
-#[derive(Debug)]
-pub(crate) struct SyncedTable {
-    pub(crate) entry: TableEntry,
-    pub(crate) schema: &'static TableSchema,
-    /// Quoted name.
-    pub(crate) name: String,
-    select: String,
-    select_by_id: String,
-    select_item: String,
+/// The local table of entity `E`.
+pub struct SyncTable<E> {
+    store: Arc<DieselStore>,
+    entity: PhantomData<fn() -> E>,
 }
 
-/// The tables of a store.
-#[derive(Debug)]
-pub(crate) struct Tables {
-    list: Vec<SyncedTable>,
-}
-
-/// Result columns of a stored row.
-pub(crate) type RowColumns = (Text, Nullable<Text>, Nullable<Text>, BigInt, Text);
-/// A stored row as loaded.
-pub(crate) type StoredRow = (String, Option<String>, Option<String>, i64, String);
-
-impl Tables {
-    pub(crate) fn new(entries: &[TableEntry]) -> Self {
-        Self { list: entries.iter().map(|entry| SyncedTable::new(*entry)).collect() }
+impl<E: SyncEntity> SyncTable<E> {
+    pub(crate) fn new(store: Arc<DieselStore>) -> Self {
+        Self { store, entity: PhantomData }
     }
 
-    /// The table of this name.
+    /// Inserts a row and queues it. The id is the one the entity declares, else a new UUID (version 7).
     ///
     /// # Errors
     ///
-    /// `InvalidArgument` when the store does not have it.
-    pub(crate) fn get(&self, name: &str) -> Result<&SyncedTable> {
-        self.find(name).ok_or_else(|| {
-            Error::new(ErrorKind::InvalidArgument, "the table is not in this store's schema").with_table(name)
-        })
+    /// [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists),
+    /// [`ErrorKind::InvalidId`](crate::ErrorKind::InvalidId),
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue); nothing changed.
+    pub async fn insert(&self, entity: E) -> Result<Record<E>> {
+        let id = entity.declared_id().map_or_else(new_id, str::to_owned);
+        self.insert_as(id, entity).await
     }
 
-    pub(crate) fn find(&self, name: &str) -> Option<&SyncedTable> {
-        self.list.iter().find(|table| table.schema.name == name)
+    /// Inserts a row under this id and queues it.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](Self::insert).
+    pub async fn insert_with_id(&self, id: impl Into<String>, entity: E) -> Result<Record<E>> {
+        self.insert_as(id.into(), entity).await
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &SyncedTable> {
-        self.list.iter()
+    async fn insert_as(&self, id: String, entity: E) -> Result<Record<E>> {
+        let row = Row::new(id, entity.to_values());
+        self.change(vec![LocalChangeKind::Insert(row.clone())]).await?;
+        Record::from_row(&row)
+    }
+
+    /// Inserts many rows in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](Self::insert); then no row was inserted.
+    pub async fn insert_many(&self, entities: impl IntoIterator<Item = E>) -> Result<Vec<Record<E>>> {
+        let rows: Vec<Row> = entities
+            .into_iter()
+            .map(|entity| {
+                let id = entity.declared_id().map_or_else(new_id, str::to_owned);
+                Row::new(id, entity.to_values())
+            })
+            .collect();
+        self.change(rows.iter().cloned().map(LocalChangeKind::Insert).collect()).await?;
+        rows.iter().map(Record::from_row).collect()
+    }
+
+    /// Stores a whole record over its row and queues the change. If the record was read before the row last
+    /// changed on the server, the next push reports a conflict instead of overwriting (K-17).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when the row is not there,
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue); nothing changed.
+    pub async fn update(&self, record: &Record<E>) -> Result<()> {
+        let mut row = Row::new(record.id(), record.to_values());
+        row.version = record.version().map(str::to_owned);
+        self.change(vec![LocalChangeKind::Update(row)]).await
+    }
+
+    /// Deletes a row and queues the deletion.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when the row is not there; nothing changed.
+    pub async fn delete(&self, id: impl Into<String>) -> Result<()> {
+        self.change(vec![LocalChangeKind::Delete(id.into())]).await
+    }
+
+    async fn change(&self, changes: Vec<LocalChangeKind>) -> Result<()> {
+        let changes = changes.into_iter().map(|kind| LocalChange { table: E::SCHEMA, kind }).collect();
+        LocalStore::write(&*self.store, changes).await
+    }
+
+    /// Reads one row, or `None`.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the local database.
+    pub async fn get(&self, id: &str) -> Result<Option<Record<E>>> {
+        self.store.get(E::SCHEMA, id).await?.as_ref().map(Record::from_row).transpose()
+    }
+
+    /// The rows that match.
+    pub fn filter(&self, filter: impl IntoExpr<E, bool>) -> LocalQuery<E> {
+        self.all().filter(filter)
+    }
+
+    /// All rows.
+    pub fn all(&self) -> LocalQuery<E> {
+        LocalQuery {
+            store: Arc::clone(&self.store),
+            filter: Node::ALWAYS,
+            order: Vec::new(),
+            limit: None,
+            offset: None,
+            entity: PhantomData,
+        }
     }
 }
 
-impl SyncedTable {
-    fn new(entry: TableEntry) -> Self {
-        let schema = entry.schema();
-        let name = quote(schema.name);
-        let item = item_sql(schema, "");
-        let select =
-            format!("SELECT \"id\", \"__version\", \"__updatedAt\", \"__deleted\", {item} FROM {name}");
-        Self {
-            entry,
-            schema,
-            select_by_id: format!("{select} WHERE \"id\" = ?"),
-            select_item: format!("SELECT {item} FROM {name} WHERE \"id\" = ?"),
-            select,
-            name,
-        }
+fn new_id() -> String {
+    uuid::Uuid::now_v7().hyphenated().to_string()
+}
+
+/// A typed query of the local table. Rows with equal keys come in the order of their ids.
+#[must_use = "a query does nothing until it is loaded"]
+pub struct LocalQuery<E> {
+    store: Arc<DieselStore>,
+    filter: Node,
+    order: Vec<OrderBy<E>>,
+    limit: Option<i64>,
+    offset: Option<i64>,
+    entity: PhantomData<fn() -> E>,
+}
+
+impl<E: SyncEntity> LocalQuery<E> {
+    /// Also requires `filter`.
+    pub fn filter(mut self, filter: impl IntoExpr<E, bool>) -> Self {
+        let filter: Expr<E, bool> = filter.into_expr();
+        self.filter = self.filter.and(filter.into_node());
+        self
     }
 
-    /// Reads a row as data.
-    pub(crate) fn row(&self, stored: StoredRow) -> Result<Row> {
-        let (id, version, updated_at, deleted, text) = stored;
-        self.row_of(&text, id, version, updated_at.as_deref(), deleted != 0)
+    /// Adds a key to the order.
+    pub fn order_by(mut self, key: OrderBy<E>) -> Self {
+        self.order.push(key);
+        self
     }
 
-    /// Reads a stored content with its system columns.
-    pub(crate) fn row_of(
-        &self,
-        text: &str,
-        id: String,
-        version: Option<String>,
-        updated_at: Option<&str>,
-        deleted: bool,
-    ) -> Result<Row> {
-        let mut row = item::decode(self.schema, text).map_err(|error| error.with_item(&id))?;
-        row.updated_at = match updated_at {
-            None => None,
-            Some(text) => Some(time::parse(text).ok_or_else(|| {
-                Error::new(ErrorKind::Corrupt, "a stored change time cannot be read")
-                    .with_table(self.schema.name)
-                    .with_item(&id)
-            })?),
-        };
-        row.id = id;
-        row.version = version;
-        row.deleted = deleted;
-        Ok(row)
+    /// At most this many rows.
+    pub fn limit(mut self, rows: u32) -> Self {
+        self.limit = Some(rows.into());
+        self
     }
 
-    /// The row with this id.
-    pub(crate) fn find(&self, conn: &mut SqliteConnection, id: &str) -> Result<Option<Row>> {
-        query::<RowColumns>(&self.select_by_id, &[id.into()])
-            .get_result::<StoredRow>(conn)
-            .optional()
-            .or_store()?
-            .map(|stored| self.row(stored))
-            .transpose()
+    /// Leaves out the first rows.
+    pub fn offset(mut self, rows: u32) -> Self {
+        self.offset = Some(rows.into());
+        self
     }
 
-    /// The content of the row with this id, in the storage form.
-    pub(crate) fn find_item(&self, conn: &mut SqliteConnection, id: &str) -> Result<Option<String>> {
-        query::<Text>(&self.select_item, &[id.into()]).get_result(conn).optional().or_store()
+    /// Number of matching rows; limit and offset do not count.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the local database.
+    pub async fn count(self) -> Result<u64>
+    where
+        E: DieselEntity,
+    {
+        let count: i64 = self.store.clone().read(move |conn| CountRecords(self).get_result(conn)).await?;
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+}
+
+impl<E> LocalQuery<E>
+where
+    E: DieselEntity,
+    Record<E>: Selectable<Sqlite> + Send,
+    SelectRecords<E>: for<'q> LoadQuery<'q, SqliteConnection, Record<E>>,
+{
+    /// Loads the rows.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the local database, and a value that does not fit its field.
+    pub async fn load(self) -> Result<Vec<Record<E>>> {
+        let store = Arc::clone(&self.store);
+        store
+            .read(move |conn| {
+                let selection = Record::<E>::construct_selection();
+                SelectRecords { query: self, selection }.load(conn)
+            })
+            .await
     }
 
-    /// Every row by id, one at a time.
-    pub(crate) fn for_each(
-        &self,
-        conn: &mut SqliteConnection,
-        mut each: impl FnMut(Row) -> Result<()>,
-    ) -> Result<()> {
-        let text = format!("{} ORDER BY \"id\"", self.select);
-        for stored in query::<RowColumns>(&text, &[]).load_iter::<StoredRow, _>(conn).or_store()? {
-            each(self.row(stored.or_store()?)?)?;
+    /// Loads the first row, or `None`.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub async fn first(mut self) -> Result<Option<Record<E>>> {
+        self.limit = Some(self.limit.unwrap_or(1).min(1));
+        Ok(self.load().await?.pop())
+    }
+}
+
+impl<E: SyncEntity> LocalQuery<E> {
+    fn push_from<'b>(&'b self, out: &mut AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql(" FROM ");
+        out.push_identifier(E::SCHEMA.name)?;
+        if !self.filter.is_always() {
+            out.push_sql(" WHERE ");
+            // The fragment only borrows what it binds from the tree, which lives as long as this query.
+            TableFilter { table: E::SCHEMA, node: &self.filter }.walk_into(out)?;
         }
         Ok(())
     }
+}
 
-    /// Whether a row with this id exists, and its version.
-    pub(crate) fn version(&self, conn: &mut SqliteConnection, id: &str) -> Result<Option<Option<String>>> {
-        let text = format!("SELECT \"__version\" FROM {} WHERE \"id\" = ?", self.name);
-        query::<Nullable<Text>>(&text, &[id.into()]).get_result(conn).optional().or_store()
-    }
+/// A [`LocalQuery`] as a Diesel query of records.
+#[doc(hidden)]
+pub struct SelectRecords<E>
+where
+    Record<E>: Selectable<Sqlite>,
+{
+    query: LocalQuery<E>,
+    selection: <Record<E> as Selectable<Sqlite>>::SelectExpression,
+}
 
-    /// Writes the present columns and the system columns of an existing row; gives the number of rows written.
-    pub(crate) fn update(&self, conn: &mut SqliteConnection, row: &Row) -> QueryResult<usize> {
-        let mut text =
-            format!("UPDATE {} SET \"__version\" = ?, \"__updatedAt\" = ?, \"__deleted\" = ?", self.name);
-        let mut binds = system_binds(row);
-        for (column, value) in self.present(row) {
-            text.push_str(", ");
-            text.push_str(&quote(column));
-            text.push_str(" = ?");
-            binds.push(value);
+impl<E> Query for SelectRecords<E>
+where
+    Record<E>: Selectable<Sqlite>,
+{
+    type SqlType = SqlTypeOf<<Record<E> as Selectable<Sqlite>>::SelectExpression>;
+}
+
+impl<E> RunQueryDsl<SqliteConnection> for SelectRecords<E> where Record<E>: Selectable<Sqlite> {}
+
+/// The text depends on the filter; Diesel finds the prepared statement by its text.
+impl<E> QueryId for SelectRecords<E>
+where
+    Record<E>: Selectable<Sqlite>,
+{
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<E> QueryFragment<Sqlite> for SelectRecords<E>
+where
+    E: SyncEntity,
+    Record<E>: Selectable<Sqlite>,
+    <Record<E> as Selectable<Sqlite>>::SelectExpression: Expression + QueryFragment<Sqlite>,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql("SELECT ");
+        self.selection.walk_ast(out.reborrow())?;
+        self.query.push_from(&mut out)?;
+        out.push_sql(" ORDER BY ");
+        for key in &self.query.order {
+            key.walk_ast(out.reborrow())?;
+            out.push_sql(", ");
         }
-        text.push_str(" WHERE \"id\" = ?");
-        binds.push((&row.id).into());
-        run(conn, &text, &binds)
-    }
-
-    /// Adds a row with its present columns and the system columns.
-    pub(crate) fn insert(&self, conn: &mut SqliteConnection, row: &Row) -> QueryResult<usize> {
-        let mut text =
-            format!("INSERT INTO {} (\"__version\", \"__updatedAt\", \"__deleted\", \"id\"", self.name);
-        let mut binds = system_binds(row);
-        binds.push((&row.id).into());
-        for (column, value) in self.present(row) {
-            text.push_str(", ");
-            text.push_str(&quote(column));
-            binds.push(value);
+        out.push_identifier(E::SCHEMA.name)?;
+        out.push_sql(".\"id\"");
+        if self.query.limit.is_some() || self.query.offset.is_some() {
+            // SQLite takes an offset only after a limit; -1 is none.
+            out.push_sql(" LIMIT ");
+            out.push_bind_param::<BigInt, i64>(self.query.limit.as_ref().unwrap_or(&-1))?;
+            out.push_sql(" OFFSET ");
+            out.push_bind_param::<BigInt, i64>(self.query.offset.as_ref().unwrap_or(&0))?;
         }
-        text.push_str(") VALUES (?");
-        text.push_str(&", ?".repeat(binds.len() - 1));
-        text.push(')');
-        run(conn, &text, &binds)
-    }
-
-    /// Writes the system columns alone.
-    pub(crate) fn update_system(&self, conn: &mut SqliteConnection, row: &Row) -> Result<()> {
-        let text = format!(
-            "UPDATE {} SET \"__version\" = ?, \"__updatedAt\" = ?, \"__deleted\" = ? WHERE \"id\" = ?",
-            self.name
-        );
-        let mut binds = system_binds(row);
-        binds.push((&row.id).into());
-        run(conn, &text, &binds).or_store().map(|_| ())
-    }
-
-    /// Removes a row; gives the number of rows removed.
-    pub(crate) fn delete(&self, conn: &mut SqliteConnection, id: &str) -> QueryResult<usize> {
-        run(conn, &format!("DELETE FROM {} WHERE \"id\" = ?", self.name), &[id.into()])
-    }
-
-    /// Names and values of the present columns.
-    pub(crate) fn present<'r>(&self, row: &'r Row) -> impl Iterator<Item = (&'static str, Bind<'r>)> {
-        self.schema
-            .columns
-            .iter()
-            .zip(&row.values)
-            .filter_map(|(column, value)| Some((column.name, Bind::value(column.ty, value.as_ref()?))))
+        Ok(())
     }
 }
 
-fn system_binds(row: &Row) -> Vec<Bind<'_>> {
-    vec![(&row.version).into(), Bind::instant(row.updated_at), i64::from(row.deleted).into()]
+/// A [`LocalQuery`] as a Diesel query of the number of its rows.
+struct CountRecords<E>(LocalQuery<E>);
+
+impl<E> Query for CountRecords<E> {
+    type SqlType = BigInt;
 }
 
-/// Lays the present values of `over` on `row`.
-pub(crate) fn overlay(row: &mut Row, over: &Row) {
-    for (value, newer) in row.values.iter_mut().zip(&over.values) {
-        if newer.is_some() {
-            value.clone_from(newer);
-        }
+impl<E> RunQueryDsl<SqliteConnection> for CountRecords<E> {}
+
+impl<E> QueryId for CountRecords<E> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<E: SyncEntity> QueryFragment<Sqlite> for CountRecords<E> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql("SELECT count(*)");
+        self.0.push_from(&mut out)
+    }
+}
+
+impl<E> fmt::Debug for SyncTable<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SyncTable").field("store", &self.store).finish()
+    }
+}
+
+impl<E> Clone for SyncTable<E> {
+    fn clone(&self) -> Self {
+        Self { store: Arc::clone(&self.store), entity: PhantomData }
+    }
+}
+
+impl<E> fmt::Debug for LocalQuery<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalQuery").field("order", &self.order).finish_non_exhaustive()
+    }
+}
+
+impl<E> fmt::Debug for SelectRecords<E>
+where
+    Record<E>: Selectable<Sqlite>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SelectRecords").field(&self.query).finish()
     }
 }

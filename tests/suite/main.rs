@@ -1,3 +1,9 @@
-//! Tests of the whole, in one binary.
+//! Tests of the whole, over real sockets and real SQLite files, in one binary.
 
+mod conflict;
+mod crash;
+mod faults;
+mod memory;
+mod offline;
 mod server_contract;
+mod ui;

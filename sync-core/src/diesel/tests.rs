@@ -243,6 +243,12 @@ diesel::table! {
 diesel::table! {
     list (id) {
         id -> Text,
+        #[sql_name = "__version"]
+        version -> Nullable<Text>,
+        #[sql_name = "__updatedAt"]
+        updated_at -> Nullable<TimestamptzSqlite>,
+        #[sql_name = "__deleted"]
+        deleted -> Bool,
         name -> Text,
     }
 }
@@ -316,7 +322,10 @@ entity!(
     Todo, TODO, todo, (todo::id, todo::version, todo::updated_at, todo::deleted),
     text: String = 0, complete: bool = 1, due_at: DateTime<Utc> = 2, list_id: String = 3
 );
-entity!(List, LIST, list, list::id, name: String = 0);
+entity!(
+    List, LIST, list, (list::id, list::version, list::updated_at, list::deleted),
+    name: String = 0
+);
 
 fn instant(text: &str) -> DateTime<Utc> {
     time::parse(text).expect("a valid instant")

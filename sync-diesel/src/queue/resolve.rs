@@ -12,8 +12,8 @@ use sync_core::store::{Failure, Resolution};
 use super::record::{QueuedOperation, Remainder, drop_error, find, note_refetch, remove, store};
 use crate::apply::{drop_shadow, load_shadow, store_extra, store_shadow};
 use crate::failure::OrStore;
+use crate::synced::{SyncedTable, Tables, overlay};
 use crate::system;
-use crate::table::{SyncedTable, Tables, overlay};
 
 /// Resolves the error of an operation.
 ///

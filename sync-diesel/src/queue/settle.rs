@@ -14,8 +14,8 @@ use super::resolve;
 use crate::apply::{drop_shadow, store_extra, store_shadow};
 use crate::failure::{OrStore, is_about_the_row};
 use crate::statement::run;
+use crate::synced::{SyncedTable, Tables, overlay};
 use crate::system;
-use crate::table::{SyncedTable, Tables, overlay};
 
 /// Stores one outcome. Gives whether something of the operation is queued again because the row had changed.
 pub(super) fn settle(conn: &mut SqliteConnection, tables: &Tables, settlement: &Settlement) -> Result<bool> {

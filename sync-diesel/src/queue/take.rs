@@ -12,7 +12,7 @@ use super::record::{QueuedOperation, load, remove};
 use crate::apply::{drop_shadow, load_shadow};
 use crate::failure::OrStore;
 use crate::statement::{Bind, run};
-use crate::table::{SyncedTable, Tables};
+use crate::synced::{SyncedTable, Tables};
 
 /// Takes the next operations of a push in queue order.
 pub(super) fn take(

@@ -11,7 +11,7 @@ use sync_core::store::{Purge, Purged};
 
 use crate::failure::OrStore;
 use crate::statement::{Bind, query, run};
-use crate::table::{SyncedTable, Tables};
+use crate::synced::{SyncedTable, Tables};
 use crate::{apply, queue, system};
 
 /// Tables with one row per synced row, whose rows go with it.

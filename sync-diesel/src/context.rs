@@ -1,0 +1,418 @@
+//! [`SyncContext`]: one local database, one server, the entities between them.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use diesel::sqlite::SqliteConnection;
+use diesel_migrations::EmbeddedMigrations;
+use sync_core::client::{HttpClient, HttpOptions, TokioTimer};
+use sync_core::engine::{Engine, PullReport, PullRequest, PushOptions, PushReport};
+use sync_core::entity::SyncEntity;
+use sync_core::expression::IntoExpr;
+use sync_core::operation::{Operation, OperationError};
+use sync_core::predicate::Predicate;
+use sync_core::profile::ServerProfile;
+use sync_core::protocol::{Dialect, Endpoint, RequestBuilder};
+use sync_core::store::{LocalStore, Purged, Resolution};
+use sync_core::transport::Transport;
+use sync_core::{Error, ErrorKind, Result};
+
+use crate::conflict::{Conflict, Handlers, Resolve};
+use crate::connection::DatabaseOptions;
+use crate::schema::SyncSchema;
+use crate::store::DieselStore;
+use crate::table::SyncTable;
+
+/// A local database that is kept in step with a server.
+///
+/// Reads and writes are local and never wait for the network. Every local change, by typed calls or by any Diesel
+/// statement, is queued in the transaction that makes it. [`push`](Self::push) sends the queue,
+/// [`pull`](Self::pull) brings changes down. Opening sends nothing.
+///
+/// Cloning is cheap and shares everything. Push, pull and purge of one context run one after another.
+pub struct SyncContext<A> {
+    engine: Arc<Engine<DieselStore>>,
+    defaults: Defaults,
+    schema: PhantomData<fn() -> A>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Defaults {
+    page_size: u32,
+    window: usize,
+}
+
+/// Settings of a [`SyncContext`]; made by [`SyncContext::builder`].
+#[must_use = "nothing is opened before `open`"]
+pub struct Builder<A> {
+    url: String,
+    dialect: Option<Dialect>,
+    profile: ServerProfile,
+    database: Option<PathBuf>,
+    migrations: Option<EmbeddedMigrations>,
+    store: DatabaseOptions,
+    http: HttpOptions,
+    transport: Option<Arc<dyn Transport>>,
+    handlers: Handlers,
+    defaults: Defaults,
+    schema: PhantomData<fn() -> A>,
+}
+
+impl<A: SyncSchema> SyncContext<A> {
+    /// Starts a context for the service at `url`; its tables are below `url/tables/`.
+    pub fn builder(url: impl Into<String>) -> Builder<A> {
+        Builder {
+            url: url.into(),
+            dialect: None,
+            profile: ServerProfile::conservative(),
+            database: None,
+            migrations: None,
+            store: DatabaseOptions::default(),
+            http: HttpOptions::default(),
+            transport: None,
+            handlers: Handlers::default(),
+            defaults: Defaults { page_size: 1000, window: 1 },
+            schema: PhantomData,
+        }
+    }
+
+    /// The typed calls on one entity's local table.
+    pub fn table<E: SyncEntity>(&self) -> SyncTable<E> {
+        SyncTable::new(Arc::clone(self.engine.store()))
+    }
+
+    /// Runs local reads in one snapshot of the database. The connection refuses to write.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`] with the closure's error as its source.
+    pub async fn read<T, F>(&self, read: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> diesel::QueryResult<T> + Send + 'static,
+    {
+        self.engine.store().read(read).await
+    }
+
+    /// Runs local writes in one transaction: all of them with their operations, or nothing.
+    ///
+    /// An error of the closure rolls everything back. Dropping the future does not interrupt the closure: it
+    /// still happens whole.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`] with the closure's error as its source; [`ErrorKind::InvalidId`] and
+    /// [`ErrorKind::InvalidValue`] for rows that could never be sent.
+    pub async fn write<T, F>(&self, write: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> diesel::QueryResult<T> + Send + 'static,
+    {
+        self.engine.store().write(write).await
+    }
+
+    /// Sends the queued operations, in order. See [`Push`] for options.
+    pub fn push(&self) -> Push<'_, A> {
+        Push { context: self, options: self.push_defaults() }
+    }
+
+    /// Brings down what changed since the last pull of this query id and matches `filter`; pushes first if the
+    /// entity has pending operations. See [`Pull`] for options.
+    ///
+    /// A query id is a name of 1 to 255 characters; the token that makes the pull incremental is kept under table
+    /// and query id. Changing the filter under the same id starts anew.
+    pub fn pull<E: SyncEntity>(
+        &self,
+        query_id: impl Into<String>,
+        filter: impl IntoExpr<E, bool>,
+    ) -> Pull<'_, A> {
+        self.new_pull(Some(query_id.into()), filter.into_expr().into())
+    }
+
+    /// Brings down everything that matches `filter`, each time; keeps no token. Pushes first like
+    /// [`pull`](Self::pull).
+    pub fn pull_all<E: SyncEntity>(&self, filter: impl IntoExpr<E, bool>) -> Pull<'_, A> {
+        self.new_pull(None, filter.into_expr().into())
+    }
+
+    /// Removes matching local rows; sends nothing. Refused while the entity has pending operations, unless
+    /// [`force`](PurgeRows::force) drops those of the removed rows.
+    pub fn purge<E: SyncEntity>(&self, filter: impl IntoExpr<E, bool>) -> PurgeRows<'_, A> {
+        PurgeRows { context: self, predicate: filter.into_expr().into(), force: false }
+    }
+
+    /// Number of operations that wait for a push, in every state.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the local database.
+    pub async fn pending(&self) -> Result<u64> {
+        self.engine.store().pending(None).await
+    }
+
+    /// The queued operations of all tables, in order.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the local database.
+    pub async fn pending_operations(&self) -> Result<Vec<Operation>> {
+        self.engine.store().operations(None).await
+    }
+
+    /// The recorded errors of operations: conflicts and refusals that wait for a decision. They survive a
+    /// restart.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the local database.
+    pub async fn errors(&self) -> Result<Vec<OperationError>> {
+        self.engine.store().errors(None).await
+    }
+
+    /// Decides about a recorded error; works without network.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::OperationChanged`] when the row was changed or the error resolved since it was read.
+    pub async fn resolve<E: SyncEntity>(&self, error: &OperationError, decision: Resolve<E>) -> Result<()> {
+        if error.key.table != E::SCHEMA.name {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "the error belongs to another entity's table",
+            )
+            .with_table(error.key.table));
+        }
+        let resolution = match decision {
+            Resolve::KeepLocal => Resolution::KeepLocal,
+            Resolve::TakeRemote => Resolution::TakeRemote,
+            Resolve::Merge(entity) => Resolution::Merge(crate::conflict::merged(&entity, &error.key.item_id)),
+            Resolve::Leave | Resolve::Abort => Resolution::Leave,
+        };
+        self.engine.store().resolve(error.key.clone(), resolution).await
+    }
+
+    /// The engine below, for untyped calls.
+    pub fn engine(&self) -> &Arc<Engine<DieselStore>> {
+        &self.engine
+    }
+
+    fn push_defaults(&self) -> PushOptions {
+        PushOptions { tables: Vec::new(), window: self.defaults.window }
+    }
+
+    fn new_pull(&self, query_id: Option<String>, predicate: Predicate) -> Pull<'_, A> {
+        let mut request = PullRequest::new(query_id, predicate);
+        request.page_size = self.defaults.page_size;
+        request.push = self.push_defaults();
+        Pull { context: self, request }
+    }
+}
+
+impl<A: SyncSchema> Builder<A> {
+    /// The generation of the protocol the server speaks. Required: it cannot be guessed safely.
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = Some(dialect);
+        self
+    }
+
+    /// What the server is trusted with. Default: [`ServerProfile::conservative`], right on every server.
+    pub fn profile(mut self, profile: ServerProfile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// The SQLite file; made if missing. Required.
+    pub fn database(mut self, path: impl AsRef<Path>) -> Self {
+        self.database = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// Migrations to run at open: `embed_migrations!`.
+    pub fn migrations(mut self, migrations: EmbeddedMigrations) -> Self {
+        self.migrations = Some(migrations);
+        self
+    }
+
+    /// Settings of the local database. Default: full durability.
+    pub fn database_options(mut self, options: DatabaseOptions) -> Self {
+        self.store = options;
+        self
+    }
+
+    /// Settings of the HTTP client.
+    pub fn http(mut self, options: HttpOptions) -> Self {
+        self.http = options;
+        self
+    }
+
+    /// Sends requests through this transport instead of the HTTP client.
+    pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
+        self.transport = Some(transport);
+        self
+    }
+
+    /// Rows asked for per page. Default 1000.
+    pub fn page_size(mut self, rows: u32) -> Self {
+        self.defaults.page_size = rows;
+        self
+    }
+
+    /// Most requests of a push in flight. Default 1.
+    pub fn window(mut self, requests: usize) -> Self {
+        self.defaults.window = requests;
+        self
+    }
+
+    /// Decides about conflicts of one entity while a push runs. Without a handler, or with
+    /// [`Resolve::Leave`], a conflict is recorded and waits in [`SyncContext::errors`].
+    pub fn on_conflict<E: SyncEntity>(
+        mut self,
+        decide: impl Fn(&Conflict<E>) -> Resolve<E> + Send + Sync + 'static,
+    ) -> Self {
+        self.handlers.add(decide);
+        self
+    }
+
+    /// Opens the database: runs migrations, checks the tables against the entities, installs change capture.
+    /// Sends nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`] when dialect, database or address is missing or wrong;
+    /// [`ErrorKind::SchemaMismatch`] when a table does not fit its entity; [`ErrorKind::NewerSchema`],
+    /// [`ErrorKind::Corrupt`], [`ErrorKind::Store`] from the file.
+    pub async fn open(self) -> Result<SyncContext<A>> {
+        let missing = |what: &str| Error::new(ErrorKind::InvalidArgument, format!("{what} is not set"));
+        let dialect = self.dialect.ok_or_else(|| missing("the dialect"))?;
+        let database = self.database.ok_or_else(|| missing("the database"))?;
+        let requests = RequestBuilder::new(Endpoint::parse(&self.url)?, dialect);
+        let transport = match self.transport {
+            Some(transport) => transport,
+            None => Arc::new(HttpClient::new(&self.http)?),
+        };
+        let store = DieselStore::open(database, A::TABLES, self.migrations, self.store).await?;
+        let mut engine =
+            Engine::new(Arc::new(store), transport, Arc::new(TokioTimer), requests, self.profile);
+        if !self.handlers.is_empty() {
+            engine = engine.with_conflict_handler(Arc::new(self.handlers));
+        }
+        Ok(SyncContext { engine: Arc::new(engine), defaults: self.defaults, schema: PhantomData })
+    }
+}
+
+/// A push that starts when awaited.
+#[must_use = "a push does nothing until it is awaited"]
+#[derive(Debug)]
+pub struct Push<'c, A> {
+    context: &'c SyncContext<A>,
+    options: PushOptions,
+}
+
+impl<A> Push<'_, A> {
+    /// Pushes only this entity's operations; may be called again for more.
+    pub fn table<E: SyncEntity>(mut self) -> Self {
+        self.options.tables.push(E::SCHEMA.name.to_owned());
+        self
+    }
+
+    /// Most requests in flight, 1 to 64.
+    pub fn window(mut self, requests: usize) -> Self {
+        self.options.window = requests;
+        self
+    }
+}
+
+impl<'c, A: SyncSchema> IntoFuture for Push<'c, A> {
+    type Output = Result<PushReport>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'c>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let engine = &self.context.engine;
+        Box::pin(async move { engine.push(self.options).await })
+    }
+}
+
+/// A pull that starts when awaited.
+#[must_use = "a pull does nothing until it is awaited"]
+#[derive(Debug)]
+pub struct Pull<'c, A> {
+    context: &'c SyncContext<A>,
+    request: PullRequest,
+}
+
+impl<A> Pull<'_, A> {
+    /// Rows asked for per page; the server may send fewer.
+    pub fn page_size(mut self, rows: u32) -> Self {
+        self.request.page_size = rows;
+        self
+    }
+
+    /// Pulls even if the push before it left operations with errors. Rows with operations stay as they are.
+    pub fn pull_anyway(mut self) -> Self {
+        self.request.pull_anyway = true;
+        self
+    }
+}
+
+impl<'c, A: SyncSchema> IntoFuture for Pull<'c, A> {
+    type Output = Result<PullReport>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'c>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let engine = &self.context.engine;
+        Box::pin(async move { engine.pull(self.request).await })
+    }
+}
+
+/// A purge that starts when awaited.
+#[must_use = "a purge does nothing until it is awaited"]
+#[derive(Debug)]
+pub struct PurgeRows<'c, A> {
+    context: &'c SyncContext<A>,
+    predicate: Predicate,
+    force: bool,
+}
+
+impl<A> PurgeRows<'_, A> {
+    /// Also removes matching rows with pending operations, and those operations: local changes of these rows
+    /// are lost.
+    pub fn force(mut self) -> Self {
+        self.force = true;
+        self
+    }
+}
+
+impl<'c, A: SyncSchema> IntoFuture for PurgeRows<'c, A> {
+    type Output = Result<Purged>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'c>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let engine = &self.context.engine;
+        Box::pin(async move { engine.purge(self.predicate, self.force).await })
+    }
+}
+
+impl<A> Clone for SyncContext<A> {
+    fn clone(&self) -> Self {
+        Self { engine: Arc::clone(&self.engine), defaults: self.defaults, schema: PhantomData }
+    }
+}
+
+impl<A> fmt::Debug for SyncContext<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SyncContext").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
+impl<A> fmt::Debug for Builder<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("dialect", &self.dialect)
+            .field("database", &self.database)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,216 @@
+//! A synced table as this store reads and writes it: SQL text made once, rows as data.
+
+use diesel::result::QueryResult;
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sqlite::SqliteConnection;
+use diesel::{OptionalExtension, RunQueryDsl};
+use sync_core::entity::TableSchema;
+use sync_core::error::{Error, ErrorKind, Result};
+use sync_core::row::Row;
+use sync_core::{item, time};
+
+use crate::capture::item_sql;
+use crate::failure::OrStore;
+use crate::schema::TableEntry;
+use crate::statement::{Bind, query, quote, run};
+
+/// A table of the schema with its statements.
+#[derive(Debug)]
+pub(crate) struct SyncedTable {
+    pub(crate) entry: TableEntry,
+    pub(crate) schema: &'static TableSchema,
+    /// Quoted name.
+    pub(crate) name: String,
+    select: String,
+    select_by_id: String,
+    select_item: String,
+}
+
+/// The tables of a store.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    list: Vec<SyncedTable>,
+}
+
+/// Result columns of a stored row.
+pub(crate) type RowColumns = (Text, Nullable<Text>, Nullable<Text>, BigInt, Text);
+/// A stored row as loaded.
+pub(crate) type StoredRow = (String, Option<String>, Option<String>, i64, String);
+
+impl Tables {
+    pub(crate) fn new(entries: &[TableEntry]) -> Self {
+        Self { list: entries.iter().map(|entry| SyncedTable::new(*entry)).collect() }
+    }
+
+    /// The table of this name.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` when the store does not have it.
+    pub(crate) fn get(&self, name: &str) -> Result<&SyncedTable> {
+        self.find(name).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidArgument, "the table is not in this store's schema").with_table(name)
+        })
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&SyncedTable> {
+        self.list.iter().find(|table| table.schema.name == name)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &SyncedTable> {
+        self.list.iter()
+    }
+}
+
+impl SyncedTable {
+    fn new(entry: TableEntry) -> Self {
+        let schema = entry.schema();
+        let name = quote(schema.name);
+        let item = item_sql(schema, "");
+        let select =
+            format!("SELECT \"id\", \"__version\", \"__updatedAt\", \"__deleted\", {item} FROM {name}");
+        Self {
+            entry,
+            schema,
+            select_by_id: format!("{select} WHERE \"id\" = ?"),
+            select_item: format!("SELECT {item} FROM {name} WHERE \"id\" = ?"),
+            select,
+            name,
+        }
+    }
+
+    /// Reads a row as data.
+    pub(crate) fn row(&self, stored: StoredRow) -> Result<Row> {
+        let (id, version, updated_at, deleted, text) = stored;
+        self.row_of(&text, id, version, updated_at.as_deref(), deleted != 0)
+    }
+
+    /// Reads a stored content with its system columns.
+    pub(crate) fn row_of(
+        &self,
+        text: &str,
+        id: String,
+        version: Option<String>,
+        updated_at: Option<&str>,
+        deleted: bool,
+    ) -> Result<Row> {
+        let mut row = item::decode(self.schema, text).map_err(|error| error.with_item(&id))?;
+        row.updated_at = match updated_at {
+            None => None,
+            Some(text) => Some(time::parse(text).ok_or_else(|| {
+                Error::new(ErrorKind::Corrupt, "a stored change time cannot be read")
+                    .with_table(self.schema.name)
+                    .with_item(&id)
+            })?),
+        };
+        row.id = id;
+        row.version = version;
+        row.deleted = deleted;
+        Ok(row)
+    }
+
+    /// The row with this id.
+    pub(crate) fn find(&self, conn: &mut SqliteConnection, id: &str) -> Result<Option<Row>> {
+        query::<RowColumns>(&self.select_by_id, &[id.into()])
+            .get_result::<StoredRow>(conn)
+            .optional()
+            .or_store()?
+            .map(|stored| self.row(stored))
+            .transpose()
+    }
+
+    /// The content of the row with this id, in the storage form.
+    pub(crate) fn find_item(&self, conn: &mut SqliteConnection, id: &str) -> Result<Option<String>> {
+        query::<Text>(&self.select_item, &[id.into()]).get_result(conn).optional().or_store()
+    }
+
+    /// Every row by id, one at a time.
+    pub(crate) fn for_each(
+        &self,
+        conn: &mut SqliteConnection,
+        mut each: impl FnMut(Row) -> Result<()>,
+    ) -> Result<()> {
+        let text = format!("{} ORDER BY \"id\"", self.select);
+        for stored in query::<RowColumns>(&text, &[]).load_iter::<StoredRow, _>(conn).or_store()? {
+            each(self.row(stored.or_store()?)?)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a row with this id exists, and its version.
+    pub(crate) fn version(&self, conn: &mut SqliteConnection, id: &str) -> Result<Option<Option<String>>> {
+        let text = format!("SELECT \"__version\" FROM {} WHERE \"id\" = ?", self.name);
+        query::<Nullable<Text>>(&text, &[id.into()]).get_result(conn).optional().or_store()
+    }
+
+    /// Writes the present columns and the system columns of an existing row; gives the number of rows written.
+    pub(crate) fn update(&self, conn: &mut SqliteConnection, row: &Row) -> QueryResult<usize> {
+        let mut text =
+            format!("UPDATE {} SET \"__version\" = ?, \"__updatedAt\" = ?, \"__deleted\" = ?", self.name);
+        let mut binds = system_binds(row);
+        for (column, value) in self.present(row) {
+            text.push_str(", ");
+            text.push_str(&quote(column));
+            text.push_str(" = ?");
+            binds.push(value);
+        }
+        text.push_str(" WHERE \"id\" = ?");
+        binds.push((&row.id).into());
+        run(conn, &text, &binds)
+    }
+
+    /// Adds a row with its present columns and the system columns.
+    pub(crate) fn insert(&self, conn: &mut SqliteConnection, row: &Row) -> QueryResult<usize> {
+        let mut text =
+            format!("INSERT INTO {} (\"__version\", \"__updatedAt\", \"__deleted\", \"id\"", self.name);
+        let mut binds = system_binds(row);
+        binds.push((&row.id).into());
+        for (column, value) in self.present(row) {
+            text.push_str(", ");
+            text.push_str(&quote(column));
+            binds.push(value);
+        }
+        text.push_str(") VALUES (?");
+        text.push_str(&", ?".repeat(binds.len() - 1));
+        text.push(')');
+        run(conn, &text, &binds)
+    }
+
+    /// Writes the system columns alone.
+    pub(crate) fn update_system(&self, conn: &mut SqliteConnection, row: &Row) -> Result<()> {
+        let text = format!(
+            "UPDATE {} SET \"__version\" = ?, \"__updatedAt\" = ?, \"__deleted\" = ? WHERE \"id\" = ?",
+            self.name
+        );
+        let mut binds = system_binds(row);
+        binds.push((&row.id).into());
+        run(conn, &text, &binds).or_store().map(|_| ())
+    }
+
+    /// Removes a row; gives the number of rows removed.
+    pub(crate) fn delete(&self, conn: &mut SqliteConnection, id: &str) -> QueryResult<usize> {
+        run(conn, &format!("DELETE FROM {} WHERE \"id\" = ?", self.name), &[id.into()])
+    }
+
+    /// Names and values of the present columns.
+    pub(crate) fn present<'r>(&self, row: &'r Row) -> impl Iterator<Item = (&'static str, Bind<'r>)> {
+        self.schema
+            .columns
+            .iter()
+            .zip(&row.values)
+            .filter_map(|(column, value)| Some((column.name, Bind::value(column.ty, value.as_ref()?))))
+    }
+}
+
+fn system_binds(row: &Row) -> Vec<Bind<'_>> {
+    vec![(&row.version).into(), Bind::instant(row.updated_at), i64::from(row.deleted).into()]
+}
+
+/// Lays the present values of `over` on `row`.
+pub(crate) fn overlay(row: &mut Row, over: &Row) {
+    for (value, newer) in row.values.iter_mut().zip(&over.values) {
+        if newer.is_some() {
+            value.clone_from(newer);
+        }
+    }
+}
