@@ -28,7 +28,7 @@ use crate::page::PageSummary;
 use crate::predicate::Predicate;
 use crate::row::Row;
 
-#[cfg(feature = "contract")]
+#[cfg(any(test, feature = "contract"))]
 pub mod contract;
 
 /// A local database with an operation queue. See the [module documentation](self).

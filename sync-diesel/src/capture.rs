@@ -309,8 +309,7 @@ impl<'t> Texts<'t> {
              DELETE FROM \"__errors\" WHERE {of};\n\
              {NEXT_SEQ}\
              UPDATE \"__operations\" SET kind = 2, item = {kept}, revision = revision + 1, \
-             tail_seq = CASE WHEN state = 1 AND sent_kind = 2 THEN coalesce(tail_seq, {SEQ}) \
-             WHEN state = 1 THEN {SEQ} END, \
+             tail_seq = CASE WHEN state = 1 THEN {SEQ} END, \
              seq = CASE WHEN state = 1 THEN seq ELSE {SEQ} END, \
              state = CASE state WHEN 1 THEN 1 ELSE 0 END \
              WHERE {of} AND (kind = 1 OR (kind = 0 AND (server_may_hold = 1 OR sent_kind = 2)));\n\

@@ -69,7 +69,7 @@ pub fn collapse(queued: Option<Queued>, change: Change) -> Collapsed {
         (Insert | Update, Change::Insert) => Collapsed::Exists,
         //
         (kind @ (Insert | Update), Change::Update) => Collapsed::Keep(kind),
-        (Insert, Change::Delete) if delete_is_out => Collapsed::Keep(Delete),
+        (Insert, Change::Delete) if delete_is_out => Collapsed::MoveToEnd(Delete),
         (Insert, Change::Delete) => match queued.server_may_hold {
             // also an insert that would have revived a row: the server's row is deleted already.
             ServerMayHold::No => Collapsed::Vanish,
@@ -127,7 +127,7 @@ mod tests {
         Line { rule: "X-03", kind: Insert, change: Change::Delete, holds: Some(No), delete_is_out: Some(false), result: Collapsed::Vanish },
         Line { rule: "X-04", kind: Insert, change: Change::Delete, holds: Some(Maybe), delete_is_out: Some(false), result: Collapsed::MoveToEnd(Delete) },
         Line { rule: "X-06", kind: Insert, change: Change::Delete, holds: Some(Foreign), delete_is_out: Some(false), result: Collapsed::VanishAndRefetch },
-        Line { rule: "X-10 taken back", kind: Insert, change: Change::Delete, holds: None, delete_is_out: Some(true), result: Collapsed::Keep(Delete) },
+        Line { rule: "X-10 taken back", kind: Insert, change: Change::Delete, holds: None, delete_is_out: Some(true), result: Collapsed::MoveToEnd(Delete) },
         Line { rule: "X-07", kind: Update, change: Change::Update, holds: None, delete_is_out: None, result: Collapsed::Keep(Update) },
         Line { rule: "X-08", kind: Update, change: Change::Delete, holds: None, delete_is_out: None, result: Collapsed::MoveToEnd(Delete) },
         Line { rule: "X-09", kind: Delete, change: Change::Insert, holds: Some(No), delete_is_out: Some(false), result: Collapsed::Keep(Update) },

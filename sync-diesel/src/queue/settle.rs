@@ -158,7 +158,8 @@ impl Flight<'_> {
             && let (Some(answer), Some(local)) = (&answer, self.table.find(conn, self.id())?)
         {
             let merge = merge_answer(schema, &self.sent_row()?, &local, answer);
-            self.write_answer(conn, &merge.row)?;
+            // Should the answer say so, the next request meets the deleted row; the edit stays in sight.
+            self.write_answer(conn, &Row { deleted: false, ..merge.row })?;
         }
         if kind == OperationKind::Insert && base_version.is_none() {
             drop_shadow(conn, self.table, self.id())?;
