@@ -23,7 +23,7 @@ use sync_core::{evaluate, item};
 use self::upsert::{CHUNK, Chunk, write_texts};
 use crate::failure::{OrStore, is_about_the_row, row_fault};
 use crate::statement::{Bind, query, run};
-use crate::synced::{SyncedTable, Tables, overlay};
+use crate::synced::{RowColumns, StoredRow, SyncedTable, Tables, overlay};
 use crate::system;
 
 pub(crate) mod token;
@@ -201,7 +201,7 @@ impl<'t> Applying<'t> {
             && self.table.version(conn, id)?.is_none()
         {
             self.applied.filtered += 1;
-            return Ok(());
+            return self.leave_quarantine(conn, &row);
         }
         if is_complete(&row, self.table.schema) {
             write_texts(&mut page.texts, &row);
@@ -309,13 +309,11 @@ impl<'t> Applying<'t> {
             return match self.table.delete(conn, id) {
                 Ok(removed) => {
                     self.applied.removed += removed as u64;
+                    self.applied.unchanged += u64::from(removed == 0);
                     self.stored(conn, wire)
                 }
                 outcome => self.finish(conn, page, position, wire, outcome, |_| {}),
             };
-        }
-        if wire.fault.is_some() {
-            return self.store(conn, page, position, wire);
         }
         let Some(row) = wire.to_row() else { return Ok(()) };
         let text = format!("SELECT \"__version\", \"__deleted\" FROM {} WHERE \"id\" = ?", self.table.name);
@@ -324,10 +322,13 @@ impl<'t> Applying<'t> {
             .optional()
             .or_store()?;
         match local {
-            None => Ok(()),
+            None => {
+                self.applied.unchanged += 1;
+                self.leave_quarantine(conn, wire)
+            }
             Some((version, marked)) if marked != 0 && version == row.version => {
                 self.applied.unchanged += 1;
-                Ok(())
+                self.leave_quarantine(conn, wire)
             }
             Some(_) => {
                 let outcome = self.table.update(conn, &row);
@@ -374,31 +375,38 @@ impl<'t> Applying<'t> {
         position: usize,
         wire: &WireRow<'_>,
     ) -> Result<()> {
-        if let Some(fault) = &wire.fault {
+        if let Some(fault) = &wire.fault
+            && !wire.deleted
+        {
             let reason = format!("the value of column {} does not fit its type", fault.column.name);
             return self.quarantine(conn, page, position, wire, &reason);
         }
         let Some(server) = wire.to_row() else { return Ok(()) };
-        let merged = match load_shadow(conn, self.table, &server.id)? {
-            Some(mut older) => {
-                overlay(&mut older, &server);
-                Row { values: older.values, ..server }
-            }
-            None => server,
-        };
-        store_shadow(conn, self.table, &merged)?;
+        let mut shadow = load_shadow(conn, self.table, &server.id)?
+            .unwrap_or_else(|| Row::empty(self.table.schema, &server.id));
+        overlay(self.table.schema, &mut shadow, &server);
+        store_shadow(conn, self.table, &shadow)?;
         self.applied.kept_local += 1;
-        self.stored(conn, wire)
+        self.leave_quarantine(conn, wire)
     }
 
     /// What follows a row that has its place: its unknown members, and the end of a quarantine.
     fn stored(&mut self, conn: &mut SqliteConnection, wire: &WireRow<'_>) -> Result<()> {
         let Some(id) = wire.id.as_deref() else { return Ok(()) };
-        let extra = if wire.deleted && !self.dirty.contains(id) { None } else { wire.extra_json() };
-        if extra.is_some() || self.has_extra {
-            self.has_extra |= extra.is_some();
-            store_extra(conn, self.table, id, extra.as_deref())?;
+        if wire.deleted && !self.table.schema.keep_deleted {
+            if self.has_extra {
+                drop_extra(conn, self.table, id)?;
+            }
+        } else if let Some(extra) = wire.extra_json() {
+            self.has_extra = true;
+            store_extra(conn, self.table, id, Some(&extra))?;
         }
+        self.leave_quarantine(conn, wire)
+    }
+
+    /// Whatever waits in quarantine is older than the row just seen.
+    fn leave_quarantine(&mut self, conn: &mut SqliteConnection, wire: &WireRow<'_>) -> Result<()> {
+        let Some(id) = wire.id.as_deref() else { return Ok(()) };
         if self.quarantined.remove(id) {
             run(
                 conn,
@@ -459,16 +467,15 @@ fn is_complete(row: &WireRow<'_>, table: &TableSchema) -> bool {
 
 /// The server's copy behind a row with an operation.
 pub(crate) fn load_shadow(conn: &mut SqliteConnection, table: &SyncedTable, id: &str) -> Result<Option<Row>> {
-    query::<(Nullable<Text>, Nullable<Text>, BigInt, Text)>(
-        "SELECT version, updated_at, deleted, item FROM \"__shadow\" WHERE table_name = ? AND item_id = ?",
+    query::<RowColumns>(
+        "SELECT item_id, version, updated_at, deleted, item, extra FROM \"__shadow\"
+         WHERE table_name = ? AND item_id = ?",
         &[table.schema.name.into(), id.into()],
     )
-    .get_result::<(Option<String>, Option<String>, i64, String)>(conn)
+    .get_result::<StoredRow>(conn)
     .optional()
     .or_store()?
-    .map(|(version, updated_at, deleted, text)| {
-        table.row_of(&text, id.to_owned(), version, updated_at.as_deref(), deleted != 0)
-    })
+    .map(|stored| table.row(stored))
     .transpose()
 }
 
@@ -476,10 +483,11 @@ pub(crate) fn load_shadow(conn: &mut SqliteConnection, table: &SyncedTable, id: 
 pub(crate) fn store_shadow(conn: &mut SqliteConnection, table: &SyncedTable, row: &Row) -> Result<()> {
     run(
         conn,
-        "INSERT INTO \"__shadow\" (table_name, item_id, version, updated_at, deleted, item)
-         VALUES (?, ?, ?, ?, ?, ?)
+        "INSERT INTO \"__shadow\" (table_name, item_id, version, updated_at, deleted, item, extra)
+         VALUES (?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (table_name, item_id) DO UPDATE SET version = excluded.version,
-         updated_at = excluded.updated_at, deleted = excluded.deleted, item = excluded.item",
+         updated_at = excluded.updated_at, deleted = excluded.deleted, item = excluded.item,
+         extra = excluded.extra",
         &[
             table.schema.name.into(),
             (&row.id).into(),
@@ -487,6 +495,7 @@ pub(crate) fn store_shadow(conn: &mut SqliteConnection, table: &SyncedTable, row
             Bind::instant(row.updated_at),
             i64::from(row.deleted).into(),
             item::encode(table.schema, row).into(),
+            (&row.extra).into(),
         ],
     )
     .or_store()
@@ -504,26 +513,31 @@ pub(crate) fn drop_shadow(conn: &mut SqliteConnection, table: &SyncedTable, id: 
     .map(|_| ())
 }
 
-/// Stores or removes the members of a server row that are no columns here (L-18).
+/// Stores the members of a server row that are no columns here (L-18); `None` leaves those stored.
 pub(crate) fn store_extra(
     conn: &mut SqliteConnection,
     table: &SyncedTable,
     id: &str,
     json: Option<&str>,
 ) -> Result<()> {
-    match json {
-        Some(json) => run(
-            conn,
-            "INSERT INTO \"__extra\" (table_name, item_id, json) VALUES (?, ?, ?)
-             ON CONFLICT (table_name, item_id) DO UPDATE SET json = excluded.json",
-            &[table.schema.name.into(), id.into(), json.into()],
-        ),
-        None => run(
-            conn,
-            "DELETE FROM \"__extra\" WHERE table_name = ? AND item_id = ?",
-            &[table.schema.name.into(), id.into()],
-        ),
-    }
+    let Some(json) = json else { return Ok(()) };
+    run(
+        conn,
+        "INSERT INTO \"__extra\" (table_name, item_id, json) VALUES (?, ?, ?)
+         ON CONFLICT (table_name, item_id) DO UPDATE SET json = excluded.json",
+        &[table.schema.name.into(), id.into(), json.into()],
+    )
+    .or_store()
+    .map(|_| ())
+}
+
+/// Removes the unknown members of a row that is gone.
+pub(crate) fn drop_extra(conn: &mut SqliteConnection, table: &SyncedTable, id: &str) -> Result<()> {
+    run(
+        conn,
+        "DELETE FROM \"__extra\" WHERE table_name = ? AND item_id = ?",
+        &[table.schema.name.into(), id.into()],
+    )
     .or_store()
     .map(|_| ())
 }

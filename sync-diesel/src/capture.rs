@@ -100,9 +100,29 @@ fn differs(column: &ColumnSchema) -> String {
 
 /// SQL expression: the row's storage form (see `sync_core::item`). `prefix`: `NEW.`, `OLD.` or empty.
 pub(crate) fn item_sql(table: &TableSchema, prefix: &str) -> String {
-    // SQLite functions take at most 127 arguments: longer objects are joined from parts, whose braces are the
-    // only ones at their ends.
-    const PART: usize = 50;
+    object_sql(item_members(table, prefix))
+}
+
+/// SQL expression: the storage form with the system columns and the unknown members beside, for rows kept
+/// away from their table. Readers of the plain form skip them.
+pub(crate) fn whole_item_sql(table: &TableSchema, prefix: &str) -> String {
+    let mut members = item_members(table, prefix);
+    for name in ["__version", "__updatedAt", "__deleted"] {
+        members.push(format!("'{name}', {prefix}\"{name}\""));
+    }
+    members.push(format!("'__extra', {}", extra_sql(table, &format!("{prefix}\"id\""))));
+    object_sql(members)
+}
+
+/// SQL expression: the unknown members of the row with this id.
+pub(crate) fn extra_sql(table: &TableSchema, id: &str) -> String {
+    format!(
+        "(SELECT extra.json FROM \"__extra\" AS extra WHERE extra.table_name = {} AND extra.item_id = {id})",
+        literal(table.name)
+    )
+}
+
+fn item_members(table: &TableSchema, prefix: &str) -> Vec<String> {
     let mut members = vec![format!("'id', {prefix}\"id\"")];
     members.extend(
         table
@@ -110,23 +130,25 @@ pub(crate) fn item_sql(table: &TableSchema, prefix: &str) -> String {
             .iter()
             .map(|column| format!("{}, {prefix}{}", literal(column.name), quote(column.name))),
     );
+    members
+}
+
+fn object_sql(members: Vec<String>) -> String {
+    // SQLite functions take at most 127 arguments: longer objects are joined from parts, whose braces are the
+    // only ones at their ends.
+    const PART: usize = 50;
     let parts: Vec<String> =
         members.chunks(PART).map(|part| format!("json_object({})", part.join(", "))).collect();
-    match parts.as_slice() {
-        [whole] => whole.clone(),
-        parts => {
-            let last = parts.len() - 1;
-            let joined: Vec<String> = parts
-                .iter()
-                .enumerate()
-                .map(|(index, part)| {
-                    let opened = if index > 0 { format!("ltrim({part}, '{{')") } else { part.clone() };
-                    if index < last { format!("rtrim({opened}, '}}')") } else { opened }
-                })
-                .collect();
-            joined.join(" || ',' || ")
-        }
-    }
+    let last = parts.len() - 1;
+    let joined: Vec<String> = parts
+        .into_iter()
+        .enumerate()
+        .map(|(index, part)| {
+            let opened = if index > 0 { format!("ltrim({part}, '{{')") } else { part };
+            if index < last { format!("rtrim({opened}, '}}')") } else { opened }
+        })
+        .collect();
+    joined.join(" || ',' || ")
 }
 
 /// The pieces all triggers of one table are made of.
@@ -177,12 +199,13 @@ impl<'t> Texts<'t> {
         format!(
             "SELECT CASE {cases} END;\n\
              DELETE FROM \"__replaced\" WHERE {of};\n\
-             INSERT INTO \"__replaced\" (table_name, item_id, version, updated_at, deleted, item) \
-             SELECT {literal}, \"id\", \"__version\", \"__updatedAt\", \"__deleted\", {item} FROM {name} \
+             INSERT INTO \"__replaced\" (table_name, item_id, version, updated_at, deleted, item, extra) \
+             SELECT {literal}, \"id\", \"__version\", \"__updatedAt\", \"__deleted\", {item}, {extra} FROM {name} \
              WHERE \"id\" = NEW.\"id\" AND NOT {has_operation};\n",
             cases = cases.join(" "),
             literal = self.literal,
             item = item_sql(self.table, ""),
+            extra = extra_sql(self.table, "NEW.\"id\""),
             name = self.name,
         )
     }
@@ -220,8 +243,8 @@ impl<'t> Texts<'t> {
              WHEN sent_kind = 2 OR server_may_hold <> 0 THEN 0 \
              ELSE 1 END, \
              item = NULL, {revised} WHERE {of};\n\
-             INSERT INTO \"__shadow\" (table_name, item_id, version, updated_at, deleted, item) \
-             SELECT table_name, item_id, version, updated_at, deleted, item FROM \"__replaced\" \
+             INSERT INTO \"__shadow\" (table_name, item_id, version, updated_at, deleted, item, extra) \
+             SELECT table_name, item_id, version, updated_at, deleted, item, extra FROM \"__replaced\" \
              WHERE {of} AND NOT {has_operation} AND NOT {has_shadow};\n\
              INSERT INTO \"__operations\" (seq, table_name, item_id, kind, base_version) \
              SELECT {SEQ}, {literal}, NEW.\"id\", {has_replaced}, \
@@ -245,14 +268,15 @@ impl<'t> Texts<'t> {
             "{NEXT_SEQ}\
              DELETE FROM \"__errors\" WHERE {of};\n\
              UPDATE \"__operations\" SET {revised} WHERE {of};\n\
-             INSERT OR REPLACE INTO \"__shadow\" (table_name, item_id, version, updated_at, deleted, item) \
-             SELECT {literal}, OLD.\"id\", OLD.\"__version\", OLD.\"__updatedAt\", OLD.\"__deleted\", {item} \
+             INSERT OR REPLACE INTO \"__shadow\" (table_name, item_id, version, updated_at, deleted, item, extra) \
+             SELECT {literal}, OLD.\"id\", OLD.\"__version\", OLD.\"__updatedAt\", OLD.\"__deleted\", {item}, {extra} \
              WHERE NOT {has_operation};\n\
              INSERT INTO \"__operations\" (seq, table_name, item_id, kind, base_version) \
              SELECT {SEQ}, {literal}, NEW.\"id\", 1, \
              coalesce(NEW.\"__version\", OLD.\"__version\") WHERE NOT {has_operation};\n",
             revised = revised(),
             item = item_sql(self.table, "OLD."),
+            extra = extra_sql(self.table, "OLD.\"id\""),
         )
     }
 
@@ -275,27 +299,28 @@ impl<'t> Texts<'t> {
         let of = self.of("OLD");
         let has_operation = self.has("__operations", "OLD");
         let has_refetch = self.has("__refetch", "OLD");
-        let has_shadow = self.has("__shadow", "OLD");
+        let has_live_shadow = format!("EXISTS (SELECT 1 FROM \"__shadow\" WHERE {of} AND deleted = 0)");
         let literal = &self.literal;
         let item = item_sql(self.table, "OLD.");
+        let kept = whole_item_sql(self.table, "OLD.");
+        let extra = extra_sql(self.table, "OLD.\"id\"");
         format!(
             "DELETE FROM \"__replaced\" WHERE {of};\n\
              DELETE FROM \"__errors\" WHERE {of};\n\
              {NEXT_SEQ}\
-             UPDATE \"__operations\" SET kind = 2, item = {item}, revision = revision + 1, \
+             UPDATE \"__operations\" SET kind = 2, item = {kept}, revision = revision + 1, \
              tail_seq = CASE WHEN state = 1 THEN {SEQ} END, \
              seq = CASE WHEN state = 1 THEN seq ELSE {SEQ} END, \
              state = CASE state WHEN 1 THEN 1 ELSE 0 END \
-             WHERE {of} AND (kind = 1 OR (kind = 0 AND (server_may_hold = 1 \
-             OR (server_may_hold = 0 AND state = 1))));\n\
-             INSERT OR REPLACE INTO \"__shadow\" (table_name, item_id, version, updated_at, deleted, item) \
-             SELECT {literal}, OLD.\"id\", OLD.\"__version\", OLD.\"__updatedAt\", OLD.\"__deleted\", {item} \
+             WHERE {of} AND (kind = 1 OR (kind = 0 AND (server_may_hold = 1 OR sent_kind = 2)));\n\
+             INSERT OR REPLACE INTO \"__shadow\" (table_name, item_id, version, updated_at, deleted, item, extra) \
+             SELECT {literal}, OLD.\"id\", OLD.\"__version\", OLD.\"__updatedAt\", OLD.\"__deleted\", {item}, {extra} \
              WHERE NOT {has_operation};\n\
              INSERT INTO \"__operations\" (seq, table_name, item_id, kind, base_version, item) \
-             SELECT {SEQ}, {literal}, OLD.\"id\", 2, OLD.\"__version\", {item} WHERE NOT {has_operation};\n\
+             SELECT {SEQ}, {literal}, OLD.\"id\", 2, OLD.\"__version\", {kept} WHERE NOT {has_operation};\n\
              INSERT INTO \"__refetch\" (table_name, item_id) SELECT {literal}, OLD.\"id\" \
              WHERE EXISTS (SELECT 1 FROM \"__operations\" WHERE {of} AND kind = 0 \
-             AND (server_may_hold = 2 OR (revive = 0 AND {has_shadow}))) AND NOT {has_refetch};\n\
+             AND (server_may_hold = 2 OR {has_live_shadow})) AND NOT {has_refetch};\n\
              DELETE FROM \"__shadow\" WHERE {of} \
              AND EXISTS (SELECT 1 FROM \"__operations\" WHERE {of} AND kind = 0);\n\
              DELETE FROM \"__operations\" WHERE {of} AND kind = 0;\n",
@@ -356,7 +381,8 @@ fn invalid_value(column: &ColumnSchema) -> String {
         }
         ColumnType::DateTime => format!(
             "typeof({value}) <> 'text' OR date(substr({value}, 1, 10)) IS NOT substr({value}, 1, 10) \
-             OR time(substr({value}, 12, 8)) IS NOT substr({value}, 12, 8) OR julianday({value}) IS NULL \
+             OR time(substr({value}, 12, 8)) IS NOT substr({value}, 12, 8) \
+             OR substr({value}, 12, 2) > '23' OR julianday({value}) IS NULL \
              OR {value} < '0001'"
         ),
         ColumnType::Uuid => format!(

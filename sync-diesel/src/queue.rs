@@ -8,7 +8,6 @@ use diesel::RunQueryDsl;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use sync_core::error::{Error, ErrorKind, Result};
-use sync_core::item;
 use sync_core::operation::{
     FailureClass, Operation, OperationError, OperationKey, OperationKind, OperationState, SentKind,
     ServerMayHold,
@@ -138,15 +137,10 @@ pub(crate) fn errors(
                 .with_item(&item_id)
         };
         let remote = match remote {
-            Some(text) => {
-                let mut row =
-                    table.row_of(&text, item_id.clone(), version, updated_at.as_deref(), deleted != 0)?;
-                row.extra = extra;
-                Some(row)
-            }
+            Some(text) => Some(table.row((item_id.clone(), version, updated_at, deleted, text, extra))?),
             None => None,
         };
-        let local = local.map(|text| item::decode(table.schema, &text)).transpose()?;
+        let local = local.map(|text| table.whole_row(&text)).transpose()?;
         errors.push(OperationError {
             kind: OperationKind::parse(kind).ok_or_else(|| unknown("kind"))?,
             class: FailureClass::parse(&class).ok_or_else(|| unknown("class"))?,

@@ -225,7 +225,6 @@ fn write_change(conn: &mut SqliteConnection, tables: &Tables, change: &LocalChan
     let name = table.schema.name;
     match &change.kind {
         LocalChangeKind::Insert(row) => {
-            check::check_id(table.schema, &row.id)?;
             check::check_row(table.schema, row)?;
             insert(conn, table, row)
         }
@@ -234,6 +233,7 @@ fn write_change(conn: &mut SqliteConnection, tables: &Tables, change: &LocalChan
             update(conn, table, row)
         }
         LocalChangeKind::Delete(id) => {
+            check::check_id(table.schema, id)?;
             let removed = table.delete(conn, id).or_store().map_err(|error| named(error, name, id))?;
             if removed == 0 { Err(missing(name, id)) } else { Ok(()) }
         }

@@ -1,5 +1,6 @@
 //! A synced table as this store reads and writes it: SQL text made once, rows as data.
 
+use chrono::{DateTime, Utc};
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
@@ -9,7 +10,7 @@ use sync_core::error::{Error, ErrorKind, Result};
 use sync_core::row::Row;
 use sync_core::{item, time};
 
-use crate::capture::item_sql;
+use crate::capture::{extra_sql, item_sql, whole_item_sql};
 use crate::failure::OrStore;
 use crate::schema::TableEntry;
 use crate::statement::{Bind, query, quote, run};
@@ -33,9 +34,9 @@ pub(crate) struct Tables {
 }
 
 /// Result columns of a stored row.
-pub(crate) type RowColumns = (Text, Nullable<Text>, Nullable<Text>, BigInt, Text);
+pub(crate) type RowColumns = (Text, Nullable<Text>, Nullable<Text>, BigInt, Text, Nullable<Text>);
 /// A stored row as loaded.
-pub(crate) type StoredRow = (String, Option<String>, Option<String>, i64, String);
+pub(crate) type StoredRow = (String, Option<String>, Option<String>, i64, String, Option<String>);
 
 impl Tables {
     pub(crate) fn new(entries: &[TableEntry]) -> Self {
@@ -67,13 +68,16 @@ impl SyncedTable {
         let schema = entry.schema();
         let name = quote(schema.name);
         let item = item_sql(schema, "");
-        let select =
-            format!("SELECT \"id\", \"__version\", \"__updatedAt\", \"__deleted\", {item} FROM {name}");
+        let extra = extra_sql(schema, "\"id\"");
+        let select = format!(
+            "SELECT \"id\", \"__version\", \"__updatedAt\", \"__deleted\", {item}, {extra} FROM {name}"
+        );
+        let whole = whole_item_sql(schema, "");
         Self {
             entry,
             schema,
             select_by_id: format!("{select} WHERE \"id\" = ?"),
-            select_item: format!("SELECT {item} FROM {name} WHERE \"id\" = ?"),
+            select_item: format!("SELECT {whole} FROM {name} WHERE \"id\" = ?"),
             select,
             name,
         }
@@ -81,32 +85,50 @@ impl SyncedTable {
 
     /// Reads a row as data.
     pub(crate) fn row(&self, stored: StoredRow) -> Result<Row> {
-        let (id, version, updated_at, deleted, text) = stored;
-        self.row_of(&text, id, version, updated_at.as_deref(), deleted != 0)
-    }
-
-    /// Reads a stored content with its system columns.
-    pub(crate) fn row_of(
-        &self,
-        text: &str,
-        id: String,
-        version: Option<String>,
-        updated_at: Option<&str>,
-        deleted: bool,
-    ) -> Result<Row> {
-        let mut row = item::decode(self.schema, text).map_err(|error| error.with_item(&id))?;
-        row.updated_at = match updated_at {
-            None => None,
-            Some(text) => Some(time::parse(text).ok_or_else(|| {
-                Error::new(ErrorKind::Corrupt, "a stored change time cannot be read")
-                    .with_table(self.schema.name)
-                    .with_item(&id)
-            })?),
-        };
+        let (id, version, updated_at, deleted, text, extra) = stored;
+        let mut row = item::decode(self.schema, &text).map_err(|error| error.with_item(&id))?;
+        row.updated_at = self.instant(updated_at.as_deref(), &id)?;
         row.id = id;
         row.version = version;
-        row.deleted = deleted;
+        row.deleted = deleted != 0;
+        row.extra = extra;
         Ok(row)
+    }
+
+    /// Reads a row kept away from its table, as [`whole_item_sql`] wrote it.
+    pub(crate) fn whole_row(&self, text: &str) -> Result<Row> {
+        /// The members beside the content.
+        #[derive(serde::Deserialize)]
+        struct System {
+            #[serde(rename = "__version")]
+            version: Option<String>,
+            #[serde(rename = "__updatedAt")]
+            updated_at: Option<String>,
+            #[serde(rename = "__extra")]
+            extra: Option<String>,
+        }
+        let mut row = item::decode(self.schema, text)?;
+        let system: System = serde_json::from_str(text).map_err(|source| {
+            Error::new(ErrorKind::Corrupt, "a kept row cannot be read")
+                .with_table(self.schema.name)
+                .with_item(&row.id)
+                .with_source(source)
+        })?;
+        row.updated_at = self.instant(system.updated_at.as_deref(), &row.id)?;
+        row.version = system.version;
+        row.extra = system.extra;
+        Ok(row)
+    }
+
+    fn instant(&self, text: Option<&str>, id: &str) -> Result<Option<DateTime<Utc>>> {
+        text.map(|text| {
+            time::parse(text).ok_or_else(|| {
+                Error::new(ErrorKind::Corrupt, "a stored change time cannot be read")
+                    .with_table(self.schema.name)
+                    .with_item(id)
+            })
+        })
+        .transpose()
     }
 
     /// The row with this id.
@@ -119,8 +141,8 @@ impl SyncedTable {
             .transpose()
     }
 
-    /// The content of the row with this id, in the storage form.
-    pub(crate) fn find_item(&self, conn: &mut SqliteConnection, id: &str) -> Result<Option<String>> {
+    /// The row with this id as [`whole_row`](Self::whole_row) reads it.
+    pub(crate) fn find_whole(&self, conn: &mut SqliteConnection, id: &str) -> Result<Option<String>> {
         query::<Text>(&self.select_item, &[id.into()]).get_result(conn).optional().or_store()
     }
 
@@ -144,9 +166,9 @@ impl SyncedTable {
     }
 
     /// Writes the present columns and the system columns of an existing row; gives the number of rows written.
+    /// A version or change time that `row` does not have stays.
     pub(crate) fn update(&self, conn: &mut SqliteConnection, row: &Row) -> QueryResult<usize> {
-        let mut text =
-            format!("UPDATE {} SET \"__version\" = ?, \"__updatedAt\" = ?, \"__deleted\" = ?", self.name);
+        let mut text = self.update_text();
         let mut binds = system_binds(row);
         for (column, value) in self.present(row) {
             text.push_str(", ");
@@ -157,6 +179,14 @@ impl SyncedTable {
         text.push_str(" WHERE \"id\" = ?");
         binds.push((&row.id).into());
         run(conn, &text, &binds)
+    }
+
+    fn update_text(&self) -> String {
+        format!(
+            "UPDATE {} SET \"__version\" = coalesce(?, \"__version\"), \
+             \"__updatedAt\" = coalesce(?, \"__updatedAt\"), \"__deleted\" = ?",
+            self.name
+        )
     }
 
     /// Adds a row with its present columns and the system columns.
@@ -176,12 +206,10 @@ impl SyncedTable {
         run(conn, &text, &binds)
     }
 
-    /// Writes the system columns alone.
+    /// Like [`update`](Self::update) with the system columns alone.
     pub(crate) fn update_system(&self, conn: &mut SqliteConnection, row: &Row) -> Result<()> {
-        let text = format!(
-            "UPDATE {} SET \"__version\" = ?, \"__updatedAt\" = ?, \"__deleted\" = ? WHERE \"id\" = ?",
-            self.name
-        );
+        let mut text = self.update_text();
+        text.push_str(" WHERE \"id\" = ?");
         let mut binds = system_binds(row);
         binds.push((&row.id).into());
         run(conn, &text, &binds).or_store().map(|_| ())
@@ -206,11 +234,19 @@ fn system_binds(row: &Row) -> Vec<Bind<'_>> {
     vec![(&row.version).into(), Bind::instant(row.updated_at), i64::from(row.deleted).into()]
 }
 
-/// Lays the present values of `over` on `row`.
-pub(crate) fn overlay(row: &mut Row, over: &Row) {
-    for (value, newer) in row.values.iter_mut().zip(&over.values) {
-        if newer.is_some() {
-            value.clone_from(newer);
+/// Takes what `server` has of the sent columns and of the system columns; the deletion mark always.
+pub(crate) fn overlay(table: &TableSchema, row: &mut Row, server: &Row) {
+    for (index, _) in table.sent_columns() {
+        if let Some(Some(value)) = server.values.get(index) {
+            row.values[index] = Some(value.clone());
         }
     }
+    if server.version.is_some() {
+        row.version.clone_from(&server.version);
+    }
+    row.updated_at = server.updated_at.or(row.updated_at);
+    if server.extra.is_some() {
+        row.extra.clone_from(&server.extra);
+    }
+    row.deleted = server.deleted;
 }

@@ -37,7 +37,6 @@ CREATE TABLE IF NOT EXISTS "__operations" (
     base_version TEXT,
     item TEXT,
     server_may_hold INTEGER NOT NULL DEFAULT 0,
-    revive INTEGER NOT NULL DEFAULT 0,
     sent_kind INTEGER,
     sent_revision INTEGER,
     sent_item TEXT,
@@ -74,6 +73,7 @@ CREATE TABLE IF NOT EXISTS "__shadow" (
     updated_at TEXT,
     deleted INTEGER NOT NULL DEFAULT 0,
     item TEXT NOT NULL,
+    extra TEXT,
     PRIMARY KEY (table_name, item_id)
 );
 CREATE TABLE IF NOT EXISTS "__replaced" (
@@ -83,6 +83,7 @@ CREATE TABLE IF NOT EXISTS "__replaced" (
     updated_at TEXT,
     deleted INTEGER NOT NULL DEFAULT 0,
     item TEXT NOT NULL,
+    extra TEXT,
     PRIMARY KEY (table_name, item_id)
 );
 CREATE TABLE IF NOT EXISTS "__tokens" (

@@ -14,7 +14,7 @@ use sync_core::entity::TableSchema;
 use sync_core::page::{Cell, WireRow};
 use sync_core::time;
 
-use crate::statement::quote;
+use crate::statement::{Bind, quote};
 
 /// Rows in one statement, from large to small.
 const LARGE: usize = 64;
@@ -76,10 +76,10 @@ impl<'a> Chunk<'a> {
                     continue;
                 }
                 slots.push(match cell {
-                    Cell::Absent | Cell::Null => match crate::statement::Bind::null(column.ty) {
-                        crate::statement::Bind::Integer(_) => Slot::NullInteger,
-                        crate::statement::Bind::Real(_) => Slot::NullReal,
-                        crate::statement::Bind::Text(_) => Slot::NullText,
+                    Cell::Absent | Cell::Null => match Bind::null(column.ty) {
+                        Bind::Integer(_) => Slot::NullInteger,
+                        Bind::Real(_) => Slot::NullReal,
+                        Bind::Text(_) => Slot::NullText,
                     },
                     Cell::Bool(value) => Slot::Integer(i64::from(*value)),
                     Cell::Integer(value) => Slot::Integer(*value),
@@ -180,10 +180,18 @@ impl<E: DieselEntity, const N: usize> QueryFragment<Sqlite> for Upsert<'_, E, N>
                 Slot::NullText => out.push_bind_param::<Nullable<Text>, Option<String>>(&None)?,
             }
         }
-        out.push_sql(
-            ") ON CONFLICT (\"id\") DO UPDATE SET \"__version\" = excluded.\"__version\", \
-             \"__updatedAt\" = excluded.\"__updatedAt\", \"__deleted\" = excluded.\"__deleted\"",
-        );
+        out.push_sql(") ON CONFLICT (\"id\") DO UPDATE SET \"__deleted\" = excluded.\"__deleted\"");
+        for system in ["\"__version\"", "\"__updatedAt\""] {
+            out.push_sql(", ");
+            out.push_sql(system);
+            out.push_sql(" = coalesce(excluded.");
+            out.push_sql(system);
+            out.push_sql(", ");
+            out.push_identifier(table.name)?;
+            out.push_sql(".");
+            out.push_sql(system);
+            out.push_sql(")");
+        }
         for (_, column) in table.sent_columns() {
             let name = quote(column.name);
             out.push_sql(", ");

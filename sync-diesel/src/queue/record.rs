@@ -17,12 +17,11 @@ pub(crate) struct QueuedOperation {
     pub(crate) kind: i64,
     pub(crate) state: i64,
     pub(crate) revision: i64,
+    /// On an insert: the version of the deleted server row it revives.
     pub(crate) base_version: Option<String>,
     /// The kept row of a delete.
     pub(crate) item: Option<String>,
     pub(crate) server_may_hold: i64,
-    /// An insert that revives a row deleted on the server.
-    pub(crate) revive: i64,
     pub(crate) sent_kind: Option<i64>,
     pub(crate) sent_revision: Option<i64>,
     /// The whole row when it was sent.
@@ -46,7 +45,6 @@ type Columns = (
     Nullable<Text>,
     Nullable<Text>,
     BigInt,
-    BigInt,
     Nullable<BigInt>,
     Nullable<BigInt>,
     Nullable<Text>,
@@ -64,7 +62,7 @@ pub(super) fn load(
     binds: &[Bind<'_>],
 ) -> Result<Vec<QueuedOperation>> {
     let text = format!(
-        "SELECT seq, table_name, item_id, kind, state, revision, base_version, item, server_may_hold, revive,
+        "SELECT seq, table_name, item_id, kind, state, revision, base_version, item, server_may_hold,
          sent_kind, sent_revision, sent_item, sent_columns, attempts, tail_seq, prior_state, prior_hold
          FROM \"__operations\" WHERE {condition}"
     );
@@ -86,7 +84,6 @@ pub(super) struct Remainder<'a> {
     pub(super) base_version: Option<&'a str>,
     pub(super) item: Option<&'a str>,
     pub(super) server_may_hold: i64,
-    pub(super) revive: bool,
     /// Whether the running push may take it again.
     pub(super) retake: bool,
 }
@@ -95,12 +92,12 @@ pub(super) struct Remainder<'a> {
 pub(super) fn store(conn: &mut SqliteConnection, before: i64, rest: &Remainder<'_>) -> Result<()> {
     let text = if rest.retake {
         "UPDATE \"__operations\" SET seq = ?, kind = ?, state = ?, revision = ?, base_version = ?, item = ?,
-         server_may_hold = ?, revive = ?, sent_kind = NULL, sent_revision = NULL, sent_item = NULL,
+         server_may_hold = ?, sent_kind = NULL, sent_revision = NULL, sent_item = NULL,
          sent_columns = NULL, tail_seq = NULL, prior_state = NULL, prior_hold = NULL, taken_by = NULL
          WHERE seq = ?"
     } else {
         "UPDATE \"__operations\" SET seq = ?, kind = ?, state = ?, revision = ?, base_version = ?, item = ?,
-         server_may_hold = ?, revive = ?, sent_kind = NULL, sent_revision = NULL, sent_item = NULL,
+         server_may_hold = ?, sent_kind = NULL, sent_revision = NULL, sent_item = NULL,
          sent_columns = NULL, tail_seq = NULL, prior_state = NULL, prior_hold = NULL
          WHERE seq = ?"
     };
@@ -115,7 +112,6 @@ pub(super) fn store(conn: &mut SqliteConnection, before: i64, rest: &Remainder<'
             rest.base_version.into(),
             rest.item.into(),
             rest.server_may_hold.into(),
-            i64::from(rest.revive).into(),
             before.into(),
         ],
     )

@@ -1,17 +1,16 @@
 //! Resolving a recorded error (K-08 to K-15), by a handler during the push or by the app later.
 
 use diesel::sqlite::SqliteConnection;
+use sync_core::check;
 use sync_core::error::{Error, ErrorKind, Result};
-use sync_core::item;
-use sync_core::operation::{
-    FailureClass, OperationKey, OperationKind, OperationState, SentKind, ServerMayHold,
-};
+use sync_core::operation::{FailureClass, OperationKey, OperationKind, OperationState, ServerMayHold};
 use sync_core::row::Row;
 use sync_core::store::{Failure, Resolution};
 
 use super::record::{QueuedOperation, Remainder, drop_error, find, note_refetch, remove, store};
-use crate::apply::{drop_shadow, load_shadow, store_extra, store_shadow};
+use crate::apply::{drop_extra, drop_shadow, load_shadow, store_extra, store_shadow};
 use crate::failure::OrStore;
+use crate::statement::run;
 use crate::synced::{SyncedTable, Tables, overlay};
 use crate::system;
 
@@ -45,49 +44,90 @@ pub(crate) fn resolve(
     .ok_or_else(changed)?;
     let failure =
         Failure { class: error.class, status: error.status, message: String::new(), remote: error.remote };
-    system::exempt(conn, |conn| apply(conn, table, &operation, &failure, resolution, None))
+    system::exempt(conn, |conn| {
+        if operation.state()? == OperationState::Attempted {
+            apply_in_flight(conn, table, &operation, &failure, resolution)
+        } else {
+            apply(conn, table, &operation, &failure, resolution, Retake::NextPush)
+        }
+    })
 }
 
-/// Applies a resolution to a failed operation. `edited_since`: the row when it was sent, if the app changed it
-/// since; a merge then keeps those newer edits.
+/// Which push may take a resolved operation again.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Retake {
+    SamePush,
+    NextPush,
+}
+
+/// Applies a resolution to a failed operation.
 pub(super) fn apply(
     conn: &mut SqliteConnection,
     table: &SyncedTable,
     operation: &QueuedOperation,
     failure: &Failure,
     resolution: &Resolution,
-    edited_since: Option<&Row>,
+    retake: Retake,
 ) -> Result<()> {
     match resolution {
         Resolution::Leave => Ok(()),
         Resolution::TakeRemote => take_remote(conn, table, operation, failure),
-        Resolution::KeepLocal => keep_local(conn, table, operation, failure),
+        Resolution::KeepLocal => keep_local(conn, table, operation, failure, retake),
         Resolution::Merge(merged) => {
-            write_merged(conn, table, operation, merged, edited_since)?;
-            keep_local(conn, table, operation, failure)
+            write_merged(conn, table, operation, merged)?;
+            keep_local(conn, table, operation, failure, retake)
         }
     }
 }
 
-/// Stores the merged columns in the local row, except those the app changed after the row was sent.
+/// An attempted operation stays attempted until its outcome is known (R1): keeping the local row is a further
+/// local change of it, taking the server's drops it.
+fn apply_in_flight(
+    conn: &mut SqliteConnection,
+    table: &SyncedTable,
+    operation: &QueuedOperation,
+    failure: &Failure,
+    resolution: &Resolution,
+) -> Result<()> {
+    match resolution {
+        Resolution::Leave => return Ok(()),
+        Resolution::TakeRemote => return take_remote(conn, table, operation, failure),
+        Resolution::Merge(merged) => write_merged(conn, table, operation, merged)?,
+        Resolution::KeepLocal => {}
+    }
+    drop_error(conn, operation)?;
+    let fresh = system::next_seq(conn)?;
+    run(
+        conn,
+        "UPDATE \"__operations\" SET revision = revision + 1, tail_seq = coalesce(tail_seq, ?) WHERE seq = ?",
+        &[fresh.into(), operation.seq.into()],
+    )
+    .or_store()
+    .map(|_| ())
+}
+
+/// Stores the merged columns in the local row.
 fn write_merged(
     conn: &mut SqliteConnection,
     table: &SyncedTable,
     operation: &QueuedOperation,
     merged: &Row,
-    edited_since: Option<&Row>,
 ) -> Result<()> {
-    let Some(mut local) = table.find(conn, &operation.item_id)? else {
-        // A delete has no local row to merge into; it stays a delete.
-        return Ok(());
+    check::check_row(table.schema, merged)?;
+    let argument = |why: &str| {
+        Error::new(ErrorKind::InvalidArgument, why)
+            .with_table(table.schema.name)
+            .with_item(&operation.item_id)
     };
-    for (index, (value, newer)) in local.values.iter_mut().zip(&merged.values).enumerate() {
-        let is_edited = edited_since.is_some_and(|sent| sent.values[index] != *value);
-        if newer.is_some() && !is_edited {
-            value.clone_from(newer);
-        }
+    if merged.id != operation.item_id {
+        return Err(argument("the merged row is another row"));
     }
-    table.update(conn, &local).or_store().map(|_| ())
+    // The system columns stay the server's.
+    let Some(local) = table.find(conn, &operation.item_id)? else {
+        return Err(argument("a queued delete has no row to merge into"));
+    };
+    let row = Row { values: merged.values.clone(), ..local };
+    table.update(conn, &row).or_store().map(|_| ())
 }
 
 /// K-10, K-15: sent again on top of the server's version just seen.
@@ -96,8 +136,10 @@ fn keep_local(
     table: &SyncedTable,
     operation: &QueuedOperation,
     failure: &Failure,
+    retake: Retake,
 ) -> Result<()> {
     let kind = operation.kind()?;
+    let deletes = kind == OperationKind::Delete;
     drop_error(conn, operation)?;
     let again = Remainder {
         seq: operation.seq,
@@ -106,44 +148,57 @@ fn keep_local(
         revision: operation.revision + 1,
         base_version: operation.base_version.as_deref(),
         item: operation.item.as_deref(),
-        server_may_hold: ServerMayHold::No.as_i64(),
-        revive: operation.revive != 0,
-        retake: true,
+        server_may_hold: operation.server_may_hold,
+        retake: retake == Retake::SamePush,
     };
-    let is_gone = failure.class == FailureClass::Gone;
-    let rest = match (&failure.remote, kind) {
-        (Some(remote), _) if !remote.deleted => {
+    let holds_nothing = ServerMayHold::No.as_i64();
+    let rest = match &failure.remote {
+        Some(remote) if !remote.deleted || deletes => {
             store_shadow(conn, table, &named(remote, operation))?;
-            store_extra(conn, table, &operation.item_id, remote.extra.as_deref())?;
-            let kind = if kind == OperationKind::Insert { OperationKind::Update } else { kind };
-            Remainder { kind: kind.as_i64(), base_version: remote.version.as_deref(), revive: false, ..again }
-        }
-        // What was to be deleted is gone.
-        (Some(_), OperationKind::Delete) => return drop_operation(conn, table, operation),
-        (None, OperationKind::Delete) if is_gone => return drop_operation(conn, table, operation),
-        (Some(remote), _) => {
-            store_shadow(conn, table, &named(remote, operation))?;
+            let kind = if deletes { OperationKind::Delete } else { OperationKind::Update };
             Remainder {
-                kind: OperationKind::Insert.as_i64(),
+                kind: kind.as_i64(),
                 base_version: remote.version.as_deref(),
-                revive: true,
+                server_may_hold: holds_nothing,
                 ..again
             }
         }
-        (None, _) if is_gone => {
+        // The server's row is deleted: with its version it can be revived.
+        Some(remote) => {
+            match &remote.version {
+                Some(_) => store_shadow(conn, table, &named(remote, operation))?,
+                None => drop_shadow(conn, table, &operation.item_id)?,
+            }
+            Remainder {
+                kind: OperationKind::Insert.as_i64(),
+                base_version: remote.version.as_deref(),
+                server_may_hold: holds_nothing,
+                ..again
+            }
+        }
+        None if !deletes && matches!(failure.class, FailureClass::Gone | FailureClass::Conflict) => {
             drop_shadow(conn, table, &operation.item_id)?;
-            Remainder { kind: OperationKind::Insert.as_i64(), base_version: None, revive: false, ..again }
+            Remainder {
+                kind: OperationKind::Insert.as_i64(),
+                base_version: None,
+                server_may_hold: holds_nothing,
+                ..again
+            }
         }
-        (None, _) if operation.state()? == OperationState::Attempted => {
-            // Not settled yet: it is sent again as it was (R1), only the record goes.
-            return Ok(());
-        }
-        (None, _) => Remainder { server_may_hold: operation.server_may_hold, ..again },
+        // Refused for another reason than the server's row: the same again.
+        None => again,
     };
     store(conn, operation.seq, &rest)
 }
 
-/// K-08, K-09, K-14: the local row is the server's, or gone like the server's.
+/// What is known of the server's row.
+enum Known {
+    Row(Row),
+    Absent,
+    Unknown,
+}
+
+/// K-08, K-09, K-14: the newest server copy known becomes the local row, and the operation is dropped.
 fn take_remote(
     conn: &mut SqliteConnection,
     table: &SyncedTable,
@@ -151,34 +206,51 @@ fn take_remote(
     failure: &Failure,
 ) -> Result<()> {
     let id = operation.item_id.as_str();
-    let shadow = load_shadow(conn, table, id)?;
+    let known = newest_known(conn, table, operation, failure)?;
     drop_operation(conn, table, operation)?;
-    match &failure.remote {
-        Some(remote) if !remote.deleted || table.schema.keep_deleted => {
-            restore(conn, table, operation, shadow, remote)?;
-            store_extra(conn, table, id, remote.extra.as_deref())
+    let local = match table.find(conn, id)? {
+        Some(row) => Some(row),
+        None => operation.item.as_deref().map(|text| table.whole_row(text)).transpose()?,
+    };
+    match (known, local) {
+        (Known::Row(server), Some(mut row)) if !server.deleted || table.schema.keep_deleted => {
+            overlay(table.schema, &mut row, &server);
+            if table.update(conn, &row).or_store()? == 0 {
+                table.insert(conn, &row).or_store()?;
+            }
+            store_extra(conn, table, id, row.extra.as_deref())
         }
-        Some(_) => remove_row(conn, table, id),
-        None if failure.class == FailureClass::Gone => remove_row(conn, table, id),
-        // The newest copy known is the kept one; after a conflict a newer one exists.
-        None => match shadow {
-            Some(shadow) if !shadow.deleted => {
-                restore(conn, table, operation, None, &shadow)?;
-                if failure.class == FailureClass::Conflict {
-                    note_refetch(conn, table.schema.name, id)?;
-                }
-                Ok(())
-            }
-            Some(_) => remove_row(conn, table, id),
-            None => {
-                let is_refused_insert = operation.kind()? == OperationKind::Insert
-                    && operation.server_may_hold()? == ServerMayHold::No
-                    && operation.sent_kind()? != Some(SentKind::Delete);
-                remove_row(conn, table, id)?;
-                if is_refused_insert { Ok(()) } else { note_refetch(conn, table.schema.name, id) }
-            }
-        },
+        (Known::Row(_) | Known::Absent, _) => remove_row(conn, table, id),
+        (Known::Unknown, _) => {
+            remove_row(conn, table, id)?;
+            note_refetch(conn, table.schema.name, id)
+        }
     }
+}
+
+fn newest_known(
+    conn: &mut SqliteConnection,
+    table: &SyncedTable,
+    operation: &QueuedOperation,
+    failure: &Failure,
+) -> Result<Known> {
+    if let Some(remote) = &failure.remote {
+        return Ok(Known::Row(remote.clone()));
+    }
+    if failure.class == FailureClass::Gone {
+        return Ok(Known::Absent);
+    }
+    if let Some(shadow) = load_shadow(conn, table, &operation.item_id)? {
+        if failure.class == FailureClass::Conflict {
+            // Somebody has a newer one.
+            note_refetch(conn, table.schema.name, &operation.item_id)?;
+        }
+        return Ok(Known::Row(shadow));
+    }
+    let is_refused_insert = operation.kind()? == OperationKind::Insert
+        && operation.server_may_hold()? == ServerMayHold::No
+        && failure.class == FailureClass::Refused;
+    Ok(if is_refused_insert { Known::Absent } else { Known::Unknown })
 }
 
 fn drop_operation(
@@ -192,30 +264,7 @@ fn drop_operation(
 
 fn remove_row(conn: &mut SqliteConnection, table: &SyncedTable, id: &str) -> Result<()> {
     table.delete(conn, id).or_store()?;
-    store_extra(conn, table, id, None)
-}
-
-/// Writes the server's row over the local one; what it does not show is taken from the local row, or of a
-/// deleted one from what was kept.
-fn restore(
-    conn: &mut SqliteConnection,
-    table: &SyncedTable,
-    operation: &QueuedOperation,
-    shadow: Option<Row>,
-    remote: &Row,
-) -> Result<()> {
-    let remote = named(remote, operation);
-    if table.update(conn, &remote).or_store()? > 0 {
-        return Ok(());
-    }
-    let kept = match &operation.item {
-        Some(text) => Some(item::decode(table.schema, text)?),
-        None => None,
-    };
-    let mut row = kept.or(shadow).unwrap_or_else(|| Row::empty(table.schema, &operation.item_id));
-    overlay(&mut row, &remote);
-    let row = Row { values: row.values, ..remote };
-    table.insert(conn, &row).or_store().map(|_| ())
+    drop_extra(conn, table, id)
 }
 
 /// The server's row under the operation's id.

@@ -3,15 +3,13 @@
 use diesel::sqlite::SqliteConnection;
 use sync_core::error::Result;
 use sync_core::item;
-use sync_core::operation::{
-    FailureClass, OperationKind, OperationState, SentKind, ServerMayHold, merge_answer,
-};
+use sync_core::operation::{OperationKind, OperationState, SentKind, ServerMayHold, merge_answer};
 use sync_core::row::Row;
 use sync_core::store::{Failure, Outcome, Resolution, Settlement};
 
 use super::record::{QueuedOperation, Remainder, drop_error, find, note_refetch, remove, store};
 use super::resolve;
-use crate::apply::{drop_shadow, store_extra, store_shadow};
+use crate::apply::{drop_extra, drop_shadow, load_shadow, store_extra, store_shadow};
 use crate::failure::{OrStore, is_about_the_row};
 use crate::statement::run;
 use crate::synced::{SyncedTable, Tables, overlay};
@@ -32,15 +30,14 @@ pub(super) fn settle(conn: &mut SqliteConnection, tables: &Tables, settlement: &
     let flight = Flight { table, sent, kind: operation.kind()?, operation };
     match &settlement.outcome {
         Outcome::Acknowledged { row } => flight.acknowledged(conn, row.as_ref()),
-        Outcome::Refused(failure) => flight.failed(conn, failure, false),
-        Outcome::Conflict(failure) => flight.failed(conn, failure, true),
+        Outcome::Refused(failure) => flight.failed(conn, failure, false).map(|()| false),
+        Outcome::Conflict(failure) => flight.failed(conn, failure, true).map(|()| false),
         Outcome::Uncertain(None) => Ok(false),
-        Outcome::Uncertain(Some(failure)) => {
-            flight.record(conn, failure)?;
-            Ok(false)
+        Outcome::Uncertain(Some(failure)) => flight.record(conn, failure).map(|()| false),
+        Outcome::Unsent => flight.unsent(conn).map(|()| false),
+        Outcome::Resolved { failure, resolution } => {
+            flight.resolved(conn, failure, resolution).map(|()| false)
         }
-        Outcome::Unsent => flight.unsent(conn),
-        Outcome::Resolved { failure, resolution } => flight.resolved(conn, failure, resolution),
     }
 }
 
@@ -63,44 +60,36 @@ impl Flight<'_> {
     }
 
     /// The whole row when it was sent.
-    fn sent_row(&self) -> Result<Option<Row>> {
-        let decode = |text: &String| item::decode(self.table.schema, text);
-        self.operation.sent_item.as_ref().map(decode).transpose()
-    }
-
-    /// The place of what remains.
-    fn tail(&self, conn: &mut SqliteConnection) -> Result<i64> {
-        match self.operation.tail_seq {
-            Some(seq) => Ok(seq),
-            None => system::next_seq(conn),
+    fn sent_row(&self) -> Result<Row> {
+        match &self.operation.sent_item {
+            Some(text) => self.table.whole_row(text),
+            None => Err(self.operation.unknown("request without content")),
         }
     }
 
     fn acknowledged(&self, conn: &mut SqliteConnection, answer: Option<&Row>) -> Result<bool> {
-        match (self.sent, self.kind) {
-            (SentKind::Delete, OperationKind::Insert | OperationKind::Update) => {
-                self.deleted_then_inserted(conn, answer)?;
-                Ok(true)
-            }
-            (SentKind::Delete, OperationKind::Delete) => {
-                self.done(conn)?;
-                store_extra(conn, self.table, self.id(), None)?;
-                Ok(false)
-            }
-            (_, OperationKind::Delete) => {
-                self.written_then_deleted(conn, answer)?;
-                Ok(true)
-            }
-            (SentKind::Undelete, _) => {
-                self.revived(conn, answer)?;
-                Ok(true)
-            }
-            _ if self.is_superseded() => self.written_then_edited(conn, answer),
-            _ => {
-                self.written(conn, answer)?;
-                Ok(false)
-            }
+        // The content of a revived row was not sent yet.
+        let content_follows = self.sent == SentKind::Undelete;
+        let is_deleted = self.sent == SentKind::Delete && self.kind == OperationKind::Delete;
+        if is_deleted {
+            self.done(conn)?;
+            drop_extra(conn, self.table, self.id())?;
+            return Ok(false);
         }
+        if !self.is_superseded() && !content_follows {
+            self.done(conn)?;
+            if let Some(answer) = answer {
+                self.write_answer(conn, &self.named(answer))?;
+            }
+            return Ok(false);
+        }
+        self.remain(conn, answer)?;
+        Ok(self.is_superseded())
+    }
+
+    /// The server's row under the operation's id.
+    fn named(&self, answer: &Row) -> Row {
+        Row { id: self.id().to_owned(), ..answer.clone() }
     }
 
     /// The operation is complete.
@@ -109,160 +98,92 @@ impl Flight<'_> {
         drop_shadow(conn, self.table, self.id())
     }
 
-    /// The answer as a row: one without content still says that the version is unknown now.
-    fn answer(&self, answer: Option<&Row>) -> Row {
-        let mut row = answer.cloned().unwrap_or_else(|| Row::empty(self.table.schema, ""));
-        self.id().clone_into(&mut row.id);
-        row
-    }
-
-    /// F-03: the row is the server's.
-    fn written(&self, conn: &mut SqliteConnection, answer: Option<&Row>) -> Result<()> {
-        let row = self.answer(answer);
-        self.done(conn)?;
+    /// F-03: stores the row the server answered with. One the database refuses leaves the local row as it is,
+    /// with the server's system columns, and is fetched again by the next pull.
+    fn write_answer(&self, conn: &mut SqliteConnection, row: &Row) -> Result<()> {
         if row.deleted && !self.table.schema.keep_deleted {
             self.table.delete(conn, self.id()).or_store()?;
-            return store_extra(conn, self.table, self.id(), None);
+            return drop_extra(conn, self.table, self.id());
         }
-        self.write_answer(conn, &row)?;
-        if answer.is_some() {
-            store_extra(conn, self.table, self.id(), row.extra.as_deref())?;
-        }
-        Ok(())
-    }
-
-    /// Stores a row the server answered with. One the database refuses leaves the local row as it is, with the
-    /// server's system columns, and is fetched again by the next pull.
-    fn write_answer(&self, conn: &mut SqliteConnection, row: &Row) -> Result<()> {
-        match self.table.update(conn, row) {
-            Ok(_) => Ok(()),
-            Err(error) if is_about_the_row(&error) => {
-                self.table.update_system(conn, row)?;
-                note_refetch(conn, self.table.schema.name, self.id())
+        let mut row = row.clone();
+        for (column, value) in self.table.schema.columns.iter().zip(&mut row.values) {
+            if column.local {
+                *value = None;
             }
-            Err(error) => Err(error).or_store(),
         }
+        match self.table.update(conn, &row) {
+            Ok(_) => {}
+            Err(error) if is_about_the_row(&error) => {
+                self.table.update_system(conn, &row)?;
+                note_refetch(conn, self.table.schema.name, self.id())?;
+            }
+            Err(error) => return Err(error).or_store(),
+        }
+        store_extra(conn, self.table, self.id(), row.extra.as_deref())
     }
 
-    /// What the server holds now: what it was sent, with what it answered.
-    fn server_row(&self, answer: &Row) -> Result<Row> {
-        let mut row = match self.sent_row()? {
-            Some(sent) => sent,
-            None => Row::empty(self.table.schema, self.id()),
+    /// What the request did not cover is queued again, on top of what the server holds now (F-04 to F-06, W-09).
+    fn remain(&self, conn: &mut SqliteConnection, answer: Option<&Row>) -> Result<()> {
+        let schema = self.table.schema;
+        let answer = answer.map(|answer| self.named(answer));
+        // The server's row: what it was sent, or had before it was revived, under what it answered.
+        let mut server = match self.sent {
+            SentKind::Undelete => {
+                load_shadow(conn, self.table, self.id())?.unwrap_or_else(|| Row::empty(schema, self.id()))
+            }
+            _ => self.sent_row()?,
         };
-        overlay(&mut row, answer);
-        row.id.clone_from(&answer.id);
-        row.version.clone_from(&answer.version);
-        row.updated_at = answer.updated_at;
-        row.deleted = answer.deleted;
-        Ok(row)
-    }
-
-    /// F-04: own edits stay and are sent as an update of the new version.
-    fn written_then_edited(&self, conn: &mut SqliteConnection, answer: Option<&Row>) -> Result<bool> {
-        let answered = self.answer(answer);
-        let server = self.server_row(&answered)?;
-        let Some(local) = self.table.find(conn, self.id())? else {
-            self.done(conn)?;
-            return Ok(false);
+        server.deleted = false;
+        if let Some(answer) = &answer {
+            overlay(schema, &mut server, answer);
+        }
+        let version = answer.as_ref().and_then(|answer| answer.version.clone());
+        let (kind, base_version) = match (self.sent, self.kind) {
+            // F-06. With a version the server keeps the deleted row, and the insert revives it.
+            (SentKind::Delete, _) => {
+                server.deleted = true;
+                (OperationKind::Insert, version)
+            }
+            // F-05
+            (_, OperationKind::Delete) => {
+                (OperationKind::Delete, version.or_else(|| self.operation.base_version.clone()))
+            }
+            (_, OperationKind::Insert | OperationKind::Update) => {
+                (OperationKind::Update, version.or_else(|| self.operation.base_version.clone()))
+            }
         };
-        let sent = self.sent_row()?.unwrap_or_else(|| server.clone());
-        let merge = merge_answer(self.table.schema, &sent, &local, &answered);
-        let mut row = merge.row;
-        row.version.clone_from(&answered.version);
-        row.updated_at = answered.updated_at;
-        row.deleted = false;
-        if answer.is_some() {
-            store_extra(conn, self.table, self.id(), answered.extra.as_deref())?;
+        // F-04; the content of a revived row was not sent yet, so nothing of it is the server's to replace.
+        if kind == OperationKind::Update
+            && self.sent != SentKind::Undelete
+            && let (Some(answer), Some(local)) = (&answer, self.table.find(conn, self.id())?)
+        {
+            let merge = merge_answer(schema, &self.sent_row()?, &local, answer);
+            // Should the answer say so, the next request meets the deleted row; the edit stays in sight.
+            self.write_answer(conn, &Row { deleted: false, ..merge.row })?;
         }
-        self.write_answer(conn, &row)?;
-        if !merge.remains {
-            self.done(conn)?;
-            return Ok(false);
-        }
-        store_shadow(conn, self.table, &server)?;
-        self.remain(conn, OperationKind::Update, answered.version.as_deref(), None)?;
-        Ok(true)
-    }
-
-    /// F-05: the row stays deleted here, and is deleted there next.
-    fn written_then_deleted(&self, conn: &mut SqliteConnection, answer: Option<&Row>) -> Result<()> {
-        let answered = self.answer(answer);
-        store_shadow(conn, self.table, &self.server_row(&answered)?)?;
-        let item = self.operation.item.as_deref();
-        self.remain(conn, OperationKind::Delete, answered.version.as_deref(), item)
-    }
-
-    /// F-06: the row was deleted there and inserted again here. A server that answers with a version keeps the
-    /// deleted row: it is revived.
-    fn deleted_then_inserted(&self, conn: &mut SqliteConnection, answer: Option<&Row>) -> Result<()> {
-        let version = answer.and_then(|row| row.version.as_deref());
-        drop_shadow(conn, self.table, self.id())?;
-        let cleared = Row::empty(self.table.schema, self.id());
-        self.table.update_system(conn, &cleared)?;
-        let seq = self.tail(conn)?;
-        self.settle_as(
-            conn,
-            Remainder {
-                seq,
-                revive: version.is_some(),
-                base_version: version,
-                ..self.pending(OperationKind::Insert)
-            },
-        )
-    }
-
-    /// K-15: the row is live again with its old content; the content of this side follows.
-    fn revived(&self, conn: &mut SqliteConnection, answer: Option<&Row>) -> Result<()> {
-        let answered = self.answer(answer);
-        if answer.is_some_and(|row| row.values.iter().any(Option::is_some)) {
-            store_shadow(conn, self.table, &answered)?;
-        } else {
+        if kind == OperationKind::Insert && base_version.is_none() {
             drop_shadow(conn, self.table, self.id())?;
+        } else {
+            store_shadow(conn, self.table, &server)?;
         }
-        self.table.update_system(conn, &Row { deleted: false, ..answered.clone() })?;
+        drop_error(conn, &self.operation)?;
         let seq = match self.operation.tail_seq {
-            Some(_) if self.is_superseded() => self.tail(conn)?,
-            _ => self.operation.seq,
+            Some(seq) => seq,
+            None if self.is_superseded() => system::next_seq(conn)?,
+            // The content of a revived row follows in the same push.
+            None => self.operation.seq,
         };
-        self.settle_as(
-            conn,
-            Remainder {
-                seq,
-                base_version: answered.version.as_deref(),
-                ..self.pending(OperationKind::Update)
-            },
-        )
-    }
-
-    /// What remains, pending at its place, with nothing of ours unknown to the server.
-    fn remain(
-        &self,
-        conn: &mut SqliteConnection,
-        kind: OperationKind,
-        base_version: Option<&str>,
-        item: Option<&str>,
-    ) -> Result<()> {
-        let seq = self.tail(conn)?;
-        self.settle_as(conn, Remainder { seq, base_version, item, ..self.pending(kind) })
-    }
-
-    fn pending(&self, kind: OperationKind) -> Remainder<'static> {
-        Remainder {
-            seq: self.operation.seq,
+        let item = self.operation.item.as_deref().filter(|_| kind == OperationKind::Delete);
+        let rest = Remainder {
+            seq,
             kind: kind.as_i64(),
             state: OperationState::Pending.as_i64(),
             revision: self.operation.revision,
-            base_version: None,
-            item: None,
+            base_version: base_version.as_deref(),
+            item,
             server_may_hold: ServerMayHold::No.as_i64(),
-            revive: false,
             retake: true,
-        }
-    }
-
-    fn settle_as(&self, conn: &mut SqliteConnection, rest: Remainder<'_>) -> Result<()> {
-        drop_error(conn, &self.operation)?;
+        };
         store(conn, self.operation.seq, &rest)
     }
 
@@ -270,97 +191,84 @@ impl Flight<'_> {
     /// `None`: nothing is left of it. `holds`: what the server holds of an inserted row.
     fn undone(&self, holds: ServerMayHold) -> Option<Remainder<'_>> {
         let operation = &self.operation;
-        let kept = Remainder {
-            kind: operation.kind,
+        let inserted = matches!(self.sent, SentKind::Insert | SentKind::Undelete);
+        if inserted && self.kind == OperationKind::Delete && holds != ServerMayHold::Maybe {
+            // the delete that followed has nothing of ours to delete.
+            return None;
+        }
+        let (seq, kind) = match (self.sent, self.kind) {
+            // the row that was to be deleted is still there.
+            (SentKind::Delete, OperationKind::Insert) => (operation.seq, OperationKind::Update),
+            // a delete stands at the end.
+            (SentKind::Insert | SentKind::Update | SentKind::Undelete, OperationKind::Delete) => {
+                (operation.tail_seq.unwrap_or(operation.seq), self.kind)
+            }
+            _ => (operation.seq, self.kind),
+        };
+        Some(Remainder {
+            seq,
+            kind: kind.as_i64(),
+            state: OperationState::Failed.as_i64(),
+            revision: operation.revision,
             base_version: operation.base_version.as_deref(),
             item: operation.item.as_deref(),
             server_may_hold: holds.as_i64(),
-            revive: operation.revive != 0,
-            ..self.pending(self.kind)
-        };
-        match (self.sent, self.kind) {
-            // the delete that followed has nothing to delete.
-            (SentKind::Insert | SentKind::Undelete, OperationKind::Delete) => None,
-            // the row that was to be deleted is still there.
-            (SentKind::Delete, OperationKind::Insert) if holds == ServerMayHold::No => {
-                Some(Remainder { kind: OperationKind::Update.as_i64(), ..kept })
+            retake: false,
+        })
+    }
+
+    /// Takes the sending back; gives whether anything is left of the operation.
+    fn take_back(
+        &self,
+        conn: &mut SqliteConnection,
+        holds: ServerMayHold,
+        state: OperationState,
+    ) -> Result<bool> {
+        match self.undone(holds) {
+            None => {
+                if holds == ServerMayHold::Foreign {
+                    note_refetch(conn, self.table.schema.name, self.id())?;
+                }
+                self.done(conn)?;
+                Ok(false)
             }
-            // a delete stands at the end.
-            (SentKind::Update, OperationKind::Delete) => {
-                Some(Remainder { seq: operation.tail_seq.unwrap_or(operation.seq), ..kept })
+            Some(rest) => {
+                let rest = Remainder { state: state.as_i64(), ..rest };
+                store(conn, self.operation.seq, &rest)?;
+                Ok(true)
             }
-            _ => Some(kept),
         }
     }
 
     /// The server did not do it: recorded, to be sent again by the next push.
-    fn failed(&self, conn: &mut SqliteConnection, failure: &Failure, conflict: bool) -> Result<bool> {
-        let holds = self.holds_after(failure, conflict)?;
-        match self.undone(holds) {
-            None => {
-                if holds == ServerMayHold::Foreign {
-                    note_refetch(conn, self.table.schema.name, self.id())?;
-                }
-                self.done(conn)?;
-                Ok(false)
-            }
-            Some(rest) => {
-                // Before the operation is changed: the record names what was sent.
-                self.record(conn, failure)?;
-                let rest = Remainder { state: OperationState::Failed.as_i64(), retake: false, ..rest };
-                store(conn, self.operation.seq, &rest)?;
-                Ok(false)
-            }
+    fn failed(&self, conn: &mut SqliteConnection, failure: &Failure, conflict: bool) -> Result<()> {
+        let met_live_row = conflict && failure.remote.as_ref().is_some_and(|remote| !remote.deleted);
+        let inserted = matches!(self.sent, SentKind::Insert | SentKind::Undelete);
+        let holds = if inserted && met_live_row { ServerMayHold::Foreign } else { ServerMayHold::No };
+        if self.take_back(conn, holds, OperationState::Failed)? {
+            self.record(conn, failure)?;
         }
+        Ok(())
     }
 
-    /// What the server holds of an inserted row after this failure.
-    fn holds_after(&self, failure: &Failure, conflict: bool) -> Result<ServerMayHold> {
-        Ok(match self.sent {
-            // A refused delete says nothing about an insert before it.
-            SentKind::Delete => self.operation.server_may_hold()?,
-            SentKind::Update => ServerMayHold::No,
-            SentKind::Insert | SentKind::Undelete => {
-                let is_gone = failure.class == FailureClass::Gone
-                    || failure.remote.as_ref().is_some_and(|remote| remote.deleted);
-                if conflict && !is_gone { ServerMayHold::Foreign } else { ServerMayHold::No }
-            }
-        })
-    }
-
-    /// The request never started (R8): as before it was taken.
-    fn unsent(&self, conn: &mut SqliteConnection) -> Result<bool> {
+    /// The request never started (R8): as if the changes since had been made before.
+    fn unsent(&self, conn: &mut SqliteConnection) -> Result<()> {
         let operation = &self.operation;
-        let prior = operation.prior_state.unwrap_or(OperationState::Pending.as_i64());
-        if prior == OperationState::Attempted.as_i64() {
-            run(
-                conn,
-                "UPDATE \"__operations\" SET taken_by = NULL, attempts = attempts - 1 WHERE seq = ?",
-                &[operation.seq.into()],
-            )
-            .or_store()?;
-            return Ok(false);
+        run(
+            conn,
+            "UPDATE \"__operations\" SET attempts = attempts - 1 WHERE seq = ?",
+            &[operation.seq.into()],
+        )
+        .or_store()?;
+        let unknown = || operation.unknown("mark of an earlier state");
+        let prior = operation.prior_state.and_then(OperationState::parse).ok_or_else(unknown)?;
+        if prior == OperationState::Attempted {
+            // After an earlier attempt with an unknown outcome it is as unknown as before.
+            return Ok(());
         }
-        let holds = operation.prior_hold.and_then(ServerMayHold::parse).unwrap_or(ServerMayHold::No);
-        match self.undone(holds) {
-            None => {
-                if holds == ServerMayHold::Foreign {
-                    note_refetch(conn, self.table.schema.name, self.id())?;
-                }
-                self.done(conn)?;
-            }
-            Some(rest) => {
-                let state = if self.is_superseded() { OperationState::Pending.as_i64() } else { prior };
-                run(
-                    conn,
-                    "UPDATE \"__operations\" SET attempts = attempts - 1 WHERE seq = ?",
-                    &[operation.seq.into()],
-                )
-                .or_store()?;
-                store(conn, operation.seq, &Remainder { state, ..rest })?;
-            }
-        }
-        Ok(false)
+        let holds = operation.prior_hold.and_then(ServerMayHold::parse).ok_or_else(unknown)?;
+        let state = if self.is_superseded() { OperationState::Pending } else { prior };
+        self.take_back(conn, holds, state).map(|_| ())
     }
 
     /// A handler decided.
@@ -369,19 +277,19 @@ impl Flight<'_> {
         conn: &mut SqliteConnection,
         failure: &Failure,
         resolution: &Resolution,
-    ) -> Result<bool> {
-        let sent = self.sent_row()?;
+    ) -> Result<()> {
         self.failed(conn, failure, true)?;
-        // The operation as the failure left it; nothing may be left of it.
-        let Some(operation) = find(conn, self.table.schema.name, self.id())? else { return Ok(false) };
-        // A newer edit must not be lost to a decision about an older one (K-12): it stays, with the error.
-        let is_lost = self.is_superseded() && matches!(resolution, Resolution::TakeRemote);
-        if is_lost || matches!(resolution, Resolution::Leave) {
-            return Ok(false);
+        // The handler did not see an edit made during the flight; only "mine" still means it (K-12).
+        if self.is_superseded() && *resolution != Resolution::KeepLocal {
+            return Ok(());
         }
-        let edited_since = sent.filter(|_| self.is_superseded());
-        resolve::apply(conn, self.table, &operation, failure, resolution, edited_since.as_ref())?;
-        Ok(false)
+        // The operation as the failure left it; nothing may be left of it.
+        match find(conn, self.table.schema.name, self.id())? {
+            Some(operation) => {
+                resolve::apply(conn, self.table, &operation, failure, resolution, resolve::Retake::SamePush)
+            }
+            None => Ok(()),
+        }
     }
 
     /// Records a failure, in place of an older one.

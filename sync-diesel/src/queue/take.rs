@@ -3,7 +3,6 @@
 use diesel::sqlite::SqliteConnection;
 use sync_core::entity::TableSchema;
 use sync_core::error::{Error, ErrorKind, Result};
-use sync_core::item;
 use sync_core::operation::{OperationKind, OperationState, Outgoing, SentKind, ServerMayHold};
 use sync_core::row::Row;
 use sync_core::store::{Exchanged, PushSession, Take, UpdateBody};
@@ -69,6 +68,8 @@ struct Request {
     sent: SentKind,
     uncertain: bool,
     revision: i64,
+    /// The request differs from the one whose outcome is unknown, and replaces it.
+    replaces: bool,
     /// The whole row, in the storage form.
     whole: String,
     /// The columns sent; `None` = all.
@@ -95,30 +96,39 @@ impl Request {
         }
         let whole = match kind {
             OperationKind::Delete => operation.item.clone(),
-            OperationKind::Insert | OperationKind::Update => table.find_item(conn, &operation.item_id)?,
+            OperationKind::Insert | OperationKind::Update => table.find_whole(conn, &operation.item_id)?,
         };
         let whole = whole.ok_or_else(|| missing_row(operation))?;
-        let row = item::decode(table.schema, &whole)?;
+        let row = table.whole_row(&whole)?;
         let (sent, columns) = match kind {
             OperationKind::Delete => (SentKind::Delete, None),
-            OperationKind::Insert if operation.revive != 0 => (SentKind::Undelete, None),
+            OperationKind::Insert if operation.base_version.is_some() => (SentKind::Undelete, None),
             OperationKind::Insert => (SentKind::Insert, None),
             OperationKind::Update => {
                 let changed = base.as_ref().map(|base| changed_columns(table.schema, base, &row));
                 let is_live = base.as_ref().is_some_and(|base| !base.deleted);
-                if is_live && changed.as_ref().is_some_and(Vec::is_empty) {
+                let is_pending = state == OperationState::Pending;
+                if is_pending && is_live && changed.as_ref().is_some_and(Vec::is_empty) {
                     return Ok(None);
                 }
                 let columns = match update_body {
-                    // A base without a difference is a deleted row: the server must be asked all the same.
-                    UpdateBody::Changed => changed.filter(|changed| !changed.is_empty()),
+                    UpdateBody::Changed => changed,
                     UpdateBody::Whole => None,
                 };
                 (SentKind::Update, columns)
             }
         };
         let item = content(table.schema, row, sent, columns.as_deref(), operation);
-        Ok(Some(Self { sent, uncertain: false, revision: operation.revision, whole, columns, item, base }))
+        Ok(Some(Self {
+            sent,
+            uncertain: false,
+            replaces: false,
+            revision: operation.revision,
+            whole,
+            columns,
+            item,
+            base,
+        }))
     }
 
     /// R2: an uncertain insert whose row was deleted since sends only the delete; every other uncertain
@@ -130,13 +140,14 @@ impl Request {
         base: Option<Row>,
     ) -> Result<Self> {
         let sent = operation.sent_kind()?.ok_or_else(|| operation.unknown("mark without a request"))?;
-        if sent == SentKind::Insert && kind == OperationKind::Delete {
+        if matches!(sent, SentKind::Insert | SentKind::Undelete) && kind == OperationKind::Delete {
             let whole = operation.item.clone().ok_or_else(|| missing_row(operation))?;
-            let row = item::decode(table.schema, &whole)?;
+            let row = table.whole_row(&whole)?;
             let item = content(table.schema, row, SentKind::Delete, None, operation);
             return Ok(Self {
                 sent: SentKind::Delete,
                 uncertain: true,
+                replaces: true,
                 revision: operation.revision,
                 whole,
                 columns: None,
@@ -145,7 +156,7 @@ impl Request {
             });
         }
         let whole = operation.sent_item.clone().ok_or_else(|| missing_row(operation))?;
-        let row = item::decode(table.schema, &whole)?;
+        let row = table.whole_row(&whole)?;
         let columns = match &operation.sent_columns {
             None => None,
             Some(text) => {
@@ -163,7 +174,7 @@ impl Request {
         };
         let item = content(table.schema, row, sent, columns.as_deref(), operation);
         let revision = operation.sent_revision.unwrap_or(operation.revision);
-        Ok(Self { sent, uncertain: true, revision, whole, columns, item, base })
+        Ok(Self { sent, uncertain: true, replaces: false, revision, whole, columns, item, base })
     }
 }
 
@@ -193,7 +204,6 @@ fn content(
         }
     }
     row.id.clone_from(&operation.item_id);
-    row.version.clone_from(&operation.base_version);
     row
 }
 
@@ -225,12 +235,13 @@ fn mark(
     operation: &QueuedOperation,
     request: Request,
 ) -> Result<Outgoing> {
-    let held = operation.server_may_hold()?;
     let holds = match request.sent {
-        // A row of somebody else stays what it is: deleting ours must never delete theirs (X-06).
-        SentKind::Insert | SentKind::Undelete if held == ServerMayHold::No => ServerMayHold::Maybe,
-        _ => held,
+        SentKind::Insert | SentKind::Undelete => ServerMayHold::Maybe,
+        SentKind::Update | SentKind::Delete => operation.server_may_hold()?,
     };
+    // The version an unknown answer led to is not known, and the replacing request is the newest state.
+    let (base_version, tail_seq) =
+        if request.replaces { (None, None) } else { (operation.base_version.clone(), operation.tail_seq) };
     let columns = match &request.columns {
         Some(columns) => Some(serde_json::to_string(columns).map_err(|source| {
             Error::new(ErrorKind::Store, "the list of sent columns cannot be written").with_source(source)
@@ -240,10 +251,12 @@ fn mark(
     run(
         conn,
         "UPDATE \"__operations\" SET prior_state = state, prior_hold = server_may_hold, state = 1,
-         server_may_hold = ?, sent_kind = ?, sent_revision = ?, sent_item = ?, sent_columns = ?,
+         server_may_hold = ?, base_version = ?, tail_seq = ?, sent_kind = ?, sent_revision = ?, sent_item = ?, sent_columns = ?,
          attempts = attempts + 1, taken_by = ? WHERE seq = ?",
         &[
             holds.as_i64().into(),
+            (&base_version).into(),
+            tail_seq.into(),
             request.sent.as_i64().into(),
             request.revision.into(),
             (&request.whole).into(),
@@ -260,7 +273,7 @@ fn mark(
         sent: request.sent,
         uncertain: request.uncertain,
         item: request.item,
-        base_version: operation.base_version.clone().filter(|_| is_checked),
+        base_version: base_version.filter(|_| is_checked),
         base: request.base,
         attempts: operation.attempts + 1,
     })

@@ -1,11 +1,10 @@
 //! Purge (17.4): local rows go, with everything sync keeps about them; nothing is sent.
 
 use diesel::RunQueryDsl;
-use diesel::sql_types::{Nullable, Text};
+use diesel::sql_types::Text;
 use diesel::sqlite::SqliteConnection;
 use sync_core::error::{Error, ErrorKind, Result};
 use sync_core::evaluate;
-use sync_core::item;
 use sync_core::row::TableRow;
 use sync_core::store::{Purge, Purged};
 
@@ -58,16 +57,15 @@ fn matching_ids(conn: &mut SqliteConnection, table: &SyncedTable, purge: &Purge)
         }
         Ok(())
     })?;
-    let deleted = query::<(Text, Text, Nullable<Text>)>(
-        "SELECT item_id, item, base_version FROM \"__operations\"
+    let deleted = query::<(Text, Text)>(
+        "SELECT item_id, item FROM \"__operations\"
          WHERE table_name = ? AND kind = 2 AND item IS NOT NULL",
         &[table.schema.name.into()],
     )
-    .load::<(String, String, Option<String>)>(conn)
+    .load::<(String, String)>(conn)
     .or_store()?;
-    for (id, text, version) in deleted {
-        let mut row = item::decode(table.schema, &text)?;
-        row.version = version;
+    for (id, text) in deleted {
+        let row = table.whole_row(&text)?;
         if evaluate::matches(node, &TableRow { table: table.schema, row: &row }) {
             ids.push(id);
         }

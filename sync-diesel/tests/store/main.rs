@@ -1,0 +1,8 @@
+//! The store on SQLite: what only a real database can show. The rules every store shares are in the contract
+//! suite of sync-core.
+
+mod capture;
+mod durability;
+mod opening;
+mod pages;
+mod support;

@@ -1,0 +1,117 @@
+//! Opening: what is checked, and what is made anew.
+
+use diesel::connection::SimpleConnection;
+use sync_core::ErrorKind;
+use sync_diesel::DatabaseOptions;
+use sync_diesel::DieselStore;
+use sync_diesel::schema::create_table_sql;
+use tempfile::TempDir;
+
+use crate::support::{Fixture, TABLES, TODO, connect, open};
+
+async fn refuses(sql: &str, kind: ErrorKind, words: &[&str]) {
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("app.db");
+    connect(&path).batch_execute(sql).expect("a schema");
+    let error = DieselStore::open(&path, TABLES, None, DatabaseOptions::default()).await.expect_err(sql);
+    assert_eq!(error.kind(), kind, "{error}");
+    assert_eq!(error.table(), Some("Todo"));
+    for word in words {
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    let mut left = connect(&path);
+    left.batch_execute("SELECT * FROM __operations").expect_err("nothing was made");
+}
+
+#[tokio::test]
+async fn s_05_tables_that_do_not_fit_are_named() {
+    let create = create_table_sql(&TODO);
+    refuses("CREATE TABLE other (id TEXT)", ErrorKind::SchemaMismatch, &["does not exist"]).await;
+    for (from, to, words) in [
+        ("\"rank\" SMALLINT", "\"ranks\" SMALLINT", ["column rank", "does not exist"]),
+        ("\"rank\" SMALLINT", "\"rank\" TEXT", ["column rank", "TEXT"]),
+        ("\"text\" TEXT", "\"text\" NUMERIC", ["column text", "NUMERIC"]),
+        ("\"double\" DOUBLE", "\"double\" INTEGER", ["column double", "INTEGER"]),
+        ("\"__version\" TEXT", "\"version\" TEXT", ["column __version", "does not exist"]),
+        ("\"__deleted\" BOOLEAN", "\"__deleted\" TEXT", ["column __deleted", "TEXT"]),
+        ("TEXT PRIMARY KEY NOT NULL", "TEXT UNIQUE NOT NULL", ["column id", "primary key"]),
+        ("\n)", "\n) WITHOUT ROWID", ["WITHOUT ROWID", "not supported"]),
+    ] {
+        assert!(create.contains(from), "{from} in {create}");
+        refuses(&create.replacen(from, to, 1), ErrorKind::SchemaMismatch, &words).await;
+    }
+}
+
+#[tokio::test]
+async fn s_14_cascades_between_synced_tables_are_refused() {
+    for action in ["ON DELETE CASCADE", "ON UPDATE SET NULL", "ON DELETE SET DEFAULT"] {
+        let reference = format!("\"text\" TEXT NOT NULL REFERENCES \"Todo\" (id) {action}");
+        let create = create_table_sql(&TODO).replacen("\"text\" TEXT NOT NULL", &reference, 1);
+        refuses(&create, ErrorKind::SchemaMismatch, &["column text"]).await;
+    }
+}
+
+#[tokio::test]
+async fn s_18_a_newer_database_is_left_alone() {
+    let fixture = Fixture::new().await;
+    fixture
+        .sql("UPDATE __control SET system_version = 1000; DROP TRIGGER __sync_insert_Todo")
+        .await
+        .expect("SQL");
+    let error = open(&fixture.path()).await.expect_err("a newer version");
+    assert_eq!(error.kind(), ErrorKind::NewerSchema);
+    assert!(error.is_corrupt());
+    assert_eq!(fixture.count("sqlite_master WHERE name = '__sync_insert_Todo'").await, 0);
+}
+
+#[tokio::test]
+async fn s_17_a_file_that_is_no_database_is_left_alone() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("app.db");
+    let content = "this is not a database, and it is longer than a header ".repeat(100);
+    std::fs::write(&path, &content).expect("a file");
+    let error = open(&path).await.expect_err("no database");
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
+    assert_eq!(std::fs::read_to_string(&path).expect("the file"), content);
+}
+
+#[tokio::test]
+async fn triggers_are_made_anew_only_when_they_differ() {
+    let fixture = Fixture::new().await;
+    let version = "SELECT schema_version AS value FROM pragma_schema_version";
+    let before = fixture.number(version).await;
+    let again = open(&fixture.path()).await.expect("a second store");
+    assert_eq!(fixture.number(version).await, before, "nothing changed");
+    drop(again);
+
+    fixture
+        .sql(
+            "DROP TRIGGER __sync_delete_Todo;
+             CREATE TRIGGER __sync_delete_Todo AFTER DELETE ON \"Todo\" BEGIN SELECT 1; END;
+             CREATE TRIGGER __sync_old_Todo AFTER DELETE ON \"Todo\" BEGIN SELECT 1; END;
+             CREATE TRIGGER mine AFTER DELETE ON \"Todo\" BEGIN SELECT 1; END;",
+        )
+        .await
+        .expect("triggers");
+    fixture.pulled("a", "milk").await;
+    let again = open(&fixture.path()).await.expect("a second store");
+    drop(again);
+    assert_eq!(fixture.count("sqlite_master WHERE name = '__sync_old_Todo'").await, 0);
+    assert_eq!(fixture.count("sqlite_master WHERE name = 'mine'").await, 1);
+    fixture.sql("DELETE FROM \"Todo\"").await.expect("a delete");
+    assert_eq!(fixture.operations().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_failed_open_changes_nothing() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("app.db");
+    let error = DieselStore::open_with(&path, TABLES, DatabaseOptions::default(), |conn| {
+        conn.batch_execute("CREATE TABLE \"Todo\" (id TEXT PRIMARY KEY)").expect("a table");
+        Ok(())
+    })
+    .await
+    .expect_err("columns are missing");
+    assert_eq!(error.kind(), ErrorKind::SchemaMismatch);
+    connect(&path).batch_execute("SELECT * FROM \"Todo\"").expect_err("rolled back");
+}

@@ -1,0 +1,158 @@
+//! Storing pages: the prepared path, what leaves it, and that both count alike.
+
+use sync_core::predicate::{Comparison, Node, Predicate};
+use sync_core::store::{Applied, LocalStore};
+use sync_core::value::Value;
+
+use crate::support::{Fixture, TODO, batch, json, text};
+
+fn rows(range: std::ops::Range<usize>, version: &str) -> Vec<String> {
+    range.map(|index| json(&format!("row {index}"), &format!("text {index}"), version)).collect()
+}
+
+#[tokio::test]
+async fn l_40_many_rows_are_counted_by_what_they_did() {
+    let fixture = Fixture::new().await;
+    // More than one statement of 64, some of 8, some of 1.
+    assert_eq!(fixture.pull(&rows(0..203, "v1")).await, Applied { added: 203, ..Applied::default() });
+    assert_eq!(fixture.count("\"Todo\"").await, 203);
+    assert_eq!(fixture.pull(&rows(0..203, "v1")).await, Applied { unchanged: 203, ..Applied::default() });
+    let mut mixed = rows(0..70, "v1");
+    mixed.extend(rows(70..150, "v2"));
+    mixed.extend(rows(203..300, "v1"));
+    assert_eq!(
+        fixture.pull(&mixed).await,
+        Applied { unchanged: 70, changed: 80, added: 97, ..Applied::default() }
+    );
+    fixture.assert_clean().await;
+    let row = fixture.row("row 299").await.expect("the row");
+    assert_eq!(row.version.as_deref(), Some("v1"));
+    assert_eq!(row.updated_at, sync_core::time::parse("2024-01-01T00:00:00Z"));
+    let due = sync_core::time::parse("2024-01-02T03:04:05.678Z").expect("an instant");
+    assert_eq!(
+        row.values,
+        [
+            text("text 299"),
+            Some(Value::Bool(false)),
+            Some(Value::Integer(1)),
+            Some(Value::Integer(2)),
+            Some(Value::DateTime(due)),
+            Some(Value::Real(0.5)),
+            Some(Value::Real(1.5)),
+            Some(Value::Uuid(uuid::Uuid::from_u128(10))),
+            Some(Value::Null),
+        ]
+    );
+    assert_eq!(
+        fixture
+            .number("SELECT count(*) AS value FROM \"Todo\" WHERE due = '2024-01-02 03:04:05.678+00:00'")
+            .await,
+        300,
+        "R20"
+    );
+}
+
+#[tokio::test]
+async fn l_24_rows_the_database_refuses_wait_and_come_back() {
+    let fixture = Fixture::new().await;
+    fixture.sql("CREATE UNIQUE INDEX one_text ON \"Todo\" (text)").await.expect("an index");
+    let mut page = rows(0..100, "v1");
+    page[40] = json("row 40", "text 3", "v1");
+    page[90] = json("row 90", "text 4", "v1");
+    let applied = fixture.pull(&page).await;
+    assert_eq!(applied, Applied { added: 98, quarantined: 2, ..Applied::default() });
+    assert_eq!(fixture.row("row 40").await, None);
+    assert_eq!(fixture.count("__quarantine WHERE reason LIKE '%unique%'").await, 2);
+    assert_eq!(
+        fixture.count("__quarantine WHERE instr(reason, 'text 3') > 0").await,
+        0,
+        "no contents in the reason"
+    );
+
+    // Two rows that swap their values: the first is refused until the second has moved.
+    fixture.sql("DROP INDEX one_text").await.expect("SQL");
+    fixture.store.begin_pull(&TODO, None).await.expect("a pull");
+    assert_eq!(fixture.count("__quarantine").await, 0);
+    assert_eq!(fixture.text("row 40").await, text("text 3"));
+    fixture.assert_clean().await;
+}
+
+#[tokio::test]
+async fn s_15_rows_that_swap_a_unique_value_come_through() {
+    let fixture = Fixture::new().await;
+    fixture.pull(&[json("a", "one", "v1"), json("b", "two", "v1")]).await;
+    fixture.sql("CREATE UNIQUE INDEX one_text ON \"Todo\" (text)").await.expect("an index");
+    let applied = fixture.pull(&[json("a", "two", "v2"), json("b", "three", "v2")]).await;
+    assert_eq!(applied, Applied { changed: 1, quarantined: 1, ..Applied::default() });
+    assert_eq!(fixture.text("a").await, text("one"));
+    fixture.store.begin_pull(&TODO, None).await.expect("a pull");
+    assert_eq!(fixture.text("a").await, text("two"));
+    assert_eq!(fixture.count("__quarantine").await, 0);
+}
+
+#[tokio::test]
+async fn s_14_a_child_before_its_parent_waits() {
+    let fixture = Fixture::new().await;
+    fixture
+        .sql(
+            "CREATE TABLE parent (name TEXT PRIMARY KEY);
+             CREATE TRIGGER no_orphans BEFORE INSERT ON \"Todo\"
+             WHEN NOT EXISTS (SELECT 1 FROM parent WHERE name = NEW.text)
+             BEGIN SELECT RAISE(ABORT, 'no parent'); END;",
+        )
+        .await
+        .expect("a rule of the app");
+    let applied = fixture.pull(&rows(0..70, "v1")).await;
+    assert_eq!(applied, Applied { quarantined: 70, ..Applied::default() });
+    fixture.sql("INSERT INTO parent VALUES ('text 3')").await.expect("a parent");
+    fixture.store.begin_pull(&TODO, None).await.expect("a pull");
+    assert_eq!(fixture.count("\"Todo\"").await, 1);
+    assert_eq!(fixture.count("__quarantine").await, 69);
+}
+
+#[tokio::test]
+async fn l_18_unknown_members_do_not_leave_the_prepared_path() {
+    let fixture = Fixture::new().await;
+    let page: Vec<String> = rows(0..130, "v1")
+        .into_iter()
+        .map(|row| row.replacen('{', "{\"color\":{\"r\":1},\"size\":1.50,", 1))
+        .collect();
+    assert_eq!(fixture.pull(&page).await.added, 130);
+    let row = fixture.row("row 129").await.expect("the row");
+    assert_eq!(row.extra.as_deref(), Some("{\"color\":{\"r\":1},\"size\":1.50}"));
+    // They go with the row.
+    let tombstone = json("row 129", "x", "v2").replace("\"deleted\":false", "\"deleted\":true");
+    assert_eq!(fixture.pull(&[tombstone]).await.removed, 1);
+    assert_eq!(fixture.count("__extra").await, 129);
+}
+
+#[tokio::test]
+async fn l_11_a_row_twice_in_a_page_ends_as_its_last_form() {
+    let fixture = Fixture::new().await;
+    let dead = json("a", "x", "v3").replace("\"deleted\":false", "\"deleted\":true");
+    let applied =
+        fixture.pull(&[json("a", "one", "v1"), json("b", "one", "v1"), json("a", "two", "v2"), dead]).await;
+    assert_eq!((applied.removed, fixture.row("a").await), (1, None));
+    assert_eq!(fixture.text("b").await, text("one"));
+    let applied = fixture.pull(&[json("c", "one", "v1"), json("c", "two", "v2")]).await;
+    assert_eq!(applied.added + applied.changed, 2);
+    assert_eq!(fixture.text("c").await, text("two"));
+}
+
+#[tokio::test]
+async fn r_13_the_local_rest_keeps_rows_out_but_not_old() {
+    let fixture = Fixture::new().await;
+    fixture.pulled("known", "milk").await;
+    let rest = Node::compare(&TODO.columns[0], Comparison::Eq, Value::Text("milk".into()));
+    let mut page = batch(&format!(
+        "[{},{},{}]",
+        json("known", "bread", "v2"),
+        json("new", "bread", "v1"),
+        json("milk", "milk", "v1")
+    ));
+    page.local_rest = Some(Predicate { table: &TODO, node: rest });
+    let applied = fixture.store.apply_pages(page).await.expect("a page");
+    assert_eq!(applied, Applied { added: 1, changed: 1, filtered: 1, ..Applied::default() });
+    assert_eq!(fixture.text("known").await, text("bread"));
+    assert_eq!(fixture.row("new").await, None);
+}
