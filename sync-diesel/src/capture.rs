@@ -250,6 +250,8 @@ impl<'t> Texts<'t> {
              SELECT {SEQ}, {literal}, NEW.\"id\", {has_replaced}, \
              (SELECT version FROM \"__replaced\" WHERE {of}) WHERE NOT {has_operation};\n\
              DELETE FROM \"__replaced\" WHERE {of};\n\
+             INSERT OR REPLACE INTO \"__extra\" (table_name, item_id, json) \
+             SELECT table_name, item_id, extra FROM \"__shadow\" WHERE {of} AND extra IS NOT NULL;\n\
              UPDATE \"__control\" SET applying = 1 WHERE id = 1 AND (NEW.\"__version\" IS NOT NULL \
              OR NEW.\"__updatedAt\" IS NOT NULL OR {has_shadow});\n\
              UPDATE {name} SET \"__version\" = (SELECT version FROM \"__shadow\" WHERE {of}), \
@@ -322,6 +324,8 @@ impl<'t> Texts<'t> {
              WHERE EXISTS (SELECT 1 FROM \"__operations\" WHERE {of} AND kind = 0 \
              AND (server_may_hold = 2 OR {has_live_shadow})) AND NOT {has_refetch};\n\
              DELETE FROM \"__shadow\" WHERE {of} \
+             AND EXISTS (SELECT 1 FROM \"__operations\" WHERE {of} AND kind = 0);\n\
+             DELETE FROM \"__extra\" WHERE {of} \
              AND EXISTS (SELECT 1 FROM \"__operations\" WHERE {of} AND kind = 0);\n\
              DELETE FROM \"__operations\" WHERE {of} AND kind = 0;\n",
         )
