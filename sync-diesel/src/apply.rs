@@ -192,9 +192,7 @@ impl<'t> Applying<'t> {
         let is_outside =
             rest.is_some_and(|rest| !evaluate::matches(rest, &WireTableRow { table: schema, row: &row }));
         // An earlier form of the row in the same page comes first (L-11).
-        if (row.deleted || is_outside)
-            && page.rows.iter().any(|earlier| earlier.id.as_deref() == Some(id))
-        {
+        if (row.deleted || is_outside) && page.rows.iter().any(|earlier| earlier.id.as_deref() == Some(id)) {
             self.flush(conn, page)?;
         }
         if row.deleted {

@@ -23,8 +23,8 @@ struct Trigger {
     sql: String,
 }
 
-/// Makes the triggers of a table, unless exactly these exist.
-pub(crate) fn install(conn: &mut SqliteConnection, table: &TableSchema) -> Result<()> {
+/// Makes the triggers of a table, unless exactly these exist; gives whether it did.
+pub(crate) fn install(conn: &mut SqliteConnection, table: &TableSchema) -> Result<bool> {
     let wanted = triggers(table);
     let existing = installed(conn, table)?;
     let is_current = existing.len() == wanted.len()
@@ -32,18 +32,16 @@ pub(crate) fn install(conn: &mut SqliteConnection, table: &TableSchema) -> Resul
             .iter()
             .all(|trigger| existing.iter().any(|(name, sql)| *name == trigger.name && *sql == trigger.sql));
     if is_current {
-        return Ok(());
+        return Ok(false);
     }
-    for (name, _) in &existing {
-        conn.batch_execute(&format!("DROP TRIGGER {}", quote(name))).or_store()?;
-    }
+    remove(conn, table)?;
     for trigger in &wanted {
         conn.batch_execute(&trigger.sql).or_store()?;
     }
-    Ok(())
+    Ok(true)
 }
 
-/// Removes the triggers of a table, for a migration that rebuilds it.
+/// Removes the triggers of a table.
 pub(crate) fn remove(conn: &mut SqliteConnection, table: &TableSchema) -> Result<()> {
     for (name, _) in installed(conn, table)? {
         conn.batch_execute(&format!("DROP TRIGGER {}", quote(&name))).or_store()?;

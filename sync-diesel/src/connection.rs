@@ -75,7 +75,8 @@ struct Readers {
 }
 
 impl Database {
-    /// Opens or creates the file, and runs `prepare` in the first write transaction.
+    /// Opens or creates the file, and runs `prepare` in the first write transaction, without foreign keys:
+    /// a rebuilt table must not cascade into others, and they cannot be switched off inside a transaction.
     pub(crate) async fn open<F>(path: &Path, options: DatabaseOptions, prepare: F) -> Result<Self>
     where
         F: FnOnce(&mut SqliteConnection) -> Result<()> + Send + 'static,
@@ -102,9 +103,13 @@ impl Database {
             .map_err(|source| {
                 Error::new(ErrorKind::Store, "the writer thread cannot be started").with_source(source)
             })?;
-        let database = Self { jobs, readers };
-        database.write(prepare).await?;
-        Ok(database)
+        let (answer, outcome) = oneshot::channel();
+        let job: Job = Box::new(move |writer| {
+            let _ = answer.send(writer.prepare(prepare));
+        });
+        jobs.send(job).map_err(|_| closed())?;
+        outcome.await.map_err(|_| closed())??;
+        Ok(Self { jobs, readers })
     }
 
     /// Runs `work` on the writer thread in an immediate transaction: committed if it returns `Ok`, else rolled
@@ -188,6 +193,20 @@ impl Writer {
             self.connection = None;
         }
         outcome
+    }
+}
+
+impl Writer {
+    fn prepare<F>(&mut self, work: F) -> Result<()>
+    where
+        F: FnOnce(&mut SqliteConnection) -> Result<()>,
+    {
+        let mut connection = self.target.connect(false)?;
+        connection.batch_execute("PRAGMA foreign_keys = OFF").or_store()?;
+        transact(&mut connection, Begin::Immediate, work)?;
+        connection.batch_execute("PRAGMA foreign_keys = ON").or_store()?;
+        self.connection = Some(connection);
+        Ok(())
     }
 }
 

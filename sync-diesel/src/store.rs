@@ -57,8 +57,11 @@ impl DieselStore {
         Self::open_with(path, tables, options, |_| Ok(())).await
     }
 
-    /// Like [`open`](Self::open); `migrate` runs first, in the same transaction. Foreign keys are enforced in
-    /// it and capture triggers are in place if the file was opened before.
+    /// Like [`open`](Self::open); `migrate` runs first, in the same transaction.
+    ///
+    /// Foreign keys are not enforced in it, and checked at the end if tables changed. Capture triggers are in
+    /// place if the file was opened before: call [`remove_capture`](crate::schema::remove_capture) before a
+    /// migration that alters synced tables.
     ///
     /// # Errors
     ///
@@ -76,10 +79,11 @@ impl DieselStore {
             system::prepare(conn)?;
             migrate(conn)?;
             schema::check(conn, tables)?;
+            let mut is_altered = false;
             for entry in tables {
-                capture::install(conn, entry.schema())?;
+                is_altered |= capture::install(conn, entry.schema())?;
             }
-            Ok(())
+            if is_altered { schema::check_rows(conn) } else { Ok(()) }
         })
         .await?;
         Ok(Self {
