@@ -154,12 +154,7 @@ impl<'t> Applying<'t> {
         })
     }
 
-    fn page<'a>(
-        &mut self,
-        conn: &mut SqliteConnection,
-        body: &'a [u8],
-        names: &'static SystemNames,
-    ) -> Result<()> {
+    fn page(&mut self, conn: &mut SqliteConnection, body: &[u8], names: &'static SystemNames) -> Result<()> {
         let mut page = PageInProgress {
             body,
             names,
