@@ -240,8 +240,9 @@ pub struct Failure {
 /// How a conflict or another stored error is resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Resolution {
-    /// Keep the local row and send it again on top of the server's version just seen (K-10). An insert that
-    /// met a live server row becomes an update; an update or insert that met a deleted row revives it.
+    /// Keep what was changed here and send it again on top of the server's version just seen (K-10); columns that
+    /// were not changed here take the server's value. An insert that met a live server row becomes an update; an
+    /// update or insert that met a deleted row revives it.
     KeepLocal,
     /// Like [`KeepLocal`](Self::KeepLocal) with these columns stored first.
     Merge(Row),
@@ -328,7 +329,7 @@ pub struct Applied {
     pub unchanged: u64,
     /// Rows removed because the server marked them deleted.
     pub removed: u64,
-    /// Rows with an operation: kept as they are, server's copy put aside.
+    /// Rows with an operation whose server copy is new: the row stays as it is, the copy is put aside.
     pub kept_local: u64,
     /// Rows that could not be stored and wait in quarantine.
     pub quarantined: u64,

@@ -154,12 +154,7 @@ impl<'t> Applying<'t> {
         })
     }
 
-    fn page<'a>(
-        &mut self,
-        conn: &mut SqliteConnection,
-        body: &'a [u8],
-        names: &'static SystemNames,
-    ) -> Result<()> {
+    fn page(&mut self, conn: &mut SqliteConnection, body: &[u8], names: &'static SystemNames) -> Result<()> {
         let mut page = PageInProgress {
             body,
             names,
@@ -188,18 +183,17 @@ impl<'t> Applying<'t> {
         if self.dirty.contains(id) {
             return self.put_aside(conn, page, position, &row);
         }
+        let (schema, rest) = (self.table.schema, self.rest.filter(|_| !row.deleted && row.fault.is_none()));
+        let is_outside =
+            rest.is_some_and(|rest| !evaluate::matches(rest, &WireTableRow { table: schema, row: &row }));
+        // An earlier form of the row in the same page comes first (L-11).
+        if (row.deleted || is_outside) && page.rows.iter().any(|earlier| earlier.id.as_deref() == Some(id)) {
+            self.flush(conn, page)?;
+        }
         if row.deleted {
-            // The same page may hold the row's live form before its tombstone (L-11).
-            if page.rows.iter().any(|earlier| earlier.id.as_deref() == Some(id)) {
-                self.flush(conn, page)?;
-            }
             return self.remove(conn, page, position, &row);
         }
-        if let Some(rest) = self.rest
-            && row.fault.is_none()
-            && !evaluate::matches(rest, &WireTableRow { table: self.table.schema, row: &row })
-            && self.table.version(conn, id)?.is_none()
-        {
+        if is_outside && self.table.version(conn, id)?.is_none() {
             self.applied.filtered += 1;
             return self.leave_quarantine(conn, &row);
         }
@@ -225,6 +219,9 @@ impl<'t> Applying<'t> {
         let positions = std::mem::take(&mut page.positions);
         let texts = std::mem::take(&mut page.texts);
         let before = self.greatest_rowid(conn)?;
+        for row in rows.iter().filter(|row| !row.extra.is_empty()) {
+            self.store_extra_of_new(conn, row)?;
+        }
         let chunk = Chunk::new(self.table.schema, &rows, &texts);
         let write_chunk = self.table.entry.write_chunk;
         let outcome = if rows.len() == CHUNK || rows.len() == 1 {
@@ -242,7 +239,7 @@ impl<'t> Applying<'t> {
                 self.applied.changed += written - added;
                 self.applied.unchanged += rows.len() as u64 - written;
                 for row in &rows {
-                    self.stored(conn, row)?;
+                    self.leave_quarantine(conn, row)?;
                 }
             }
             Err(error) if is_about_the_row(&error) => {
@@ -285,7 +282,7 @@ impl<'t> Applying<'t> {
         let count: fn(&mut Applied) = match &local {
             Some(version) if version.is_some() && *version == row.version => {
                 self.applied.unchanged += 1;
-                return self.stored(conn, wire);
+                return self.leave_quarantine(conn, wire);
             }
             Some(_) => |applied| applied.changed += 1,
             None => |applied| applied.added += 1,
@@ -384,6 +381,10 @@ impl<'t> Applying<'t> {
         let Some(server) = wire.to_row() else { return Ok(()) };
         let mut shadow = load_shadow(conn, self.table, &server.id)?
             .unwrap_or_else(|| Row::empty(self.table.schema, &server.id));
+        if server.version.is_some() && server.version == shadow.version && server.deleted == shadow.deleted {
+            self.applied.unchanged += 1;
+            return self.leave_quarantine(conn, wire);
+        }
         overlay(self.table.schema, &mut shadow, &server);
         store_shadow(conn, self.table, &shadow)?;
         self.applied.kept_local += 1;
@@ -402,6 +403,22 @@ impl<'t> Applying<'t> {
             store_extra(conn, self.table, id, Some(&extra))?;
         }
         self.leave_quarantine(conn, wire)
+    }
+
+    /// Stores the unknown members of a row about to be written, unless it is known in this version (L-20).
+    fn store_extra_of_new(&mut self, conn: &mut SqliteConnection, wire: &WireRow<'_>) -> Result<()> {
+        let (Some(id), Some(extra)) = (wire.id.as_deref(), wire.extra_json()) else { return Ok(()) };
+        self.has_extra = true;
+        let text = format!(
+            "INSERT INTO \"__extra\" (table_name, item_id, json) SELECT ?, ?, ?
+             WHERE NOT EXISTS (SELECT 1 FROM {} WHERE \"id\" = ? AND \"__version\" = ?)
+             ON CONFLICT (table_name, item_id) DO UPDATE SET json = excluded.json",
+            self.table.name
+        );
+        let name = self.table.schema.name;
+        run(conn, &text, &[name.into(), id.into(), extra.into(), id.into(), wire.version.as_deref().into()])
+            .or_store()
+            .map(|_| ())
     }
 
     /// Whatever waits in quarantine is older than the row just seen.
@@ -449,6 +466,10 @@ impl<'t> Applying<'t> {
             ],
         )
         .or_store()?;
+        if self.has_extra && self.table.version(conn, id)?.is_none() {
+            // They were stored before the row was refused.
+            drop_extra(conn, self.table, id)?;
+        }
         self.quarantined.insert(id.to_owned());
         self.applied.quarantined += 1;
         Ok(())

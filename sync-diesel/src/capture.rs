@@ -23,8 +23,8 @@ struct Trigger {
     sql: String,
 }
 
-/// Makes the triggers of a table, unless exactly these exist.
-pub(crate) fn install(conn: &mut SqliteConnection, table: &TableSchema) -> Result<()> {
+/// Makes the triggers of a table, unless exactly these exist; gives whether it did.
+pub(crate) fn install(conn: &mut SqliteConnection, table: &TableSchema) -> Result<bool> {
     let wanted = triggers(table);
     let existing = installed(conn, table)?;
     let is_current = existing.len() == wanted.len()
@@ -32,18 +32,16 @@ pub(crate) fn install(conn: &mut SqliteConnection, table: &TableSchema) -> Resul
             .iter()
             .all(|trigger| existing.iter().any(|(name, sql)| *name == trigger.name && *sql == trigger.sql));
     if is_current {
-        return Ok(());
+        return Ok(false);
     }
-    for (name, _) in &existing {
-        conn.batch_execute(&format!("DROP TRIGGER {}", quote(name))).or_store()?;
-    }
+    remove(conn, table)?;
     for trigger in &wanted {
         conn.batch_execute(&trigger.sql).or_store()?;
     }
-    Ok(())
+    Ok(true)
 }
 
-/// Removes the triggers of a table, for a migration that rebuilds it.
+/// Removes the triggers of a table.
 pub(crate) fn remove(conn: &mut SqliteConnection, table: &TableSchema) -> Result<()> {
     for (name, _) in installed(conn, table)? {
         conn.batch_execute(&format!("DROP TRIGGER {}", quote(&name))).or_store()?;
@@ -250,6 +248,8 @@ impl<'t> Texts<'t> {
              SELECT {SEQ}, {literal}, NEW.\"id\", {has_replaced}, \
              (SELECT version FROM \"__replaced\" WHERE {of}) WHERE NOT {has_operation};\n\
              DELETE FROM \"__replaced\" WHERE {of};\n\
+             INSERT OR REPLACE INTO \"__extra\" (table_name, item_id, json) \
+             SELECT table_name, item_id, extra FROM \"__shadow\" WHERE {of} AND extra IS NOT NULL;\n\
              UPDATE \"__control\" SET applying = 1 WHERE id = 1 AND (NEW.\"__version\" IS NOT NULL \
              OR NEW.\"__updatedAt\" IS NOT NULL OR {has_shadow});\n\
              UPDATE {name} SET \"__version\" = (SELECT version FROM \"__shadow\" WHERE {of}), \
@@ -322,6 +322,8 @@ impl<'t> Texts<'t> {
              WHERE EXISTS (SELECT 1 FROM \"__operations\" WHERE {of} AND kind = 0 \
              AND (server_may_hold = 2 OR {has_live_shadow})) AND NOT {has_refetch};\n\
              DELETE FROM \"__shadow\" WHERE {of} \
+             AND EXISTS (SELECT 1 FROM \"__operations\" WHERE {of} AND kind = 0);\n\
+             DELETE FROM \"__extra\" WHERE {of} \
              AND EXISTS (SELECT 1 FROM \"__operations\" WHERE {of} AND kind = 0);\n\
              DELETE FROM \"__operations\" WHERE {of} AND kind = 0;\n",
         )

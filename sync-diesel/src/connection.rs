@@ -75,7 +75,8 @@ struct Readers {
 }
 
 impl Database {
-    /// Opens or creates the file, and runs `prepare` first, outside of a transaction.
+    /// Opens or creates the file, and runs `prepare` in the first write transaction, without foreign keys:
+    /// a rebuilt table must not cascade into others, and they cannot be switched off inside a transaction.
     pub(crate) async fn open<F>(path: &Path, options: DatabaseOptions, prepare: F) -> Result<Self>
     where
         F: FnOnce(&mut SqliteConnection) -> Result<()> + Send + 'static,
@@ -102,9 +103,13 @@ impl Database {
             .map_err(|source| {
                 Error::new(ErrorKind::Store, "the writer thread cannot be started").with_source(source)
             })?;
-        let database = Self { jobs, readers };
-        database.on_writer(|writer| prepare(writer.connection()?)).await?;
-        Ok(database)
+        let (answer, outcome) = oneshot::channel();
+        let job: Job = Box::new(move |writer| {
+            let _ = answer.send(writer.prepare(prepare));
+        });
+        jobs.send(job).map_err(|_| closed())?;
+        outcome.await.map_err(|_| closed())??;
+        Ok(Self { jobs, readers })
     }
 
     /// Runs `work` on the writer thread in an immediate transaction: committed if it returns `Ok`, else rolled
@@ -120,18 +125,10 @@ impl Database {
         T: Send + 'static,
         E: Into<BoxedError>,
     {
-        self.on_writer(|writer| writer.run(work)).await
-    }
-
-    async fn on_writer<T, F>(&self, work: F) -> Result<T>
-    where
-        F: FnOnce(&mut Writer) -> Result<T> + Send + 'static,
-        T: Send + 'static,
-    {
         let (answer, outcome) = oneshot::channel();
         let job: Job = Box::new(move |writer| {
             // Nobody listens any more when the caller was dropped: the work is done all the same.
-            let _ = answer.send(work(writer));
+            let _ = answer.send(writer.run(work));
         });
         self.jobs.send(job).map_err(|_| closed())?;
         outcome.await.map_err(|_| closed())?
@@ -181,25 +178,35 @@ impl Readers {
 }
 
 impl Writer {
-    fn connection(&mut self) -> Result<&mut SqliteConnection> {
-        Ok(match &mut self.connection {
-            Some(connection) => connection,
-            empty => empty.insert(self.target.connect(false)?),
-        })
-    }
-
     fn run<T, E, F>(&mut self, work: F) -> Result<T>
     where
         F: FnOnce(&mut SqliteConnection) -> Result<T, E>,
         E: Into<BoxedError>,
     {
-        let connection = self.connection()?;
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            empty => empty.insert(self.target.connect(false)?),
+        };
         let outcome = transact(connection, Begin::Immediate, work);
         if !is_idle(connection) {
             // A panic inside a nested transaction, or a failed rollback: closing the connection rolls back.
             self.connection = None;
         }
         outcome
+    }
+}
+
+impl Writer {
+    fn prepare<F>(&mut self, work: F) -> Result<()>
+    where
+        F: FnOnce(&mut SqliteConnection) -> Result<()>,
+    {
+        let mut connection = self.target.connect(false)?;
+        connection.batch_execute("PRAGMA foreign_keys = OFF").or_store()?;
+        transact(&mut connection, Begin::Immediate, work)?;
+        connection.batch_execute("PRAGMA foreign_keys = ON").or_store()?;
+        self.connection = Some(connection);
+        Ok(())
     }
 }
 

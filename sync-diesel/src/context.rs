@@ -23,6 +23,7 @@ use sync_core::{Error, ErrorKind, Result};
 
 use crate::conflict::{Conflict, Handlers, Resolve};
 use crate::connection::DatabaseOptions;
+use crate::migration;
 use crate::schema::SyncSchema;
 use crate::store::DieselStore;
 use crate::table::SyncTable;
@@ -294,7 +295,12 @@ impl<A: SyncSchema> Builder<A> {
             Some(transport) => transport,
             None => Arc::new(HttpClient::new(&self.http)?),
         };
-        let store = DieselStore::open(database, A::TABLES, self.migrations, self.store).await?;
+        let migrations = self.migrations;
+        let store = DieselStore::open_with(database, A::TABLES, self.store, move |conn| match &migrations {
+            Some(migrations) => migration::run_pending(conn, migrations, A::TABLES),
+            None => Ok(()),
+        })
+        .await?;
         let mut engine =
             Engine::new(Arc::new(store), transport, Arc::new(TokioTimer), requests, self.profile);
         if !self.handlers.is_empty() {

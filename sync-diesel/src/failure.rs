@@ -9,7 +9,7 @@ use sync_core::error::{Error, ErrorKind, Result};
 pub(crate) const REFUSED: &str = "sync:";
 
 /// Any error a closure of the app may return.
-pub(crate) type BoxedError = Box<dyn StdError + Send + Sync + 'static>;
+pub type BoxedError = Box<dyn StdError + Send + Sync + 'static>;
 
 /// Turns a result of Diesel into ours.
 pub(crate) trait OrStore<T> {

@@ -73,6 +73,7 @@ pub use sync_derive::{SyncEntity, sync_schema};
 pub use crate::conflict::{Conflict, Resolve, TypedError};
 pub use crate::connection::{DatabaseOptions, Synchronous};
 pub use crate::context::{Builder, Pull, PurgeRows, Push, SyncContext};
+pub use crate::failure::BoxedError;
 pub use crate::record::Record;
 pub use crate::schema::{SyncSchema, create_table_sql};
 pub use crate::store::DieselStore;

@@ -88,10 +88,9 @@ pub(crate) fn operations(
                 state: operation.state()?,
                 server_may_hold: operation.server_may_hold()?,
                 base_version: operation.base_version.clone(),
-                sent: match operation.sent_kind()? {
-                    Some(kind) => Some((kind, operation.sent_revision.unwrap_or(operation.revision))),
-                    None => None,
-                },
+                sent: operation
+                    .sent_kind()?
+                    .map(|kind| (kind, operation.sent_revision.unwrap_or(operation.revision))),
                 tail_seq: operation.tail_seq,
                 attempts: operation.attempts,
             })

@@ -6,14 +6,27 @@ use diesel::QueryResult;
 use diesel::sqlite::SqliteConnection;
 use sync_core::diesel::DieselEntity;
 use sync_core::entity::TableSchema;
+use sync_core::error::Result;
 
-pub(crate) use self::check::check;
+pub(crate) use self::check::{check, check_rows};
 pub use self::create::create_table_sql;
 
 use crate::apply::upsert::{Chunk, write_chunk};
+use crate::capture;
 
 mod check;
 mod create;
+
+/// Removes the capture triggers of these entities' tables, where they exist, for a migration about to alter the
+/// tables: a rebuild under triggers would queue deletions for the server. Opening the store makes them again;
+/// call it only in [`DieselStore::open_with`](crate::store::DieselStore::open_with).
+///
+/// # Errors
+///
+/// `Store` when the database fails.
+pub fn remove_capture(conn: &mut SqliteConnection, tables: &[TableEntry]) -> Result<()> {
+    tables.iter().try_for_each(|entry| capture::remove(conn, entry.schema()))
+}
 
 /// The synced entities of an app; implemented by [`sync_schema!`](crate::sync_schema).
 pub trait SyncSchema: Send + Sync + 'static {

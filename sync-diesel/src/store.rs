@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sqlite::SqliteConnection;
-use diesel_migrations::EmbeddedMigrations;
 use sync_core::entity::TableSchema;
 use sync_core::error::{Error, ErrorKind, Result};
 use sync_core::operation::{Operation, OperationError, OperationKey};
@@ -22,7 +21,7 @@ use crate::failure::{BoxedError, OrStore};
 use crate::schema::TableEntry;
 use crate::statement::{Bind, quote, run};
 use crate::synced::{SyncedTable, Tables};
-use crate::{apply, migration, queue, system};
+use crate::{apply, capture, queue, schema, system};
 
 mod purge;
 
@@ -40,28 +39,51 @@ pub struct DieselStore {
 }
 
 impl DieselStore {
-    /// Opens the database file, or creates it, and prepares it for these entities: pending migrations run, the
-    /// tables are checked, sync's own tables and the capture triggers are made or brought up to date, in one
-    /// transaction each.
+    /// Opens the database file, or creates it, and prepares it for these entities: sync's own tables and the
+    /// capture triggers are made or brought up to date, in one transaction. The entities' tables must exist.
     ///
     /// Sends nothing.
     ///
     /// # Errors
     ///
-    /// `SchemaMismatch` when a migration fails, or naming table and column when a table does not fit its entity;
-    /// `NewerSchema` when a newer version of this library wrote the file; `Corrupt` when the file is damaged or no
-    /// database; `Busy`, `Store` when it cannot be opened. Nothing is changed then.
+    /// `SchemaMismatch` naming table and column when a table does not fit its entity; `NewerSchema` when a newer
+    /// version of this library wrote the file; `Corrupt` when the file is damaged or no database; `Busy`,
+    /// `Store` when it cannot be opened. Nothing is changed then.
     pub async fn open(
         path: impl AsRef<Path>,
         tables: &'static [TableEntry],
-        migrations: Option<EmbeddedMigrations>,
         options: DatabaseOptions,
     ) -> Result<Self> {
+        Self::open_with(path, tables, options, |_| Ok(())).await
+    }
+
+    /// Like [`open`](Self::open); `migrate` runs first, in the same transaction.
+    ///
+    /// Foreign keys are not enforced in it, and checked at the end if tables changed. Capture triggers are in
+    /// place if the file was opened before: call [`remove_capture`](crate::schema::remove_capture) before a
+    /// migration that alters synced tables.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open), and those of `migrate`.
+    pub async fn open_with<F>(
+        path: impl AsRef<Path>,
+        tables: &'static [TableEntry],
+        options: DatabaseOptions,
+        migrate: F,
+    ) -> Result<Self>
+    where
+        F: FnOnce(&mut SqliteConnection) -> Result<()> + Send + 'static,
+    {
         let database = Database::open(path.as_ref(), options, move |conn| {
-            if let Some(migrations) = migrations {
-                migration::run_pending(conn, migrations, tables)?;
+            system::prepare(conn)?;
+            migrate(conn)?;
+            schema::check(conn, tables)?;
+            let mut is_altered = false;
+            for entry in tables {
+                is_altered |= capture::install(conn, entry.schema())?;
             }
-            migration::in_transaction(conn, |conn| migration::prepare(conn, tables))
+            if is_altered { schema::check_rows(conn) } else { Ok(()) }
         })
         .await?;
         Ok(Self {

@@ -58,6 +58,7 @@ sync_schema!(pub Schema: Todo, Unknown);
 pub fn make_tables(database: &Path) {
     let file = database.to_str().expect("the path of a database is text");
     let mut connection = SqliteConnection::establish(file).expect("the database opens");
+    connection.batch_execute("PRAGMA busy_timeout = 10000").expect("the pragma is known");
     let exists = connection.batch_execute("SELECT 1 FROM \"TodoItem\" LIMIT 1").is_ok();
     if exists {
         return;

@@ -78,12 +78,15 @@ fn apply_row(
         applied.quarantined += 1;
     } else if table.entries.contains_key(&id) {
         // L-14, L-15: a row with an operation is not touched.
-        table
-            .shadows
-            .entry(id)
-            .or_insert_with_key(|id| Row::empty(schema, id.as_str()))
-            .overlay(schema, &server);
-        applied.kept_local += 1;
+        let shadow = table.shadows.entry(id).or_insert_with_key(|id| Row::empty(schema, id.as_str()));
+        let known =
+            server.version.is_some() && server.version == shadow.version && server.deleted == shadow.deleted;
+        shadow.overlay(schema, &server);
+        if known {
+            applied.unchanged += 1;
+        } else {
+            applied.kept_local += 1;
+        }
     } else if server.deleted {
         remove(table, &server, applied);
     } else if let Some(local) = table.rows.get_mut(&id) {

@@ -4,7 +4,7 @@ use super::state::{State, TableState};
 use crate::check;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::{
-    FailureClass, OperationError, OperationKey, OperationKind, OperationState, ServerMayHold,
+    FailureClass, OperationError, OperationKey, OperationKind, OperationState, ServerMayHold, merge_answer,
 };
 use crate::row::Row;
 use crate::store::Resolution;
@@ -37,7 +37,10 @@ fn in_flight(table: &TableState, id: &str) -> bool {
 /// Applies a resolution to a failed operation.
 pub(super) fn apply(table: &mut TableState, id: &str, resolution: Resolution) -> Result<()> {
     match resolution {
-        Resolution::KeepLocal => keep_local(table, id),
+        Resolution::KeepLocal => {
+            take_untouched_columns(table, id);
+            keep_local(table, id);
+        }
         Resolution::Merge(columns) => {
             store_columns(table, id, &columns)?;
             keep_local(table, id);
@@ -87,6 +90,18 @@ fn store_columns(table: &mut TableState, id: &str, columns: &Row) -> Result<()> 
         }
     }
     Ok(())
+}
+
+/// K-02, K-10: what the app did not change since the base comes from the server's row, so that sending the local row
+/// again overwrites nothing the app never touched.
+fn take_untouched_columns(table: &mut TableState, id: &str) {
+    let remote = table.errors.get(id).and_then(|error| error.remote.as_ref());
+    let (Some(remote), Some(base)) = (remote.filter(|remote| !remote.deleted), table.shadows.get(id)) else {
+        return;
+    };
+    if let Some(local) = table.rows.get_mut(id) {
+        local.values = merge_answer(table.schema, base, local, remote).row.values;
+    }
 }
 
 /// K-10: the local row again, on top of the server's row just seen.

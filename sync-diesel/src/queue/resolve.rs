@@ -3,7 +3,9 @@
 use diesel::sqlite::SqliteConnection;
 use sync_core::check;
 use sync_core::error::{Error, ErrorKind, Result};
-use sync_core::operation::{FailureClass, OperationKey, OperationKind, OperationState, ServerMayHold};
+use sync_core::operation::{
+    FailureClass, OperationKey, OperationKind, OperationState, ServerMayHold, merge_answer,
+};
 use sync_core::row::Row;
 use sync_core::store::{Failure, Resolution};
 
@@ -72,7 +74,10 @@ pub(super) fn apply(
     match resolution {
         Resolution::Leave => Ok(()),
         Resolution::TakeRemote => take_remote(conn, table, operation, failure),
-        Resolution::KeepLocal => keep_local(conn, table, operation, failure, retake),
+        Resolution::KeepLocal => {
+            take_untouched_columns(conn, table, operation, failure)?;
+            keep_local(conn, table, operation, failure, retake)
+        }
         Resolution::Merge(merged) => {
             write_merged(conn, table, operation, merged)?;
             keep_local(conn, table, operation, failure, retake)
@@ -128,6 +133,23 @@ fn write_merged(
     };
     let row = Row { values: merged.values.clone(), ..local };
     table.update(conn, &row).or_store().map(|_| ())
+}
+
+/// K-02, K-10: what the app did not change since the base comes from the server's row, so that sending the local row
+/// again overwrites nothing the app never touched.
+fn take_untouched_columns(
+    conn: &mut SqliteConnection,
+    table: &SyncedTable,
+    operation: &QueuedOperation,
+    failure: &Failure,
+) -> Result<()> {
+    let id = &operation.item_id;
+    let Some(remote) = failure.remote.as_ref().filter(|remote| !remote.deleted) else { return Ok(()) };
+    let (Some(base), Some(local)) = (load_shadow(conn, table, id)?, table.find(conn, id)?) else {
+        return Ok(());
+    };
+    let values = merge_answer(table.schema, &base, &local, remote).row.values;
+    table.update(conn, &Row { values, ..local }).or_store().map(|_| ())
 }
 
 /// K-10, K-15: sent again on top of the server's version just seen.

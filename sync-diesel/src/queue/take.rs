@@ -118,7 +118,7 @@ impl Request {
                 (SentKind::Update, columns)
             }
         };
-        let item = content(table.schema, row, sent, columns.as_deref(), operation);
+        let item = content(table.schema, row, columns.as_deref());
         Ok(Some(Self {
             sent,
             uncertain: false,
@@ -143,7 +143,7 @@ impl Request {
         if matches!(sent, SentKind::Insert | SentKind::Undelete) && kind == OperationKind::Delete {
             let whole = operation.item.clone().ok_or_else(|| missing_row(operation))?;
             let row = table.whole_row(&whole)?;
-            let item = content(table.schema, row, SentKind::Delete, None, operation);
+            let item = content(table.schema, row, None);
             return Ok(Self {
                 sent: SentKind::Delete,
                 uncertain: true,
@@ -172,7 +172,7 @@ impl Request {
                 )
             }
         };
-        let item = content(table.schema, row, sent, columns.as_deref(), operation);
+        let item = content(table.schema, row, columns.as_deref());
         let revision = operation.sent_revision.unwrap_or(operation.revision);
         Ok(Self { sent, uncertain: true, replaces: false, revision, whole, columns, item, base })
     }
@@ -187,23 +187,13 @@ fn changed_columns(table: &'static TableSchema, base: &Row, row: &Row) -> Vec<&'
         .collect()
 }
 
-/// The row as it is sent: without local-only columns, and of an update only the columns sent. A delete keeps
-/// the whole row for handlers.
-fn content(
-    table: &'static TableSchema,
-    mut row: Row,
-    sent: SentKind,
-    columns: Option<&[&str]>,
-    operation: &QueuedOperation,
-) -> Row {
-    if sent != SentKind::Delete {
-        for (column, value) in table.columns.iter().zip(&mut row.values) {
-            if column.local || columns.is_some_and(|columns| !columns.contains(&column.name)) {
-                *value = None;
-            }
+/// The row as it is sent: without local-only columns, and of an update only the columns sent.
+fn content(table: &'static TableSchema, mut row: Row, columns: Option<&[&str]>) -> Row {
+    for (column, value) in table.columns.iter().zip(&mut row.values) {
+        if column.local || columns.is_some_and(|columns| !columns.contains(&column.name)) {
+            *value = None;
         }
     }
-    row.id.clone_from(&operation.item_id);
     row
 }
 

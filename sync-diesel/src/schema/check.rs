@@ -1,8 +1,8 @@
 //! Whether the database's tables fit the entities.
 
-use diesel::RunQueryDsl;
 use diesel::sql_types::{BigInt, Text};
 use diesel::sqlite::SqliteConnection;
+use diesel::{OptionalExtension, RunQueryDsl};
 use sync_core::entity::{ColumnSchema, DELETED, ID, TableSchema, UPDATED_AT, VERSION};
 use sync_core::error::{Error, ErrorKind, Result};
 use sync_core::value::ColumnType;
@@ -29,6 +29,25 @@ pub(crate) fn check(conn: &mut SqliteConnection, tables: &[TableEntry]) -> Resul
         check_foreign_keys(conn, table, tables)?;
     }
     Ok(())
+}
+
+/// Checks that every foreign key has its row, after tables were altered without enforcing them.
+///
+/// # Errors
+///
+/// `SchemaMismatch` naming a table with orphaned rows.
+pub(crate) fn check_rows(conn: &mut SqliteConnection) -> Result<()> {
+    let orphaned = query::<Text>("SELECT \"table\" FROM pragma_foreign_key_check LIMIT 1", &[])
+        .get_result::<String>(conn)
+        .optional()
+        .or_store()?;
+    match orphaned {
+        None => Ok(()),
+        Some(table) => {
+            Err(Error::new(ErrorKind::SchemaMismatch, "rows violate a foreign key after the migration")
+                .with_table(table))
+        }
+    }
 }
 
 fn check_names(table: &TableSchema) -> Result<()> {

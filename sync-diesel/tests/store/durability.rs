@@ -111,7 +111,7 @@ async fn errors_of_a_closure_come_back() {
 async fn s_17_a_locked_database_is_busy() {
     let fixture = Fixture::new().await;
     let options = DatabaseOptions { busy_timeout: Duration::from_millis(1), ..DatabaseOptions::default() };
-    let hasty = DieselStore::open(fixture.path(), TABLES, None, options).await.expect("a store");
+    let hasty = DieselStore::open(fixture.path(), TABLES, options).await.expect("a store");
     let mut other = fixture.other(true);
     other.batch_execute("BEGIN IMMEDIATE").expect("a lock");
     let error = hasty.write(|conn| conn.batch_execute(INSERT)).await.expect_err("locked");

@@ -13,7 +13,7 @@ async fn refuses(sql: &str, kind: ErrorKind, words: &[&str]) {
     let directory = TempDir::new().expect("a temporary directory");
     let path = directory.path().join("app.db");
     connect(&path).batch_execute(sql).expect("a schema");
-    let error = DieselStore::open(&path, TABLES, None, DatabaseOptions::default()).await.expect_err(sql);
+    let error = DieselStore::open(&path, TABLES, DatabaseOptions::default()).await.expect_err(sql);
     assert_eq!(error.kind(), kind, "{error}");
     assert_eq!(error.table(), Some("Todo"));
     for word in words {
@@ -114,4 +114,42 @@ async fn a_failed_open_changes_nothing() {
     .expect_err("columns are missing");
     assert_eq!(error.kind(), ErrorKind::SchemaMismatch);
     connect(&path).batch_execute("SELECT * FROM \"Todo\"").expect_err("rolled back");
+}
+
+#[tokio::test]
+async fn d_12_a_migration_that_rebuilds_a_table_queues_nothing() {
+    let fixture = Fixture::new().await;
+    fixture.pulled("a", "milk").await;
+    fixture
+        .sql(
+            "CREATE TABLE child (todo TEXT REFERENCES \"Todo\" (id) ON DELETE CASCADE);
+             INSERT INTO child VALUES ('a');",
+        )
+        .await
+        .expect("a table of the app");
+    let rebuild = |orphan: bool| {
+        let create = create_table_sql(&TODO).replacen("\"Todo\"", "\"new\"", 1);
+        let filter = if orphan { "WHERE 0" } else { "" };
+        format!(
+            "{create}; INSERT INTO \"new\" SELECT * FROM \"Todo\" {filter}; DROP TABLE \"Todo\";
+             ALTER TABLE \"new\" RENAME TO \"Todo\";"
+        )
+    };
+    let migrate = async |sql: String| {
+        DieselStore::open_with(fixture.path(), TABLES, DatabaseOptions::default(), move |conn| {
+            sync_diesel::schema::remove_capture(conn, TABLES)?;
+            conn.batch_execute(&sql).expect("a migration");
+            Ok(())
+        })
+        .await
+    };
+    drop(migrate(rebuild(false)).await.expect("a store"));
+    fixture.assert_clean().await;
+    assert_eq!(fixture.count("child").await, 1, "no cascade");
+    fixture.sql("UPDATE \"Todo\" SET text = 'bread'").await.expect("an update");
+    assert_eq!(fixture.operations().await.len(), 1, "captured again");
+
+    let error = migrate(rebuild(true)).await.expect_err("an orphan");
+    assert_eq!((error.kind(), error.table()), (ErrorKind::SchemaMismatch, Some("child")));
+    assert_eq!(fixture.text("a").await, crate::support::text("bread"), "rolled back");
 }
