@@ -81,10 +81,10 @@ fn apply_row(
         let shadow = table.shadows.entry(id).or_insert_with_key(|id| Row::empty(schema, id.as_str()));
         let known =
             server.version.is_some() && server.version == shadow.version && server.deleted == shadow.deleted;
-        shadow.overlay(schema, &server);
         if known {
             applied.unchanged += 1;
         } else {
+            shadow.overlay(schema, &server);
             applied.kept_local += 1;
         }
     } else if server.deleted {

@@ -2,6 +2,7 @@
 //! suite of sync-core.
 
 mod capture;
+mod contract;
 mod durability;
 mod opening;
 mod pages;

@@ -1,0 +1,83 @@
+//! The contract every store keeps, on SQLite files.
+
+use chrono::{DateTime, Utc};
+use sync_core::store::contract;
+use sync_diesel::{DatabaseOptions, DieselStore, SyncEntity, SyncSchema, create_table_sql, sync_schema};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::support::connect;
+
+#[derive(SyncEntity)]
+#[sync(table = "ContractTodo", module = contract_todo)]
+struct Todo {
+    text: String,
+    #[sync(default = false)]
+    complete: bool,
+    #[sync(default = 3)]
+    rank: i8,
+    n: Option<i64>,
+    when: Option<DateTime<Utc>>,
+    ratio: Option<f32>,
+    weight: Option<f64>,
+    owner: Option<Uuid>,
+    #[sync(local)]
+    note: Option<String>,
+}
+
+#[derive(SyncEntity)]
+#[sync(table = "ContractList", module = contract_list, keep_deleted)]
+struct List {
+    title: String,
+    n: Option<i32>,
+}
+
+#[derive(SyncEntity)]
+#[sync(table = "ContractEntry", module = contract_entry, no_version)]
+struct Entry {
+    line: String,
+    n: Option<i32>,
+}
+
+sync_schema!(Contract: Todo, List, Entry);
+
+/// A store on a new file; the folder goes with it.
+async fn store(directory: &TempDir) -> DieselStore {
+    use diesel::connection::SimpleConnection;
+
+    let path = directory.path().join("contract.db");
+    let mut connection = connect(&path);
+    for table in Contract::schemas() {
+        connection.batch_execute(&create_table_sql(table)).expect("a table");
+    }
+    // Durability has tests of its own; here it would only cost time.
+    let options =
+        DatabaseOptions { synchronous: sync_diesel::Synchronous::Normal, ..DatabaseOptions::default() };
+    DieselStore::open(&path, Contract::TABLES, options).await.expect("a store")
+}
+
+#[test]
+fn the_tables_are_those_of_the_suite() {
+    let ours: Vec<_> = Contract::schemas().collect();
+    assert_eq!(ours, contract::TABLES);
+}
+
+#[tokio::test]
+async fn the_store_contract() {
+    let directories = std::cell::RefCell::new(Vec::new());
+    contract::run(|| async {
+        let directory = TempDir::new().expect("a temporary directory");
+        let store = store(&directory).await;
+        directories.borrow_mut().push(directory);
+        store
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn random_histories_agree_with_the_model() {
+    for seed in 0..12 {
+        let directory = TempDir::new().expect("a temporary directory");
+        contract::compare_with_model(store(&directory).await, seed, 150).await;
+    }
+}
