@@ -399,3 +399,71 @@ fn invalid_value(column: &ColumnSchema) -> String {
         format!("{value} IS NULL OR {invalid}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use diesel::Connection;
+    use sync_core::entity::ColumnRole;
+    use sync_core::item;
+    use sync_core::value::Value;
+
+    use super::*;
+
+    #[test]
+    fn r_7_rows_of_many_columns_are_one_object() {
+        let columns: Vec<ColumnSchema> = (0..130)
+            .map(|index| {
+                let name: &'static str = format!("c{index}").leak();
+                ColumnSchema {
+                    name,
+                    field: name,
+                    ty: ColumnType::Text,
+                    nullable: true,
+                    local: false,
+                    default: None,
+                    belongs_to: None,
+                    role: ColumnRole::User,
+                }
+            })
+            .collect();
+        let table: &'static TableSchema = Box::leak(Box::new(TableSchema {
+            name: "Wide",
+            columns: columns.leak(),
+            versioned: true,
+            keep_deleted: false,
+        }));
+        let mut conn = diesel::SqliteConnection::establish(":memory:").expect("a database");
+        conn.batch_execute(&crate::schema::create_table_sql(table)).expect("a table");
+        // Braces at the ends of the parts are the values' own.
+        conn.batch_execute(
+            "INSERT INTO \"Wide\" (id, c48, c49, c98, c99) VALUES ('a', '}', '{', '{}', '}}')",
+        )
+        .expect("a row");
+        let text = format!("SELECT {} FROM \"Wide\"", item_sql(table, ""));
+        let stored = query::<Text>(&text, &[]).get_result::<String>(&mut conn).expect("an object");
+        let row = item::decode(table, &stored).expect("a row");
+        for (index, value) in row.values.iter().enumerate() {
+            let expected = match index {
+                48 => Value::Text("}".to_owned()),
+                49 => Value::Text("{".to_owned()),
+                98 => Value::Text("{}".to_owned()),
+                99 => Value::Text("}}".to_owned()),
+                _ => Value::Null,
+            };
+            assert_eq!(value.as_ref(), Some(&expected), "c{index}");
+        }
+        install_and_write(&mut conn, table);
+    }
+
+    /// The triggers of a wide table run.
+    fn install_and_write(conn: &mut SqliteConnection, table: &TableSchema) {
+        crate::system::prepare(conn).expect("the system tables");
+        assert!(install(conn, table).expect("triggers"));
+        assert!(!install(conn, table).expect("the same triggers"));
+        conn.batch_execute("UPDATE \"Wide\" SET c129 = 'x'; DELETE FROM \"Wide\"").expect("writes");
+        let kept = query::<Text>("SELECT json_extract(item, '$.c129') FROM \"__operations\"", &[])
+            .get_result::<String>(conn)
+            .expect("a kept row");
+        assert_eq!(kept, "x");
+    }
+}

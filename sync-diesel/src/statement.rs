@@ -10,6 +10,7 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Double, Nullable, Text};
 use diesel::sqlite::{Sqlite, SqliteConnection};
 use diesel::{QueryResult, RunQueryDsl};
+use sync_core::diesel::TableFilter;
 use sync_core::time;
 use sync_core::value::{ColumnType, Value};
 
@@ -156,6 +157,40 @@ impl<ST> Query for Statement<'_, ST> {
 }
 
 impl<ST> RunQueryDsl<SqliteConnection> for Statement<'_, ST> {}
+
+/// SQL text up to a condition, the condition, and the text behind it; without bound values of its own.
+#[derive(Debug)]
+pub(crate) struct Filtered<'a, ST> {
+    head: &'a str,
+    filter: TableFilter<'a>,
+    tail: &'a str,
+    columns: PhantomData<ST>,
+}
+
+/// A statement with result columns and a condition over its table.
+pub(crate) fn filtered<'a, ST>(head: &'a str, filter: TableFilter<'a>, tail: &'a str) -> Filtered<'a, ST> {
+    Filtered { head, filter, tail, columns: PhantomData }
+}
+
+impl<ST> QueryFragment<Sqlite> for Filtered<'_, ST> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql(self.head);
+        self.filter.walk_ast(out.reborrow())?;
+        out.push_sql(self.tail);
+        Ok(())
+    }
+}
+
+impl<ST> QueryId for Filtered<'_, ST> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<ST> Query for Filtered<'_, ST> {
+    type SqlType = ST;
+}
+
+impl<ST> RunQueryDsl<SqliteConnection> for Filtered<'_, ST> {}
 
 /// Quotes an identifier.
 pub(crate) fn quote(name: &str) -> String {

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sqlite::SqliteConnection;
+use sync_core::check;
 use sync_core::entity::TableSchema;
 use sync_core::error::{Error, ErrorKind, Result};
 use sync_core::operation::{Operation, OperationError, OperationKey};
 use sync_core::predicate::Predicate;
-use sync_core::row::{Row, TableRow};
+use sync_core::row::Row;
 use sync_core::store::{
     Applied, Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, PullBatch, PullStart, Purge,
     Purged, PushSession, QueryKey, Resolution,
 };
-use sync_core::{check, evaluate};
 
 use crate::connection::{Database, DatabaseOptions};
 use crate::failure::{BoxedError, OrStore};
@@ -164,10 +164,8 @@ impl LocalStore for DieselStore {
         self.of_tables(move |conn, tables| {
             let table = tables.get(predicate.table.name)?;
             let mut rows = Vec::new();
-            table.for_each(conn, |row| {
-                if evaluate::matches(&predicate.node, &TableRow { table: table.schema, row: &row }) {
-                    rows.push(row);
-                }
+            table.for_each(conn, &predicate.node, |row| {
+                rows.push(row);
                 Ok(())
             })?;
             Ok(rows)

@@ -5,15 +5,17 @@ use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use diesel::{OptionalExtension, RunQueryDsl};
+use sync_core::diesel::TableFilter;
 use sync_core::entity::TableSchema;
 use sync_core::error::{Error, ErrorKind, Result};
+use sync_core::predicate::Node;
 use sync_core::row::Row;
 use sync_core::{item, time};
 
 use crate::capture::{extra_sql, item_sql, whole_item_sql};
 use crate::failure::OrStore;
 use crate::schema::TableEntry;
-use crate::statement::{Bind, query, quote, run};
+use crate::statement::{Bind, filtered, query, quote, run};
 
 /// A table of the schema with its statements.
 #[derive(Debug)]
@@ -146,14 +148,17 @@ impl SyncedTable {
         query::<Text>(&self.select_item, &[id.into()]).get_result(conn).optional().or_store()
     }
 
-    /// Every row by id, one at a time.
+    /// The rows a condition holds for, by id, one at a time.
     pub(crate) fn for_each(
         &self,
         conn: &mut SqliteConnection,
+        node: &Node,
         mut each: impl FnMut(Row) -> Result<()>,
     ) -> Result<()> {
-        let text = format!("{} ORDER BY \"id\"", self.select);
-        for stored in query::<RowColumns>(&text, &[]).load_iter::<StoredRow, _>(conn).or_store()? {
+        let head = format!("{} WHERE ", self.select);
+        let filter = TableFilter { table: self.schema, node };
+        let rows = filtered::<RowColumns>(&head, filter, " ORDER BY \"id\"");
+        for stored in rows.load_iter::<StoredRow, _>(conn).or_store()? {
             each(self.row(stored.or_store()?)?)?;
         }
         Ok(())

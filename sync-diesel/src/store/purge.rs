@@ -51,10 +51,8 @@ pub(super) fn purge(conn: &mut SqliteConnection, tables: &Tables, purge: &Purge)
 fn matching_ids(conn: &mut SqliteConnection, table: &SyncedTable, purge: &Purge) -> Result<String> {
     let node = &purge.predicate.node;
     let mut ids: Vec<String> = Vec::new();
-    table.for_each(conn, |row| {
-        if evaluate::matches(node, &TableRow { table: table.schema, row: &row }) {
-            ids.push(row.id);
-        }
+    table.for_each(conn, node, |row| {
+        ids.push(row.id);
         Ok(())
     })?;
     let deleted = query::<(Text, Text)>(
