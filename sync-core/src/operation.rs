@@ -1,7 +1,7 @@
 //! Operations: the queued local changes, and the pure rules by which they collapse and settle.
 //!
 //! A row has at most one operation. A further local change of the row raises the operation's revision; what
-//! happens to its kind is decided by [`collapse`](crate::operation::collapse). The SQLite triggers of `sync-diesel` state the same table in
+//! happens to its kind is decided by [`fn@collapse`]. The SQLite triggers of `sync-diesel` state the same table in
 //! SQL, and the store contract suite compares the two.
 
 use crate::entity::TableSchema;

@@ -68,7 +68,7 @@ impl ServerProfile {
     /// Any server: what all servers of the protocol are known to do, and nothing else.
     ///
     /// No function [section 10.5]; text may be compared without case, as SQL Server's usual collations do;
-    /// null follows SQL; dates are cut to milliseconds [section 13]; a short page is never the last one [R10];
+    /// null follows SQL; dates are cut to milliseconds [section 13]; a short page is never the last one (R10);
     /// rows may become visible up to 30 s after their change time [H-03, H-07].
     pub fn conservative() -> Self {
         Self {
