@@ -10,6 +10,7 @@
 
 pub mod lists;
 pub mod rows;
+pub mod sync;
 
 /// Makes a `#[tokio::test]` of every case of the server contract.
 ///
@@ -69,6 +70,33 @@ macro_rules! for_each_case {
                 a_broken_filter_is_an_error_and_not_an_empty_list
                 every_row_is_read_once_by_time_and_id
             }
+            sync {
+                changes_made_offline_arrive_with_a_push
+                values_arrive_on_another_device_as_they_were_written
+                a_pull_by_text_brings_exactly_the_matching_rows
+                a_second_pull_brings_only_what_changed
+                a_block_of_one_time_arrives_whole_in_small_pages
+                a_block_of_one_time_arrives_whole_in_large_pages
+                a_full_pull_walks_by_id
+                rows_with_unusual_ids_arrive_and_can_be_edited
+                a_row_deleted_on_the_server_vanishes
+                a_pull_pushes_first
+                a_conflict_waits_for_a_decision
+                a_handler_merges_a_conflict
+                a_deletion_of_a_changed_row_is_a_conflict
+                a_change_of_a_deleted_row_is_a_conflict
+                an_insert_of_a_taken_id_is_a_conflict
+                a_lost_answer_to_an_insert_is_settled
+                a_lost_answer_to_an_update_is_settled
+                a_lost_answer_to_a_deletion_is_settled
+                a_lost_answer_does_not_hide_a_conflict
+                a_row_deleted_after_an_uncertain_insert_leaves_nothing
+                a_change_after_an_uncertain_insert_arrives
+                a_page_of_html_is_no_success
+                a_pull_goes_on_after_a_broken_page
+                a_push_goes_on_after_a_busy_server
+                a_refused_row_does_not_hold_up_others
+            }
         }
     };
 }
@@ -103,8 +131,11 @@ mod tests {
                 [$((stringify!($module), vec![$(stringify!($case)),+])),+]
             };
         }
-        let sources =
-            [("rows", include_str!("contract/rows.rs")), ("lists", include_str!("contract/lists.rs"))];
+        let sources = [
+            ("rows", include_str!("contract/rows.rs")),
+            ("lists", include_str!("contract/lists.rs")),
+            ("sync", include_str!("contract/sync.rs")),
+        ];
         let written = sources.map(|(module, source)| {
             let cases = source.lines().filter_map(|line| line.strip_prefix("pub async fn "));
             (module, cases.filter_map(|line| line.split('(').next()).collect::<Vec<_>>())

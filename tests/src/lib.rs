@@ -4,11 +4,17 @@
 //! - [`servers`]: a server under test, ours in process or the official Node server in another.
 //! - [`contract`]: the cases every server passes; the macro [`server_contract!`] makes tests of them.
 //! - [`proxy`]: [`FaultProxy`](proxy::FaultProxy) between a client and a server.
-//! - [`model`]: the entities of the suite, and devices that keep them.
+//! - [`model`] and [`device`]: the entities of the suite, and local databases that keep them.
 //! - [`http`]: HTTP/1.1 as bytes on a socket, so that a case decides each byte it sends.
 
 pub mod contract;
+pub mod device;
 pub mod http;
 pub mod model;
 pub mod proxy;
 pub mod servers;
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
