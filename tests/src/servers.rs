@@ -166,7 +166,7 @@ impl ServerUnderTest {
     }
 
     /// Puts rows of one change time (`yyyy-MM-ddTHH:mm:ss.fffZ`) straight into the server's database, in one
-    /// transaction: ids from `id(0)` on, `text` "row <number>", `complete` false.
+    /// transaction: ids from `id(0)` on, `text` `row N`, `complete` false.
     ///
     /// # Panics
     ///

@@ -398,7 +398,7 @@ pub async fn a_lost_answer_to_an_insert_is_settled(server: &ServerUnderTest) {
     lose_answer(&proxy, &device, "POST").await;
     assert_eq!(server.read(&id).await.status, 200, "the server did it");
     settled(&device).await;
-    assert_eq!(server.ids(&[("$filter", &of_batch(batch))]).await, [id.clone()]);
+    assert_eq!(server.ids(&[("$filter", &of_batch(batch))]).await, [id.as_str()]);
     continues(server, &device, &id).await;
 }
 
