@@ -14,7 +14,7 @@
 //!   been made before it was taken, by the matrix: an insert deleted meanwhile vanishes, a
 //!   delete whose row was inserted again is an update, an update whose row was deleted meanwhile goes to
 //!   the end.
-//! - An update dropped by X-15 leaves its row in the version the shadow had.
+//! - An update dropped by X-15 leaves its row as the newest server copy known.
 //! - A handler's merge or choice of the server's row is not applied over an edit made during the flight: the
 //!   conflict is recorded instead (K-12).
 //! - Tombstones of unknown rows count as unchanged. A row without version counts as changed.
@@ -94,7 +94,7 @@ impl LocalStore for MemoryStore {
     }
 
     async fn shadow(&self, table: &'static TableSchema, id: &str) -> Result<Option<Row>> {
-        self.read(|state| Ok(state.table(table)?.shadows.get(id).cloned()))
+        self.read(|state| Ok(state.table(table)?.newest(id).cloned()))
     }
 
     async fn pending(&self, table: Option<&'static TableSchema>) -> Result<u64> {

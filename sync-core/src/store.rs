@@ -11,10 +11,33 @@
 //!
 //! - A local change and its operation commit together ([`LocalStore::write`], and every other way in which the
 //!   app may write).
-//! - Pages, token, shadows and quarantine of one [`LocalStore::apply_pages`] commit together.
+//! - Pages, token, server copies and quarantine of one [`LocalStore::apply_pages`] commit together.
 //! - An operation leaves the queue only with its acknowledged result ([`LocalStore::exchange`]), by a
 //!   resolution, or by a purge.
-//! - A row with an operation is never changed by a pull; the server's copy goes to its shadow.
+//! - A row with an operation is never changed by a pull; the server's copy is kept beside.
+//!
+//! # The server copies of a row with an operation
+//!
+//! The *base* is the server's row that the local changes start from: the row before the first of them, later what
+//! the server acknowledged last (F-04) or showed in a conflict that was resolved by keeping the local row (K-10).
+//! It alone says which columns the app changed: what an update sends ([`UpdateBody::Changed`]), which columns a
+//! merge takes from the server, and [`Outgoing::base`].
+//!
+//! The *newest copy* is what a pull (L-14, L-15) or the answer of a failed request showed since, or else the base.
+//! A copy in a version that is known already counts as unchanged. What becomes of the newest copy when the
+//! operation ends:
+//!
+//! - Acknowledged (F-03): the row becomes what the answer shows, for what it leaves out what was sent, and for
+//!   what was not sent the newest copy. The same is the base of what remains to be sent (F-04, F-05, W-09).
+//! - Not needed: no column is sent if each one the app changed is as in the base, or as in a live
+//!   newest copy. The row becomes the newest copy; if that is deleted, the row goes.
+//! - Taken back: the row goes, and if the newest copy is live its id is noted for the next
+//!   pull.
+//! - [`Resolution::TakeRemote`] (K-09): the row becomes the newest copy. An answer that the row is gone makes every
+//!   copy seen before it worthless.
+//! - [`Resolution::KeepLocal`] and [`Resolution::Merge`]: the row the error shows is the new base; a copy that a
+//!   pull brought since is kept, and the version of the new base guards against overwriting it.
+//! - Purged, or the delete acknowledged: it goes with the row.
 
 use std::future::Future;
 
@@ -49,8 +72,7 @@ pub trait LocalStore: Send + Sync + 'static {
     /// The local rows that match, by id.
     fn select(&self, predicate: Predicate) -> impl Future<Output = Result<Vec<Row>>> + Send;
 
-    /// The kept server copy behind a row with an operation: as it was before the first local change, or newer
-    /// if a pull brought a newer one.
+    /// The newest server copy known of a row with an operation; `None` without one.
     fn shadow(
         &self,
         table: &'static TableSchema,
@@ -102,7 +124,7 @@ pub trait LocalStore: Send + Sync + 'static {
         query_id: Option<&str>,
     ) -> impl Future<Output = Result<()>> + Send;
 
-    /// Purge (17.4): removes matching rows with their operations, errors, shadows, quarantine and all tokens of
+    /// Purge (17.4): removes matching rows with their operations, errors, server copies, quarantine and all tokens of
     /// the table. Sends nothing.
     ///
     /// # Errors
@@ -184,7 +206,7 @@ pub struct Take {
 /// What an update sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpdateBody {
-    /// The columns that differ from the shadow (v1, v2).
+    /// The columns that differ from the base (v1, v2).
     Changed,
     /// Every sent column (v3).
     Whole,
@@ -244,7 +266,7 @@ pub enum Resolution {
     /// were not changed here take the server's value. An insert that met a live server row becomes an update; an
     /// update or insert that met a deleted row revives it.
     KeepLocal,
-    /// Like [`KeepLocal`](Self::KeepLocal) with these columns stored first.
+    /// Like [`KeepLocal`](Self::KeepLocal), and these columns have these values.
     Merge(Row),
     /// Take the server's row, or its deletion; the operation is dropped (K-08, K-09). If the server's row is
     /// not known, the local row is removed and noted for the next pull.
@@ -303,7 +325,7 @@ pub struct PullBatch {
     /// The token after these pages; the store keeps the greater of this and the stored one (T-03).
     pub token: Option<DeltaToken>,
     /// What the server was not trusted to filter: rows that do not match are not added; a clean local row is
-    /// brought up to date all the same, and a row with an operation goes to its shadow (R13).
+    /// brought up to date all the same, and the copy of a row with an operation is kept beside (R13).
     pub local_rest: Option<Predicate>,
 }
 

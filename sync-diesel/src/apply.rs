@@ -1,4 +1,4 @@
-//! Storing pulled pages: rows, shadows, quarantine and token in one transaction.
+//! Storing pulled pages: rows, server copies, quarantine and token in one transaction.
 //!
 //! Complete live rows without an operation go in prepared multi-row upserts. Everything else (tombstones, rows
 //! with an operation, rows with absent members or faults, and a multi-row statement that failed) goes row by
@@ -13,19 +13,19 @@ use diesel::sqlite::SqliteConnection;
 use diesel::{OptionalExtension, RunQueryDsl};
 use sync_core::entity::TableSchema;
 use sync_core::error::Result;
+use sync_core::evaluate;
 use sync_core::page::{WireRow, WireTableRow, for_each_row, raw_rows};
 use sync_core::predicate::Node;
 use sync_core::protocol::{Dialect, SystemNames};
-use sync_core::row::Row;
 use sync_core::store::{Applied, PullBatch, PullStart, QueryKey};
-use sync_core::{evaluate, item};
 
 use self::upsert::{CHUNK, Chunk, write_texts};
 use crate::failure::{OrStore, is_about_the_row, row_fault};
-use crate::statement::{Bind, query, run};
-use crate::synced::{RowColumns, StoredRow, SyncedTable, Tables, overlay};
+use crate::statement::{query, run};
+use crate::synced::{SyncedTable, Tables};
 use crate::system;
 
+pub(crate) mod copies;
 pub(crate) mod token;
 pub(crate) mod upsert;
 
@@ -364,7 +364,7 @@ impl<'t> Applying<'t> {
         self.quarantine(conn, page, position, wire, row_fault(error))
     }
 
-    /// L-14, L-15: the server's copy of a row with an operation goes to its shadow.
+    /// L-14, L-15: the server's copy of a row with an operation is kept beside.
     fn put_aside(
         &mut self,
         conn: &mut SqliteConnection,
@@ -379,14 +379,15 @@ impl<'t> Applying<'t> {
             return self.quarantine(conn, page, position, wire, &reason);
         }
         let Some(server) = wire.to_row() else { return Ok(()) };
-        let mut shadow = load_shadow(conn, self.table, &server.id)?
-            .unwrap_or_else(|| Row::empty(self.table.schema, &server.id));
-        if server.version.is_some() && server.version == shadow.version && server.deleted == shadow.deleted {
+        let newest = copies::newest(conn, self.table, &server.id)?;
+        let is_known = newest.as_ref().is_some_and(|newest| {
+            server.version.is_some() && server.version == newest.version && server.deleted == newest.deleted
+        });
+        if is_known {
             self.applied.unchanged += 1;
             return self.leave_quarantine(conn, wire);
         }
-        overlay(self.table.schema, &mut shadow, &server);
-        store_shadow(conn, self.table, &shadow)?;
+        copies::learn(conn, self.table, newest, &server)?;
         self.applied.kept_local += 1;
         self.leave_quarantine(conn, wire)
     }
@@ -484,54 +485,6 @@ fn is_complete(row: &WireRow<'_>, table: &TableSchema) -> bool {
             .iter()
             .zip(&row.cells)
             .all(|(column, cell)| column.local || !matches!(cell, sync_core::page::Cell::Absent))
-}
-
-/// The server's copy behind a row with an operation.
-pub(crate) fn load_shadow(conn: &mut SqliteConnection, table: &SyncedTable, id: &str) -> Result<Option<Row>> {
-    query::<RowColumns>(
-        "SELECT item_id, version, updated_at, deleted, item, extra FROM \"__shadow\"
-         WHERE table_name = ? AND item_id = ?",
-        &[table.schema.name.into(), id.into()],
-    )
-    .get_result::<StoredRow>(conn)
-    .optional()
-    .or_store()?
-    .map(|stored| table.row(stored))
-    .transpose()
-}
-
-/// Stores the server's copy behind a row with an operation.
-pub(crate) fn store_shadow(conn: &mut SqliteConnection, table: &SyncedTable, row: &Row) -> Result<()> {
-    run(
-        conn,
-        "INSERT INTO \"__shadow\" (table_name, item_id, version, updated_at, deleted, item, extra)
-         VALUES (?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (table_name, item_id) DO UPDATE SET version = excluded.version,
-         updated_at = excluded.updated_at, deleted = excluded.deleted, item = excluded.item,
-         extra = excluded.extra",
-        &[
-            table.schema.name.into(),
-            (&row.id).into(),
-            (&row.version).into(),
-            Bind::instant(row.updated_at),
-            i64::from(row.deleted).into(),
-            item::encode(table.schema, row).into(),
-            (&row.extra).into(),
-        ],
-    )
-    .or_store()
-    .map(|_| ())
-}
-
-/// Removes the server's copy.
-pub(crate) fn drop_shadow(conn: &mut SqliteConnection, table: &SyncedTable, id: &str) -> Result<()> {
-    run(
-        conn,
-        "DELETE FROM \"__shadow\" WHERE table_name = ? AND item_id = ?",
-        &[table.schema.name.into(), id.into()],
-    )
-    .or_store()
-    .map(|_| ())
 }
 
 /// Stores the members of a server row that are no columns here (L-18); `None` leaves those stored.

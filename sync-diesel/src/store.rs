@@ -175,7 +175,7 @@ impl LocalStore for DieselStore {
 
     async fn shadow(&self, table: &'static TableSchema, id: &str) -> Result<Option<Row>> {
         let id = id.to_owned();
-        self.of_tables(move |conn, tables| apply::load_shadow(conn, tables.get(table.name)?, &id)).await
+        self.of_tables(move |conn, tables| apply::copies::newest(conn, tables.get(table.name)?, &id)).await
     }
 
     async fn pending(&self, table: Option<&'static TableSchema>) -> Result<u64> {

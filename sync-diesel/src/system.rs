@@ -76,6 +76,16 @@ CREATE TABLE IF NOT EXISTS "__shadow" (
     extra TEXT,
     PRIMARY KEY (table_name, item_id)
 );
+CREATE TABLE IF NOT EXISTS "__newer" (
+    table_name TEXT NOT NULL,
+    item_id TEXT NOT NULL,
+    version TEXT,
+    updated_at TEXT,
+    deleted INTEGER NOT NULL DEFAULT 0,
+    item TEXT NOT NULL,
+    extra TEXT,
+    PRIMARY KEY (table_name, item_id)
+);
 CREATE TABLE IF NOT EXISTS "__replaced" (
     table_name TEXT NOT NULL,
     item_id TEXT NOT NULL,

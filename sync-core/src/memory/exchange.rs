@@ -67,22 +67,28 @@ fn candidates(state: &State, session: PushSession, take: &Take) -> Vec<(&'static
     found.into_iter().map(|(_, schema, id)| (schema, id)).collect()
 }
 
-/// An update that leaves the server's row as it is known.
+/// An update that leaves the server's row as it is known: what the app changed is as it was, or as
+/// the server already has it.
 fn is_unneeded(table: &TableState, id: &str) -> bool {
-    let (Some(entry), Some(row), Some(shadow)) =
-        (table.entries.get(id), table.rows.get(id), table.shadows.get(id))
+    let (Some(entry), Some(row), Some(base)) =
+        (table.entries.get(id), table.rows.get(id), table.bases.get(id))
     else {
         return false;
     };
+    let newer = table.newer.get(id).filter(|newer| !newer.deleted);
     entry.kind == OperationKind::Update
         && entry.state == OperationState::Pending
-        && !shadow.deleted
-        && table.schema.sent_columns().all(|(index, _)| row.values[index] == shadow.values[index])
+        && !base.deleted
+        && table.schema.sent_columns().all(|(index, _)| {
+            row.values[index] == base.values[index]
+                || newer.is_some_and(|newer| row.values[index] == newer.values[index])
+        })
 }
 
+/// The row is clean again, as the server has it.
 fn complete_unneeded(table: &mut TableState, id: &str) {
-    if let (Some(row), Some(shadow)) = (table.rows.get_mut(id), table.shadows.get(id)) {
-        row.take_system_columns(shadow);
+    if let Some(server) = table.newest(id).cloned() {
+        table.restore(id, &server);
     }
     table.forget_operation(id);
 }
@@ -105,7 +111,7 @@ fn next_request(entry: &Entry) -> SentKind {
 fn take_one(table: &mut TableState, id: &str, push: i64, body: UpdateBody) -> Option<Outgoing> {
     let schema = table.schema;
     let request = next_request(table.entries.get(id)?);
-    let shadow = table.shadows.get(id).cloned();
+    let base = table.bases.get(id).cloned();
     let current = table.rows.get(id).cloned();
     let entry = table.entries.get_mut(id)?;
     let uncertain = entry.state == OperationState::Attempted;
@@ -118,7 +124,7 @@ fn take_one(table: &mut TableState, id: &str, push: i64, body: UpdateBody) -> Op
                 _ => current,
             }?;
             let changed_only = request == SentKind::Update && body == UpdateBody::Changed;
-            let columns = columns_to_send(schema, &row, shadow.as_ref().filter(|_| changed_only));
+            let columns = columns_to_send(schema, &row, base.as_ref().filter(|_| changed_only));
             let before = (!uncertain).then_some((entry.state, entry.server_may_hold));
             *sent = Some(Sent { kind: request, revision: entry.revision, row, columns, before });
             entry.tail_seq = None;
@@ -142,19 +148,19 @@ fn take_one(table: &mut TableState, id: &str, push: i64, body: UpdateBody) -> Op
         uncertain,
         item: sent.item(),
         base_version: entry.base_version.clone().filter(|_| schema.versioned),
-        base: shadow,
+        base,
         attempts: entry.attempts,
     })
 }
 
-/// The sent columns; of an update, those that differ from the shadow.
-fn columns_to_send(schema: &TableSchema, row: &Row, shadow: Option<&Row>) -> Vec<bool> {
+/// The sent columns; of an update, those that differ from the base.
+fn columns_to_send(schema: &TableSchema, row: &Row, base: Option<&Row>) -> Vec<bool> {
     schema
         .columns
         .iter()
         .enumerate()
         .map(|(index, column)| {
-            !column.local && shadow.is_none_or(|shadow| shadow.values[index] != row.values[index])
+            !column.local && base.is_none_or(|base| base.values[index] != row.values[index])
         })
         .collect()
 }

@@ -32,9 +32,9 @@ fn insert(state: &mut State, schema: &'static TableSchema, row: Row) -> Result<(
     }
     requeue(state, schema, &id, Change::Insert, None)?;
     let table = state.table_mut(schema)?;
-    if let Some(shadow) = table.shadows.get(&id) {
+    if let Some(base) = table.bases.get(&id) {
         // The row is back, and with it what the server said of it.
-        row.take_system_columns(shadow);
+        row.take_system_columns(base);
         row.deleted = false;
     }
     table.rows.insert(id, row);
@@ -109,7 +109,7 @@ fn requeue(
             };
             table.entries.insert(id.to_owned(), entry);
             if let Some(row) = row {
-                table.shadows.insert(id.to_owned(), row);
+                table.bases.insert(id.to_owned(), row);
             }
         }
         Collapsed::Keep(kind) => {
@@ -134,12 +134,8 @@ fn requeue(
                 }
             }
         }
-        Collapsed::Vanish => state.table_mut(schema)?.forget_operation(id),
-        Collapsed::VanishAndRefetch => {
-            let table = state.table_mut(schema)?;
-            table.forget_operation(id);
-            table.refetch.insert(id.to_owned());
-        }
+        Collapsed::Vanish => state.table_mut(schema)?.vanish(id, false),
+        Collapsed::VanishAndRefetch => state.table_mut(schema)?.vanish(id, true),
         Collapsed::Exists => return Err(exists(schema, id)),
         Collapsed::Missing => return Err(missing(schema, id)),
     }

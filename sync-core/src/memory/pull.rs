@@ -78,13 +78,13 @@ fn apply_row(
         applied.quarantined += 1;
     } else if table.entries.contains_key(&id) {
         // L-14, L-15: a row with an operation is not touched.
-        let shadow = table.shadows.entry(id).or_insert_with_key(|id| Row::empty(schema, id.as_str()));
-        let known =
-            server.version.is_some() && server.version == shadow.version && server.deleted == shadow.deleted;
+        let known = table.newest(&id).is_some_and(|newest| {
+            server.version.is_some() && server.version == newest.version && server.deleted == newest.deleted
+        });
         if known {
             applied.unchanged += 1;
         } else {
-            shadow.overlay(schema, &server);
+            table.learn(&id, &server);
             applied.kept_local += 1;
         }
     } else if server.deleted {

@@ -42,6 +42,7 @@ pub(super) fn apply(table: &mut TableState, id: &str, resolution: Resolution) ->
             keep_local(table, id);
         }
         Resolution::Merge(columns) => {
+            take_untouched_columns(table, id);
             store_columns(table, id, &columns)?;
             keep_local(table, id);
         }
@@ -96,18 +97,37 @@ fn store_columns(table: &mut TableState, id: &str, columns: &Row) -> Result<()> 
 /// again overwrites nothing the app never touched.
 fn take_untouched_columns(table: &mut TableState, id: &str) {
     let remote = table.errors.get(id).and_then(|error| error.remote.as_ref());
-    let (Some(remote), Some(base)) = (remote.filter(|remote| !remote.deleted), table.shadows.get(id)) else {
-        return;
-    };
-    if let Some(local) = table.rows.get_mut(id) {
-        local.values = merge_answer(table.schema, base, local, remote).row.values;
+    let Some(remote) = remote.filter(|remote| !remote.deleted) else { return };
+    let (seen, _) = seen(table, id, remote);
+    if let (Some(base), Some(local)) = (table.bases.get(id), table.rows.get_mut(id)) {
+        local.values = merge_answer(table.schema, base, local, &seen).row.values;
     }
+}
+
+/// The server's row that an error shows, with what it leaves out as it was known; and whether it is the newest
+/// copy, as it is unless a pull has brought another since.
+fn seen(table: &TableState, id: &str, remote: &Row) -> (Row, bool) {
+    let shown = |newer: &&Row| {
+        newer.deleted == remote.deleted && (remote.version.is_none() || remote.version == newer.version)
+    };
+    if let Some(newer) = table.newer.get(id).filter(shown) {
+        return (newer.clone(), true);
+    }
+    let mut seen = table.bases.get(id).cloned().unwrap_or_else(|| Row::empty(table.schema, id));
+    seen.overlay(table.schema, remote);
+    (seen, false)
 }
 
 /// K-10: the local row again, on top of the server's row just seen.
 fn keep_local(table: &mut TableState, id: &str) {
-    let (Some(error), Some(entry)) = (table.errors.remove(id), table.entries.get_mut(id)) else { return };
+    let Some(error) = table.errors.remove(id) else { return };
+    let seen = error.remote.as_ref().map(|remote| seen(table, id, remote));
+    let Some(entry) = table.entries.get_mut(id) else { return };
     let deletes = entry.kind == OperationKind::Delete;
+    if seen.as_ref().is_some_and(|(_, is_newest)| *is_newest) {
+        table.newer.remove(id);
+    }
+    let seen = seen.map(|(seen, _)| seen);
     match error.remote {
         Some(remote) if !remote.deleted || deletes => {
             if !deletes {
@@ -115,23 +135,23 @@ fn keep_local(table: &mut TableState, id: &str) {
             }
             entry.base_version.clone_from(&remote.version);
             entry.server_may_hold = ServerMayHold::No;
-            table.shadows.insert(id.to_owned(), remote);
+            table.bases.extend(seen.map(|seen| (id.to_owned(), seen)));
         }
         // K-15: the server's row is deleted; with its version it can be revived.
         Some(remote) => {
             entry.kind = OperationKind::Insert;
             entry.base_version.clone_from(&remote.version);
             entry.server_may_hold = ServerMayHold::No;
-            match remote.version {
-                Some(_) => table.shadows.insert(id.to_owned(), remote),
-                None => table.shadows.remove(id),
-            };
+            table.bases.remove(id);
+            if remote.version.is_some() {
+                table.bases.extend(seen.map(|seen| (id.to_owned(), seen)));
+            }
         }
         None if !deletes && matches!(error.class, FailureClass::Gone | FailureClass::Conflict) => {
             entry.kind = OperationKind::Insert;
             entry.base_version = None;
             entry.server_may_hold = ServerMayHold::No;
-            table.shadows.remove(id);
+            table.bases.remove(id);
         }
         // Refused for another reason than the server's row: the same again.
         None => {}
@@ -150,10 +170,14 @@ enum Known {
 /// K-08, K-09: the newest server copy known becomes the local row, and the operation is dropped.
 fn take_remote(table: &mut TableState, id: &str) {
     let Some(error) = table.errors.remove(id) else { return };
-    let known = newest_known(table, id, error);
-    let kept = table.entries.remove(id).and_then(|entry| entry.kept);
-    table.shadows.remove(id);
+    let known = newest_known(table, id, &error);
+    let kept = table.entries.get(id).and_then(|entry| entry.kept.clone());
+    table.forget_operation(id);
     let local = table.rows.remove(id).or(kept);
+    if matches!(known, Known::Row(_)) && error.class == FailureClass::Conflict && error.remote.is_none() {
+        // Somebody has a newer one.
+        table.refetch.insert(id.to_owned());
+    }
     match (known, local) {
         (Known::Row(server), Some(mut row)) if !server.deleted || table.schema.keep_deleted => {
             row.overlay(table.schema, &server);
@@ -166,15 +190,16 @@ fn take_remote(table: &mut TableState, id: &str) {
     }
 }
 
-fn newest_known(table: &TableState, id: &str, error: OperationError) -> Known {
-    if let Some(remote) = error.remote {
-        return Known::Row(remote);
+fn newest_known(table: &TableState, id: &str, error: &OperationError) -> Known {
+    // The row the error shows is in it, unless a pull has brought another since.
+    if let Some(newer) = table.newer.get(id) {
+        return Known::Row(newer.clone());
     }
     if error.class == FailureClass::Gone {
         return Known::Absent;
     }
-    if let Some(shadow) = table.shadows.get(id) {
-        return Known::Row(shadow.clone());
+    if let Some(base) = table.bases.get(id) {
+        return Known::Row(base.clone());
     }
     match table.entries.get(id) {
         // A refused insert: the server has nothing under this id.

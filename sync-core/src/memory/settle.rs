@@ -4,7 +4,8 @@ use super::resolve;
 use super::state::{Sent, State, TableState};
 use crate::error::Result;
 use crate::operation::{
-    OperationError, OperationKey, OperationKind, OperationState, SentKind, ServerMayHold, merge_answer,
+    FailureClass, OperationError, OperationKey, OperationKind, OperationState, SentKind, ServerMayHold,
+    merge_answer,
 };
 use crate::row::Row;
 use crate::store::{Failure, Outcome, Resolution, Settlement};
@@ -62,55 +63,41 @@ fn acknowledge(state: &mut State, key: &OperationKey, sent: &Sent, answer: Optio
     let content_follows = sent.kind == SentKind::Undelete;
     let delete_done = sent.kind == SentKind::Delete && entry.kind == OperationKind::Delete;
 
+    let is_news = answer.is_some() || table.newer.contains_key(id);
+    let mut server = server_row(table, id, sent, answer.as_ref());
     if (!moved && !content_follows) || delete_done {
-        if let (Some(row), Some(answer)) = (table.rows.get_mut(id), &answer) {
-            row.overlay(schema, answer);
-            if row.deleted && !schema.keep_deleted {
-                table.rows.remove(id);
-            }
+        if is_news {
+            table.restore(id, &server);
         }
         table.forget_operation(id);
         return Ok(false);
     }
 
-    let answered_version = answer.as_ref().and_then(|answer| answer.version.clone());
-    // The server's row now: what it was sent, or had before an undelete, under what it answered.
-    let mut shadow = match (content_follows, table.shadows.remove(id)) {
-        (true, Some(shadow)) => shadow,
-        (true, None) => Row::empty(schema, id.as_str()),
-        (false, _) => sent.row.clone(),
-    };
-    shadow.deleted = false;
+    let answered_version = answer.and_then(|answer| answer.version);
     let kind = match (sent.kind, entry.kind) {
         // F-06. With a version the server keeps the deleted row, and the insert revives it.
         (SentKind::Delete, _) => {
-            if let Some(answer) = &answer {
-                shadow.overlay(schema, answer);
-            }
-            shadow.deleted = true;
+            server.deleted = true;
             OperationKind::Insert
         }
-        (_, kind) => {
-            if let Some(answer) = &answer {
-                shadow.overlay(schema, answer);
-            }
-            match kind {
-                OperationKind::Delete => OperationKind::Delete,
-                OperationKind::Insert | OperationKind::Update => OperationKind::Update,
-            }
-        }
+        (_, OperationKind::Delete) => OperationKind::Delete,
+        (_, OperationKind::Insert | OperationKind::Update) => OperationKind::Update,
     };
     // F-04; the content of a revived row was not sent yet, so nothing of it is the server's to replace.
     if kind == OperationKind::Update
         && !content_follows
-        && let (Some(row), Some(answer)) = (table.rows.get_mut(id), &answer)
+        && is_news
+        && let Some(row) = table.rows.get_mut(id)
     {
-        *row = merge_answer(schema, &sent.row, row, answer).row;
+        *row = merge_answer(schema, &sent.row, row, &server).row;
         // Should the answer say so, the next request meets the deleted row; the edit stays in sight until then.
         row.deleted = false;
     }
+    table.newer.remove(id);
     if kind != OperationKind::Insert || answered_version.is_some() {
-        table.shadows.insert(id.clone(), shadow);
+        table.bases.insert(id.clone(), server);
+    } else {
+        table.bases.remove(id);
     }
     table.errors.remove(id);
 
@@ -130,6 +117,30 @@ fn acknowledge(state: &mut State, key: &OperationKey, sent: &Sent, answer: Optio
         entry.taken_by = 0;
     }
     Ok(moved)
+}
+
+/// The server's row after an acknowledged request, as far as it is known: what was sent, for all else the newest
+/// copy, and over both what the answer shows.
+fn server_row(table: &TableState, id: &str, sent: &Sent, answer: Option<&Row>) -> Row {
+    let schema = table.schema;
+    let mut server = match sent.kind {
+        SentKind::Insert | SentKind::Update => sent.row.clone(),
+        SentKind::Delete => table.newer.get(id).unwrap_or(&sent.row).clone(),
+        SentKind::Undelete => table.newest(id).cloned().unwrap_or_else(|| Row::empty(schema, id)),
+    };
+    if let Some(newer) = table.newer.get(id) {
+        for (index, _) in schema.sent_columns().filter(|(index, _)| !sent.columns[*index]) {
+            if newer.values[index].is_some() {
+                server.values[index].clone_from(&newer.values[index]);
+            }
+        }
+        server.take_system_columns(newer);
+    }
+    server.deleted = false;
+    if let Some(answer) = answer {
+        server.overlay(schema, answer);
+    }
+    server
 }
 
 fn conflict(table: &mut TableState, id: &str, sent: &Sent, failure: Failure) {
@@ -170,10 +181,7 @@ fn take_back(table: &mut TableState, id: &str, sent: &Sent, holds: ServerMayHold
     let Some(entry) = table.entries.get_mut(id) else { return false };
     let inserted = matches!(sent.kind, SentKind::Insert | SentKind::Undelete);
     if inserted && entry.kind == OperationKind::Delete && holds != ServerMayHold::Maybe {
-        table.forget_operation(id);
-        if holds == ServerMayHold::Foreign {
-            table.refetch.insert(id.to_owned());
-        }
+        table.vanish(id, holds == ServerMayHold::Foreign);
         return false;
     }
     match (sent.kind, entry.kind) {
@@ -207,5 +215,11 @@ fn record(table: &mut TableState, id: &str, sent: &Sent, failure: Failure) {
         remote: failure.remote,
         superseded: entry.revision != sent.revision,
     };
+    // What the answer shows is newer than what any pull has brought.
+    match &error.remote {
+        Some(remote) => table.learn(id, remote),
+        None if error.class == FailureClass::Gone => drop(table.newer.remove(id)),
+        None => {}
+    }
     table.errors.insert(id.to_owned(), error);
 }

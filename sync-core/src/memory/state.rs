@@ -30,7 +30,10 @@ pub(super) struct TableState {
     pub(super) rows: BTreeMap<String, Row>,
     pub(super) entries: BTreeMap<String, Entry>,
     pub(super) errors: BTreeMap<String, OperationError>,
-    pub(super) shadows: BTreeMap<String, Row>,
+    /// Of rows with an operation: the server's row that the local changes start from.
+    pub(super) bases: BTreeMap<String, Row>,
+    /// Of rows with an operation: the newest server copy seen since, where there is one.
+    pub(super) newer: BTreeMap<String, Row>,
     pub(super) quarantine: BTreeMap<String, Quarantined>,
     /// Ids whose server row should be fetched by the next pull of the table.
     pub(super) refetch: BTreeSet<String>,
@@ -95,7 +98,8 @@ impl State {
                     rows: BTreeMap::new(),
                     entries: BTreeMap::new(),
                     errors: BTreeMap::new(),
-                    shadows: BTreeMap::new(),
+                    bases: BTreeMap::new(),
+                    newer: BTreeMap::new(),
                     quarantine: BTreeMap::new(),
                     refetch: BTreeSet::new(),
                     tokens: BTreeMap::new(),
@@ -157,11 +161,42 @@ impl TableState {
         })
     }
 
-    /// Removes the operation with its error and shadow; the row stays.
+    /// The newest server copy known of a row with an operation.
+    pub(super) fn newest(&self, id: &str) -> Option<&Row> {
+        self.newer.get(id).or_else(|| self.bases.get(id))
+    }
+
+    /// Keeps a server copy just seen of a row with an operation; what it does not show is as it was before.
+    pub(super) fn learn(&mut self, id: &str, server: &Row) {
+        let mut newest = self.newest(id).cloned().unwrap_or_else(|| Row::empty(self.schema, id));
+        newest.overlay(self.schema, server);
+        self.newer.insert(id.to_owned(), newest);
+    }
+
+    /// Removes the operation with its error and the server copies; the row stays.
     pub(super) fn forget_operation(&mut self, id: &str) {
         self.entries.remove(id);
         self.errors.remove(id);
-        self.shadows.remove(id);
+        self.bases.remove(id);
+        self.newer.remove(id);
+    }
+
+    /// An insert that is not wanted any more goes; a server row that is known to be there comes back with the
+    /// next pull.
+    pub(super) fn vanish(&mut self, id: &str, is_foreign: bool) {
+        if is_foreign || self.newest(id).is_some_and(|server| !server.deleted) {
+            self.refetch.insert(id.to_owned());
+        }
+        self.forget_operation(id);
+    }
+
+    /// Writes a server copy over the local row, which has no changes any more.
+    pub(super) fn restore(&mut self, id: &str, server: &Row) {
+        if server.deleted && !self.schema.keep_deleted {
+            self.rows.remove(id);
+        } else if let Some(row) = self.rows.get_mut(id) {
+            row.overlay(self.schema, server);
+        }
     }
 }
 

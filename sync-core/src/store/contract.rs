@@ -33,6 +33,7 @@ pub use self::model::compare_with_model;
 pub use self::tables::{ENTRY, LIST, TABLES, TODO};
 
 mod collapsing;
+mod copies;
 mod flight;
 mod model;
 mod probe;
@@ -131,6 +132,22 @@ cases! {
         f_07_update_refused_and_deleted_meanwhile,
         f_07_delete_refused_and_inserted_meanwhile,
         w_09_an_undelete_is_followed_by_the_content,
+    }
+    copies {
+        k_02_a_pulled_copy_is_not_sent_back,
+        f_03_an_answer_without_row_leaves_the_newest_copy,
+        f_04_the_newest_copy_and_the_answer_are_the_next_base,
+        f_04_the_base_moves_only_with_an_acknowledgement,
+        k_10_keep_local_merges_from_the_base,
+        k_10_merge_takes_untouched_columns_from_the_server,
+        k_10_keep_local_is_guarded_by_the_version_that_was_seen,
+        k_09_take_remote_takes_the_newest_copy,
+        l_14_a_known_copy_is_unchanged,
+        x_16_an_edit_taken_back_leaves_the_newest_copy,
+        x_15_the_same_edit_of_somebody_else_is_not_sent,
+        w_09_a_revived_row_starts_from_the_newest_copy,
+        a_handlers_choice_knows_base_and_newest_copy,
+        g_05_a_purge_forgets_the_copies,
     }
     resolutions {
         k_10_keep_local_on_an_update,

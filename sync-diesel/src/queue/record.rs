@@ -3,6 +3,7 @@
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use diesel::{Queryable, RunQueryDsl};
+use sync_core::entity::TableSchema;
 use sync_core::error::Result;
 
 use crate::failure::OrStore;
@@ -33,6 +34,17 @@ pub(crate) struct QueuedOperation {
     /// State and mark before the operation was taken, for a request that never started.
     pub(crate) prior_state: Option<i64>,
     pub(crate) prior_hold: Option<i64>,
+}
+
+impl QueuedOperation {
+    /// The columns the request in flight sent; `None` = all.
+    pub(super) fn columns_sent(&self, table: &TableSchema) -> Result<Option<Vec<&'static str>>> {
+        let Some(text) = &self.sent_columns else { return Ok(None) };
+        let names: Vec<String> =
+            serde_json::from_str(text).map_err(|source| self.unknown("column list").with_source(source))?;
+        let columns = table.sent_columns().map(|(_, column)| column.name);
+        Ok(Some(columns.filter(|name| names.iter().any(|sent| sent == name)).collect()))
+    }
 }
 
 type Columns = (

@@ -10,7 +10,8 @@ use sync_core::row::Row;
 use sync_core::store::{Failure, Resolution};
 
 use super::record::{QueuedOperation, Remainder, drop_error, find, note_refetch, remove, store};
-use crate::apply::{drop_extra, drop_shadow, load_shadow, store_extra, store_shadow};
+use crate::apply::copies::{self, Copy};
+use crate::apply::{drop_extra, store_extra};
 use crate::failure::OrStore;
 use crate::statement::run;
 use crate::synced::{SyncedTable, Tables, overlay};
@@ -75,12 +76,15 @@ pub(super) fn apply(
         Resolution::Leave => Ok(()),
         Resolution::TakeRemote => take_remote(conn, table, operation, failure),
         Resolution::KeepLocal => {
-            take_untouched_columns(conn, table, operation, failure)?;
-            keep_local(conn, table, operation, failure, retake)
+            let seen = Seen::of(conn, table, operation, failure)?;
+            take_untouched_columns(conn, table, operation, seen.as_ref())?;
+            keep_local(conn, table, operation, failure, seen, retake)
         }
         Resolution::Merge(merged) => {
+            let seen = Seen::of(conn, table, operation, failure)?;
+            take_untouched_columns(conn, table, operation, seen.as_ref())?;
             write_merged(conn, table, operation, merged)?;
-            keep_local(conn, table, operation, failure, retake)
+            keep_local(conn, table, operation, failure, seen, retake)
         }
     }
 }
@@ -141,15 +145,45 @@ fn take_untouched_columns(
     conn: &mut SqliteConnection,
     table: &SyncedTable,
     operation: &QueuedOperation,
-    failure: &Failure,
+    seen: Option<&Seen>,
 ) -> Result<()> {
     let id = &operation.item_id;
-    let Some(remote) = failure.remote.as_ref().filter(|remote| !remote.deleted) else { return Ok(()) };
-    let (Some(base), Some(local)) = (load_shadow(conn, table, id)?, table.find(conn, id)?) else {
+    let Some(seen) = seen.filter(|seen| !seen.row.deleted) else { return Ok(()) };
+    let (Some(base), Some(local)) = (Copy::Base.load(conn, table, id)?, table.find(conn, id)?) else {
         return Ok(());
     };
-    let values = merge_answer(table.schema, &base, &local, remote).row.values;
+    let values = merge_answer(table.schema, &base, &local, &seen.row).row.values;
     table.update(conn, &Row { values, ..local }).or_store().map(|_| ())
+}
+
+/// The server's row that an error shows.
+struct Seen {
+    /// With what the error's row leaves out as it was known.
+    row: Row,
+    /// It is the newest copy, as it is unless a pull has brought another since.
+    is_newest: bool,
+}
+
+impl Seen {
+    fn of(
+        conn: &mut SqliteConnection,
+        table: &SyncedTable,
+        operation: &QueuedOperation,
+        failure: &Failure,
+    ) -> Result<Option<Self>> {
+        let Some(remote) = &failure.remote else { return Ok(None) };
+        let id = &operation.item_id;
+        let newer = Copy::Newer.load(conn, table, id)?.filter(|newer| {
+            newer.deleted == remote.deleted && (remote.version.is_none() || remote.version == newer.version)
+        });
+        if let Some(row) = newer {
+            return Ok(Some(Self { row, is_newest: true }));
+        }
+        let base = Copy::Base.load(conn, table, id)?;
+        let mut row = base.unwrap_or_else(|| Row::empty(table.schema, id));
+        overlay(table.schema, &mut row, remote);
+        Ok(Some(Self { row, is_newest: false }))
+    }
 }
 
 /// K-10, K-15: sent again on top of the server's version just seen.
@@ -158,11 +192,16 @@ fn keep_local(
     table: &SyncedTable,
     operation: &QueuedOperation,
     failure: &Failure,
+    seen: Option<Seen>,
     retake: Retake,
 ) -> Result<()> {
     let kind = operation.kind()?;
     let deletes = kind == OperationKind::Delete;
+    let id = operation.item_id.as_str();
     drop_error(conn, operation)?;
+    if seen.as_ref().is_some_and(|seen| seen.is_newest) {
+        Copy::Newer.drop(conn, table, id)?;
+    }
     let again = Remainder {
         seq: operation.seq,
         kind: operation.kind,
@@ -174,9 +213,9 @@ fn keep_local(
         retake: retake == Retake::SamePush,
     };
     let holds_nothing = ServerMayHold::No.as_i64();
-    let rest = match &failure.remote {
-        Some(remote) if !remote.deleted || deletes => {
-            store_shadow(conn, table, &named(remote, operation))?;
+    let rest = match failure.remote.as_ref().zip(seen) {
+        Some((remote, seen)) if !remote.deleted || deletes => {
+            Copy::Base.store(conn, table, &seen.row)?;
             let kind = if deletes { OperationKind::Delete } else { OperationKind::Update };
             Remainder {
                 kind: kind.as_i64(),
@@ -186,10 +225,10 @@ fn keep_local(
             }
         }
         // The server's row is deleted: with its version it can be revived.
-        Some(remote) => {
+        Some((remote, seen)) => {
             match &remote.version {
-                Some(_) => store_shadow(conn, table, &named(remote, operation))?,
-                None => drop_shadow(conn, table, &operation.item_id)?,
+                Some(_) => Copy::Base.store(conn, table, &seen.row)?,
+                None => Copy::Base.drop(conn, table, id)?,
             }
             Remainder {
                 kind: OperationKind::Insert.as_i64(),
@@ -199,7 +238,7 @@ fn keep_local(
             }
         }
         None if !deletes && matches!(failure.class, FailureClass::Gone | FailureClass::Conflict) => {
-            drop_shadow(conn, table, &operation.item_id)?;
+            Copy::Base.drop(conn, table, id)?;
             Remainder {
                 kind: OperationKind::Insert.as_i64(),
                 base_version: None,
@@ -256,18 +295,20 @@ fn newest_known(
     operation: &QueuedOperation,
     failure: &Failure,
 ) -> Result<Known> {
-    if let Some(remote) = &failure.remote {
-        return Ok(Known::Row(remote.clone()));
-    }
-    if failure.class == FailureClass::Gone {
+    // The row the error shows is in it, unless a pull has brought another since.
+    let mut server = Copy::Newer.load(conn, table, &operation.item_id)?;
+    if server.is_none() && failure.class == FailureClass::Gone {
         return Ok(Known::Absent);
     }
-    if let Some(shadow) = load_shadow(conn, table, &operation.item_id)? {
-        if failure.class == FailureClass::Conflict {
+    if server.is_none() {
+        server = Copy::Base.load(conn, table, &operation.item_id)?;
+    }
+    if let Some(server) = server {
+        if failure.class == FailureClass::Conflict && failure.remote.is_none() {
             // Somebody has a newer one.
             note_refetch(conn, table.schema.name, &operation.item_id)?;
         }
-        return Ok(Known::Row(shadow));
+        return Ok(Known::Row(server));
     }
     let is_refused_insert = operation.kind()? == OperationKind::Insert
         && operation.server_may_hold()? == ServerMayHold::No
@@ -281,15 +322,10 @@ fn drop_operation(
     operation: &QueuedOperation,
 ) -> Result<()> {
     remove(conn, operation)?;
-    drop_shadow(conn, table, &operation.item_id)
+    copies::drop_both(conn, table, &operation.item_id)
 }
 
 fn remove_row(conn: &mut SqliteConnection, table: &SyncedTable, id: &str) -> Result<()> {
     table.delete(conn, id).or_store()?;
     drop_extra(conn, table, id)
-}
-
-/// The server's row under the operation's id.
-fn named(remote: &Row, operation: &QueuedOperation) -> Row {
-    Row { id: operation.item_id.clone(), ..remote.clone() }
 }

@@ -3,13 +3,16 @@
 use diesel::sqlite::SqliteConnection;
 use sync_core::error::Result;
 use sync_core::item;
-use sync_core::operation::{OperationKind, OperationState, SentKind, ServerMayHold, merge_answer};
+use sync_core::operation::{
+    FailureClass, OperationKind, OperationState, SentKind, ServerMayHold, merge_answer,
+};
 use sync_core::row::Row;
 use sync_core::store::{Failure, Outcome, Resolution, Settlement};
 
 use super::record::{QueuedOperation, Remainder, drop_error, find, note_refetch, remove, store};
 use super::resolve;
-use crate::apply::{drop_extra, drop_shadow, load_shadow, store_extra, store_shadow};
+use crate::apply::copies::{self, Copy};
+use crate::apply::{drop_extra, store_extra};
 use crate::failure::{OrStore, is_about_the_row};
 use crate::statement::run;
 use crate::synced::{SyncedTable, Tables, overlay};
@@ -39,6 +42,39 @@ pub(super) fn settle(conn: &mut SqliteConnection, tables: &Tables, settlement: &
             flight.resolved(conn, failure, resolution).map(|()| false)
         }
     }
+}
+
+/// Writes the server's row over the local row, which has no changes that it lacks (F-03). One the database refuses
+/// leaves the local row as it is, with the server's system columns, and is fetched again by the next pull.
+pub(super) fn restore(conn: &mut SqliteConnection, table: &SyncedTable, server: &Row) -> Result<()> {
+    let id = server.id.as_str();
+    if server.deleted && !table.schema.keep_deleted {
+        table.delete(conn, id).or_store()?;
+        return drop_extra(conn, table, id);
+    }
+    let mut row = server.clone();
+    for (column, value) in table.schema.columns.iter().zip(&mut row.values) {
+        if column.local {
+            *value = None;
+        }
+    }
+    match table.update(conn, &row) {
+        Ok(_) => {}
+        Err(error) if is_about_the_row(&error) => {
+            table.update_system(conn, &row)?;
+            note_refetch(conn, table.schema.name, id)?;
+        }
+        Err(error) => return Err(error).or_store(),
+    }
+    store_extra(conn, table, id, row.extra.as_deref())
+}
+
+/// What is known of the server's row after a request.
+struct News {
+    /// `None`: what was sent, or had been there before.
+    row: Option<Row>,
+    /// The version in the answer.
+    version: Option<String>,
 }
 
 /// An operation whose request is being settled.
@@ -76,15 +112,52 @@ impl Flight<'_> {
             drop_extra(conn, self.table, self.id())?;
             return Ok(false);
         }
+        let news = self.news(conn, answer)?;
         if !self.is_superseded() && !content_follows {
             self.done(conn)?;
-            if let Some(answer) = answer {
-                self.write_answer(conn, &self.named(answer))?;
+            if let Some(server) = &news.row {
+                restore(conn, self.table, server)?;
             }
             return Ok(false);
         }
-        self.remain(conn, answer)?;
+        self.remain(conn, news)?;
         Ok(self.is_superseded())
+    }
+
+    /// What is known of the server's row after an acknowledged request: what was sent, for all else the newest
+    /// copy, and over both what the answer shows.
+    fn news(&self, conn: &mut SqliteConnection, answer: Option<&Row>) -> Result<News> {
+        let schema = self.table.schema;
+        let version = answer.and_then(|answer| answer.version.clone());
+        let newer = Copy::Newer.load(conn, self.table, self.id())?;
+        if answer.is_none() && newer.is_none() {
+            return Ok(News { row: None, version });
+        }
+        let mut server = match (self.sent, &newer) {
+            (SentKind::Delete | SentKind::Undelete, Some(newer)) => newer.clone(),
+            (SentKind::Undelete, None) => self.revived(conn)?,
+            _ => self.sent_row()?,
+        };
+        if let Some(mut newer) = newer {
+            let sent = self.operation.columns_sent(schema)?;
+            for (column, value) in schema.columns.iter().zip(&mut newer.values) {
+                if sent.as_ref().is_none_or(|sent| sent.contains(&column.name)) {
+                    *value = None;
+                }
+            }
+            overlay(schema, &mut server, &newer);
+        }
+        server.deleted = false;
+        if let Some(answer) = answer {
+            overlay(schema, &mut server, &self.named(answer));
+        }
+        Ok(News { row: Some(server), version })
+    }
+
+    /// The server's row before it was revived.
+    fn revived(&self, conn: &mut SqliteConnection) -> Result<Row> {
+        let base = Copy::Base.load(conn, self.table, self.id())?;
+        Ok(base.unwrap_or_else(|| Row::empty(self.table.schema, self.id())))
     }
 
     /// The server's row under the operation's id.
@@ -95,49 +168,19 @@ impl Flight<'_> {
     /// The operation is complete.
     fn done(&self, conn: &mut SqliteConnection) -> Result<()> {
         remove(conn, &self.operation)?;
-        drop_shadow(conn, self.table, self.id())
-    }
-
-    /// F-03: stores the row the server answered with. One the database refuses leaves the local row as it is,
-    /// with the server's system columns, and is fetched again by the next pull.
-    fn write_answer(&self, conn: &mut SqliteConnection, row: &Row) -> Result<()> {
-        if row.deleted && !self.table.schema.keep_deleted {
-            self.table.delete(conn, self.id()).or_store()?;
-            return drop_extra(conn, self.table, self.id());
-        }
-        let mut row = row.clone();
-        for (column, value) in self.table.schema.columns.iter().zip(&mut row.values) {
-            if column.local {
-                *value = None;
-            }
-        }
-        match self.table.update(conn, &row) {
-            Ok(_) => {}
-            Err(error) if is_about_the_row(&error) => {
-                self.table.update_system(conn, &row)?;
-                note_refetch(conn, self.table.schema.name, self.id())?;
-            }
-            Err(error) => return Err(error).or_store(),
-        }
-        store_extra(conn, self.table, self.id(), row.extra.as_deref())
+        copies::drop_both(conn, self.table, self.id())
     }
 
     /// What the request did not cover is queued again, on top of what the server holds now (F-04 to F-06, W-09).
-    fn remain(&self, conn: &mut SqliteConnection, answer: Option<&Row>) -> Result<()> {
+    fn remain(&self, conn: &mut SqliteConnection, News { row, version }: News) -> Result<()> {
         let schema = self.table.schema;
-        let answer = answer.map(|answer| self.named(answer));
-        // The server's row: what it was sent, or had before it was revived, under what it answered.
-        let mut server = match self.sent {
-            SentKind::Undelete => {
-                load_shadow(conn, self.table, self.id())?.unwrap_or_else(|| Row::empty(schema, self.id()))
-            }
-            _ => self.sent_row()?,
+        let is_news = row.is_some();
+        let mut server = match row {
+            Some(row) => row,
+            None if self.sent == SentKind::Undelete => self.revived(conn)?,
+            None => self.sent_row()?,
         };
-        server.deleted = false;
-        if let Some(answer) = &answer {
-            overlay(schema, &mut server, answer);
-        }
-        let version = answer.as_ref().and_then(|answer| answer.version.clone());
+        server.deleted &= is_news;
         let (kind, base_version) = match (self.sent, self.kind) {
             // F-06. With a version the server keeps the deleted row, and the insert revives it.
             (SentKind::Delete, _) => {
@@ -155,16 +198,16 @@ impl Flight<'_> {
         // F-04; the content of a revived row was not sent yet, so nothing of it is the server's to replace.
         if kind == OperationKind::Update
             && self.sent != SentKind::Undelete
-            && let (Some(answer), Some(local)) = (&answer, self.table.find(conn, self.id())?)
+            && is_news
+            && let Some(local) = self.table.find(conn, self.id())?
         {
-            let merge = merge_answer(schema, &self.sent_row()?, &local, answer);
+            let merge = merge_answer(schema, &self.sent_row()?, &local, &server);
             // Should the answer say so, the next request meets the deleted row; the edit stays in sight.
-            self.write_answer(conn, &Row { deleted: false, ..merge.row })?;
+            restore(conn, self.table, &Row { deleted: false, ..merge.row })?;
         }
-        if kind == OperationKind::Insert && base_version.is_none() {
-            drop_shadow(conn, self.table, self.id())?;
-        } else {
-            store_shadow(conn, self.table, &server)?;
+        copies::drop_both(conn, self.table, self.id())?;
+        if kind != OperationKind::Insert || base_version.is_some() {
+            Copy::Base.store(conn, self.table, &server)?;
         }
         drop_error(conn, &self.operation)?;
         let seq = match self.operation.tail_seq {
@@ -226,7 +269,8 @@ impl Flight<'_> {
     ) -> Result<bool> {
         match self.undone(holds) {
             None => {
-                if holds == ServerMayHold::Foreign {
+                let newest = copies::newest(conn, self.table, self.id())?;
+                if holds == ServerMayHold::Foreign || newest.is_some_and(|newest| !newest.deleted) {
                     note_refetch(conn, self.table.schema.name, self.id())?;
                 }
                 self.done(conn)?;
@@ -300,6 +344,15 @@ impl Flight<'_> {
             SentKind::Delete => OperationKind::Delete,
         };
         let remote = failure.remote.as_ref();
+        // What the answer shows is newer than what any pull has brought.
+        match remote {
+            Some(remote) => {
+                let newest = copies::newest(conn, self.table, self.id())?;
+                copies::learn(conn, self.table, newest, &self.named(remote))?;
+            }
+            None if failure.class == FailureClass::Gone => Copy::Newer.drop(conn, self.table, self.id())?,
+            None => {}
+        }
         let remote_item = remote.map(|remote| item::encode(self.table.schema, remote));
         run(
             conn,

@@ -8,7 +8,8 @@ use sync_core::row::Row;
 use sync_core::store::{Exchanged, PushSession, Take, UpdateBody};
 
 use super::record::{QueuedOperation, load, remove};
-use crate::apply::{drop_shadow, load_shadow};
+use super::settle::restore;
+use crate::apply::copies::{self, Copy};
 use crate::failure::OrStore;
 use crate::statement::{Bind, run};
 use crate::synced::{SyncedTable, Tables};
@@ -90,7 +91,7 @@ impl Request {
         let kind = operation.kind()?;
         let state = operation.state()?;
         operation.server_may_hold()?;
-        let base = load_shadow(conn, table, &operation.item_id)?;
+        let base = Copy::Base.load(conn, table, &operation.item_id)?;
         if state == OperationState::Attempted {
             return Self::again(table, operation, kind, base).map(Some);
         }
@@ -107,8 +108,11 @@ impl Request {
             OperationKind::Update => {
                 let changed = base.as_ref().map(|base| changed_columns(table.schema, base, &row));
                 let is_live = base.as_ref().is_some_and(|base| !base.deleted);
-                let is_pending = state == OperationState::Pending;
-                if is_pending && is_live && changed.as_ref().is_some_and(Vec::is_empty) {
+                if state == OperationState::Pending
+                    && is_live
+                    && let Some(changed) = &changed
+                    && is_as_changed(conn, table, &row, changed)?
+                {
                     return Ok(None);
                 }
                 let columns = match update_body {
@@ -157,21 +161,7 @@ impl Request {
         }
         let whole = operation.sent_item.clone().ok_or_else(|| missing_row(operation))?;
         let row = table.whole_row(&whole)?;
-        let columns = match &operation.sent_columns {
-            None => None,
-            Some(text) => {
-                let names: Vec<String> = serde_json::from_str(text)
-                    .map_err(|source| operation.unknown("column list").with_source(source))?;
-                Some(
-                    table
-                        .schema
-                        .sent_columns()
-                        .map(|(_, column)| column.name)
-                        .filter(|name| names.iter().any(|sent| sent == name))
-                        .collect::<Vec<_>>(),
-                )
-            }
-        };
+        let columns = operation.columns_sent(table.schema)?;
         let item = content(table.schema, row, columns.as_deref());
         let revision = operation.sent_revision.unwrap_or(operation.revision);
         Ok(Self { sent, uncertain: true, replaces: false, revision, whole, columns, item, base })
@@ -185,6 +175,23 @@ fn changed_columns(table: &'static TableSchema, base: &Row, row: &Row) -> Vec<&'
         .filter(|(index, _)| base.values[*index] != row.values[*index])
         .map(|(_, column)| column.name)
         .collect()
+}
+
+/// Whether the server's row is known to have these columns as the local row has them.
+fn is_as_changed(
+    conn: &mut SqliteConnection,
+    table: &SyncedTable,
+    row: &Row,
+    changed: &[&str],
+) -> Result<bool> {
+    if changed.is_empty() {
+        return Ok(true);
+    }
+    let newer = Copy::Newer.load(conn, table, &row.id)?;
+    Ok(newer.filter(|newer| !newer.deleted).is_some_and(|newer| {
+        let differing = changed_columns(table.schema, &newer, row);
+        changed.iter().all(|name| !differing.contains(name))
+    }))
 }
 
 /// The row as it is sent: without local-only columns, and of an update only the columns sent.
@@ -203,18 +210,20 @@ fn missing_row(operation: &QueuedOperation) -> Error {
         .with_item(&operation.item_id)
 }
 
-/// The row is as the server last had it: nothing is sent, and the row is clean again with the server's system
-/// columns.
+/// What the app changed is as the server has it: nothing is sent, and the row is clean again, as the newest server
+/// copy known.
 fn complete_unneeded(
     conn: &mut SqliteConnection,
     table: &SyncedTable,
     operation: &QueuedOperation,
 ) -> Result<()> {
-    if let Some(shadow) = load_shadow(conn, table, &operation.item_id)? {
-        table.update_system(conn, &shadow)?;
-    }
+    let server = copies::newest(conn, table, &operation.item_id)?;
     remove(conn, operation)?;
-    drop_shadow(conn, table, &operation.item_id)
+    copies::drop_both(conn, table, &operation.item_id)?;
+    match server {
+        Some(server) => restore(conn, table, &server),
+        None => Ok(()),
+    }
 }
 
 /// Stores what is sent, before it is sent.

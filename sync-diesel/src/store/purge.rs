@@ -14,7 +14,8 @@ use crate::synced::{SyncedTable, Tables};
 use crate::{apply, queue, system};
 
 /// Tables with one row per synced row, whose rows go with it.
-const BESIDE: [&str; 6] = ["__operations", "__errors", "__shadow", "__extra", "__quarantine", "__refetch"];
+const BESIDE: [&str; 7] =
+    ["__operations", "__errors", "__shadow", "__newer", "__extra", "__quarantine", "__refetch"];
 
 /// Removes matching rows.
 ///

@@ -52,6 +52,7 @@ async fn check(fixture: &Fixture, queued: Queued, change: Change) {
         .sql(&format!(
             "UPDATE __control SET applying = 1, last_seq = 100;
              DELETE FROM \"Todo\"; DELETE FROM __operations; DELETE FROM __errors; DELETE FROM __shadow;
+             DELETE FROM __newer;
              DELETE FROM __refetch; {row}
              INSERT INTO __operations (seq, table_name, item_id, kind, state, revision, base_version,
                  server_may_hold, sent_kind, sent_revision)

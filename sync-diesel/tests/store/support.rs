@@ -173,7 +173,7 @@ impl Fixture {
 
     /// Nothing is queued or kept for any row.
     pub(crate) async fn assert_clean(&self) {
-        for table in ["__operations", "__errors", "__shadow", "__replaced"] {
+        for table in ["__operations", "__errors", "__shadow", "__newer", "__replaced"] {
             assert_eq!(self.count(table).await, 0, "{table}");
         }
     }

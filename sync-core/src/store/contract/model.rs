@@ -260,8 +260,9 @@ impl<S: LocalStore> Twins<S> {
     }
 
     fn conflict(&mut self, table: &'static TableSchema, id: &str) -> crate::store::Failure {
-        match self.random.below(4) {
+        match self.random.below(6) {
             0 => failure(FailureClass::Gone, None),
+            2 => failure(FailureClass::Conflict, None),
             1 => {
                 let row = self.server_row(table, id);
                 failure(FailureClass::Gone, Some(Row { deleted: true, ..row }))
