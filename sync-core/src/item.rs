@@ -9,6 +9,7 @@ use std::fmt;
 
 use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::{Scalar, ScalarSeed, Text, push_f64, push_string};
 use crate::row::Row;
 use crate::time;
 use crate::value::{ColumnType, Value};
@@ -17,18 +18,18 @@ use crate::value::{ColumnType, Value};
 pub fn encode(table: &TableSchema, row: &Row) -> String {
     let mut out = String::with_capacity(32 + row.values.len() * 24);
     out.push_str("{\"id\":");
-    push_json_string(&mut out, &row.id);
+    push_string(&mut out, &row.id);
     for (column, value) in table.columns.iter().zip(&row.values) {
         let Some(value) = value else { continue };
         out.push(',');
-        push_json_string(&mut out, column.name);
+        push_string(&mut out, column.name);
         out.push(':');
         match value {
             Value::Null => out.push_str("null"),
             Value::Bool(value) => out.push(if *value { '1' } else { '0' }),
             Value::Integer(value) => out.push_str(&value.to_string()),
-            Value::Real(value) => push_json_f64(&mut out, *value),
-            Value::Text(value) => push_json_string(&mut out, value),
+            Value::Real(value) => push_f64(&mut out, *value),
+            Value::Text(value) => push_string(&mut out, value),
             Value::DateTime(value) => {
                 out.push('"');
                 time::write_sql(&mut out, *value);
@@ -51,16 +52,16 @@ pub fn encode(table: &TableSchema, row: &Row) -> String {
 ///
 /// [`ErrorKind::Corrupt`] when the text is no such object or a value does not fit its column.
 pub fn decode(table: &'static TableSchema, text: &str) -> Result<Row> {
-    let stored: Stored = serde_json::from_str(text).map_err(|source| {
+    let stored: Stored<'_> = serde_json::from_str(text).map_err(|source| {
         Error::new(ErrorKind::Corrupt, "stored row content cannot be read")
             .with_table(table.name)
             .with_source(source)
     })?;
     let mut row = Row::empty(table, String::new());
-    for (name, scalar) in stored.0 {
+    for (Text(name), scalar) in stored.0 {
         if name == "id" {
             if let Scalar::Text(id) = scalar {
-                row.id = id;
+                row.id = id.into_owned();
             }
             continue;
         }
@@ -75,7 +76,7 @@ pub fn decode(table: &'static TableSchema, text: &str) -> Result<Row> {
     Ok(row)
 }
 
-fn from_sqlite(ty: ColumnType, scalar: Scalar) -> Option<Value> {
+fn from_sqlite(ty: ColumnType, scalar: Scalar<'_>) -> Option<Value> {
     Some(match (ty, scalar) {
         (_, Scalar::Null) => Value::Null,
         (ColumnType::Bool, Scalar::Integer(value)) => Value::Bool(value != 0),
@@ -85,111 +86,32 @@ fn from_sqlite(ty: ColumnType, scalar: Scalar) -> Option<Value> {
         }
         (ColumnType::Float | ColumnType::Double, Scalar::Integer(value)) => Value::Real(value as f64),
         (ColumnType::Float | ColumnType::Double, Scalar::Real(value)) => Value::Real(value),
-        (ColumnType::Text, Scalar::Text(value)) => Value::Text(value),
+        (ColumnType::Text, Scalar::Text(value)) => Value::Text(value.into_owned()),
         (ColumnType::DateTime, Scalar::Text(value)) => Value::DateTime(time::parse(&value)?),
         (ColumnType::Uuid, Scalar::Text(value)) => Value::Uuid(uuid::Uuid::parse_str(&value).ok()?),
         _ => return None,
     })
 }
 
-/// Appends a JSON string literal.
-pub(crate) fn push_json_string(out: &mut String, text: &str) {
-    out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            control if (control as u32) < 0x20 => {
-                out.push_str(&format!("\\u{:04x}", control as u32));
-            }
-            other => out.push(other),
-        }
-    }
-    out.push('"');
-}
+struct Stored<'a>(Vec<(Text<'a>, Scalar<'a>)>);
 
-/// Appends the shortest JSON number that reads back equal; NaN and infinities, which no stored row holds,
-/// become null.
-pub(crate) fn push_json_f64(out: &mut String, value: f64) {
-    match serde_json::to_string(&value) {
-        Ok(text) => out.push_str(&text),
-        Err(_) => out.push_str("null"),
-    }
-}
-
-struct Stored(Vec<(String, Scalar)>);
-
-enum Scalar {
-    Null,
-    Bool(bool),
-    Integer(i64),
-    Real(f64),
-    Text(String),
-    Other,
-}
-
-impl<'de> Deserialize<'de> for Stored {
+impl<'de> Deserialize<'de> for Stored<'de> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Members;
         impl<'de> Visitor<'de> for Members {
-            type Value = Stored;
+            type Value = Stored<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Stored, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Stored<'de>, A::Error> {
                 let mut members = Vec::with_capacity(map.size_hint().unwrap_or(8));
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
+                while let Some(name) = map.next_key()? {
+                    members.push((name, map.next_value_seed(ScalarSeed)?));
                 }
                 Ok(Stored(members))
             }
         }
         deserializer.deserialize_map(Members)
-    }
-}
-
-impl<'de> Deserialize<'de> for Scalar {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ScalarVisitor;
-        impl<'de> Visitor<'de> for ScalarVisitor {
-            type Value = Scalar;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON value")
-            }
-            fn visit_unit<E>(self) -> Result<Scalar, E> {
-                Ok(Scalar::Null)
-            }
-            fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
-                Ok(Scalar::Bool(value))
-            }
-            fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
-                Ok(Scalar::Integer(value))
-            }
-            fn visit_u64<E>(self, value: u64) -> Result<Scalar, E> {
-                Ok(i64::try_from(value).map_or(Scalar::Real(value as f64), Scalar::Integer))
-            }
-            fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
-                Ok(Scalar::Real(value))
-            }
-            fn visit_str<E>(self, value: &str) -> Result<Scalar, E> {
-                Ok(Scalar::Text(value.to_owned()))
-            }
-            fn visit_string<E>(self, value: String) -> Result<Scalar, E> {
-                Ok(Scalar::Text(value))
-            }
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Scalar, A::Error> {
-                while seq.next_element::<serde::de::IgnoredAny>()?.is_some() {}
-                Ok(Scalar::Other)
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar, A::Error> {
-                while map.next_entry::<serde::de::IgnoredAny, serde::de::IgnoredAny>()?.is_some() {}
-                Ok(Scalar::Other)
-            }
-        }
-        deserializer.deserialize_any(ScalarVisitor)
     }
 }
 

@@ -21,6 +21,7 @@ pub mod error;
 pub mod evaluate;
 pub mod expression;
 pub mod item;
+pub mod json;
 pub mod memory;
 pub mod odata;
 pub mod operation;

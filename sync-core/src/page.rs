@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::entity::{ColumnRole, ColumnSchema, TableSchema};
 use crate::error::{Error, ErrorKind, Result};
-use crate::item::push_json_string;
+use crate::json::{Scalar, ScalarSeed, Text, push_string};
 use crate::protocol::SystemNames;
 use crate::row::{Row, RowView};
 use crate::time;
@@ -185,7 +185,7 @@ impl WireRow<'_> {
             if index > 0 {
                 out.push(',');
             }
-            push_json_string(&mut out, name);
+            push_string(&mut out, name);
             out.push(':');
             out.push_str(value.get());
         }
@@ -652,95 +652,6 @@ fn convert<'a>(column: &ColumnSchema, scalar: Scalar<'a>) -> Option<Cell<'a>> {
         (ColumnType::Uuid, Scalar::Text(text)) => Cell::Uuid(Uuid::parse_str(&text).ok()?),
         _ => return None,
     })
-}
-
-// --- scalars ---
-
-enum Scalar<'a> {
-    Null,
-    Bool(bool),
-    Integer(i64),
-    Real(f64),
-    Text(Cow<'a, str>),
-    Nested,
-}
-
-impl<'a> Scalar<'a> {
-    fn into_text(self) -> Option<Cow<'a, str>> {
-        match self {
-            Self::Text(text) => Some(text),
-            Self::Integer(number) => Some(number.to_string().into()),
-            _ => None,
-        }
-    }
-}
-
-/// A string borrowed from the body where it has no escapes (serde's own `Cow` never borrows as a key).
-struct Text<'a>(Cow<'a, str>);
-
-impl<'de> serde::Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(TextVisitor)
-    }
-}
-
-struct ScalarSeed;
-
-impl<'de> DeserializeSeed<'de> for ScalarSeed {
-    type Value = Scalar<'de>;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Scalar<'de>, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ScalarSeed {
-    type Value = Scalar<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-    fn visit_unit<E>(self) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::Null)
-    }
-    fn visit_bool<E>(self, value: bool) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::Bool(value))
-    }
-    fn visit_i64<E>(self, value: i64) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::Integer(value))
-    }
-    fn visit_u64<E>(self, value: u64) -> Result<Scalar<'de>, E> {
-        Ok(i64::try_from(value).map_or(Scalar::Real(value as f64), Scalar::Integer))
-    }
-    fn visit_f64<E>(self, value: f64) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::Real(value))
-    }
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::Text(Cow::Borrowed(text)))
-    }
-    fn visit_str<E>(self, text: &str) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::Text(Cow::Owned(text.to_owned())))
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Scalar<'de>, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Scalar::Nested)
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar<'de>, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Scalar::Nested)
-    }
 }
 
 #[cfg(test)]

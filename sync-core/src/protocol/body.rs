@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::entity::TableSchema;
-use crate::item::{push_json_f64, push_json_string};
+use crate::json::{push_f32, push_f64, push_string};
 use crate::row::Row;
 use crate::time;
 use crate::value::{ColumnType, Value};
@@ -12,11 +12,11 @@ use crate::value::{ColumnType, Value};
 pub(crate) fn encode(table: &TableSchema, row: &Row) -> Bytes {
     let mut out = String::with_capacity(32 + row.values.len() * 24);
     out.push_str("{\"id\":");
-    push_json_string(&mut out, &row.id);
+    push_string(&mut out, &row.id);
     for (index, column) in table.sent_columns() {
         let Some(Some(value)) = row.values.get(index) else { continue };
         out.push(',');
-        push_json_string(&mut out, column.name);
+        push_string(&mut out, column.name);
         out.push(':');
         push_value(&mut out, column.ty, value);
     }
@@ -29,9 +29,9 @@ fn push_value(out: &mut String, ty: ColumnType, value: &Value) {
         Value::Null => out.push_str("null"),
         Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
         Value::Integer(value) => out.push_str(&value.to_string()),
-        Value::Real(value) if ty == ColumnType::Float => push_json_f32(out, *value as f32),
-        Value::Real(value) => push_json_f64(out, *value),
-        Value::Text(value) => push_json_string(out, value),
+        Value::Real(value) if ty == ColumnType::Float => push_f32(out, *value as f32),
+        Value::Real(value) => push_f64(out, *value),
+        Value::Text(value) => push_string(out, value),
         Value::DateTime(value) => {
             out.push('"');
             time::write_wire(out, *value);
@@ -42,14 +42,6 @@ fn push_value(out: &mut String, ty: ColumnType, value: &Value) {
             out.push_str(value.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()));
             out.push('"');
         }
-    }
-}
-
-/// The shortest text of an `f32`: widening it first would send digits the app never wrote (V-04).
-fn push_json_f32(out: &mut String, value: f32) {
-    match serde_json::to_string(&value) {
-        Ok(text) => out.push_str(&text),
-        Err(_) => out.push_str("null"),
     }
 }
 
