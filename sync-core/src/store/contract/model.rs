@@ -517,7 +517,7 @@ async fn snapshot<S: LocalStore>(store: &S) -> Snapshot {
                 class: error.class,
                 status: error.status,
                 message: error.message,
-                local: error.local.map(|local| server_copy(schema(error.key.table), local).values),
+                local: error.local.map(|local| local.values),
                 remote: error.remote.map(|remote| server_copy(schema(error.key.table), remote)),
                 superseded: error.superseded,
                 id: error.key.item_id,
