@@ -40,6 +40,7 @@ mod probe;
 mod pulls;
 mod purges;
 mod pushes;
+mod refetch;
 mod resolutions;
 mod tables;
 mod writes;
@@ -194,6 +195,14 @@ cases! {
         l_08_another_query_restarts,
         l_25_a_broken_page_changes_nothing,
         several_pages_are_stored_together,
+    }
+    refetch {
+        x_06_a_foreign_row_is_noted_and_comes_back,
+        x_03_a_row_with_a_live_server_copy_is_noted,
+        k_09_an_unknown_row_is_noted,
+        a_row_the_server_does_not_have_is_removed,
+        a_fetched_row_with_an_operation_is_kept_beside,
+        many_notes_come_in_turns,
     }
     purges {
         g_01_purge_with_operations_is_refused,
