@@ -106,6 +106,8 @@ pub trait LocalStore: Send + Sync + 'static {
     /// Starts a pull (17.3, step 2): reads what is known of this query, after trying quarantined rows of the
     /// table again.
     ///
+    /// Also tells which rows are to be read by id ([`PullStart::refetch`]).
+    ///
     /// If the stored fingerprint differs from `query.fingerprint` (L-08) the token is dropped first, in the same
     /// transaction.
     fn begin_pull(
@@ -302,7 +304,13 @@ pub struct PullStart {
     pub token: Option<DeltaToken>,
     /// The token was dropped because the query changed (L-08).
     pub restarted: bool,
+    /// Ids of this table whose server row is to be read by id before the pages (X-06, K-09), in order; at most
+    /// [`MAX_REFETCH`], the rest next time. Each stays noted until it comes back in [`PullBatch::fetched`].
+    pub refetch: Vec<String>,
 }
+
+/// Most ids in [`PullStart::refetch`].
+pub const MAX_REFETCH: usize = 100;
 
 /// The point up to which the rows of a query were pulled (R10).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -327,6 +335,10 @@ pub struct PullBatch {
     /// What the server was not trusted to filter: rows that do not match are not added; a clean local row is
     /// brought up to date all the same, and the copy of a row with an operation is kept beside (R13).
     pub local_rest: Option<Predicate>,
+    /// Ids whose row was read by id: `pages` hold what the server has of them. Their rows are stored even in a
+    /// version that is known, and a clean local row whose id is in no page is removed, also from a table that keeps
+    /// deleted rows. A row with an operation keeps both. The notes that asked for them go.
+    pub fetched: Vec<String>,
 }
 
 /// One page as received.
@@ -349,7 +361,7 @@ pub struct Applied {
     pub changed: u64,
     /// Rows already known in this version; nothing was written.
     pub unchanged: u64,
-    /// Rows removed because the server marked them deleted.
+    /// Rows removed because the server marked them deleted, or has none when asked by id.
     pub removed: u64,
     /// Rows with an operation whose server copy is new: the row stays as it is, the copy is put aside.
     pub kept_local: u64,

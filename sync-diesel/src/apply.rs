@@ -17,7 +17,7 @@ use sync_core::evaluate;
 use sync_core::page::{WireRow, WireTableRow, for_each_row, raw_rows};
 use sync_core::predicate::Node;
 use sync_core::protocol::{Dialect, SystemNames};
-use sync_core::store::{Applied, PullBatch, PullStart, QueryKey};
+use sync_core::store::{Applied, MAX_REFETCH, PullBatch, PullStart, QueryKey};
 
 use self::upsert::{CHUNK, Chunk, write_texts};
 use crate::failure::{OrStore, is_about_the_row, row_fault};
@@ -39,10 +39,11 @@ pub(crate) fn apply_pages(
     system::exempt(conn, |conn| {
         let query_id = batch.query.as_ref().map(|query| query.query_id.as_str());
         let rest = batch.local_rest.as_ref().map(|rest| &rest.node).filter(|node| !node.is_always());
-        let mut applying = Applying::new(conn, table, query_id, rest)?;
+        let mut applying = Applying::new(conn, table, query_id, rest, Forced::of(&batch.fetched))?;
         for page in &batch.pages {
             applying.page(conn, &page.body, page.names)?;
         }
+        applying.settle_fetched(conn, batch)?;
         if let (Some(query), Some(token)) = (&batch.query, &batch.token) {
             token::advance(conn, table.schema.name, query, token)?;
         }
@@ -55,13 +56,20 @@ pub(crate) fn begin_pull(
     conn: &mut SqliteConnection,
     tables: &Tables,
     table: &'static TableSchema,
-    query: Option<&QueryKey>,
+    query_key: Option<&QueryKey>,
 ) -> Result<PullStart> {
     let table = tables.get(table.name)?;
     retry_quarantine(conn, table)?;
-    let Some(query) = query else { return Ok(PullStart::default()) };
+    let limit = i64::try_from(MAX_REFETCH).unwrap_or(i64::MAX);
+    let refetch = query::<Text>(
+        "SELECT item_id FROM \"__refetch\" WHERE table_name = ? ORDER BY item_id LIMIT ?",
+        &[table.schema.name.into(), limit.into()],
+    )
+    .load::<String>(conn)
+    .or_store()?;
+    let Some(query) = query_key else { return Ok(PullStart { refetch, ..PullStart::default() }) };
     let (token, restarted) = token::start(conn, table.schema.name, query)?;
-    Ok(PullStart { token, restarted })
+    Ok(PullStart { token, restarted, refetch })
 }
 
 fn retry_quarantine(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<()> {
@@ -79,7 +87,9 @@ fn retry_quarantine(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<
             // A row of a dialect this version does not know keeps waiting.
             let Some(names) = known_names(names) else { continue };
             let body = format!("[{raw}]");
-            Applying::new(conn, table, query_id.as_deref(), None)?.page(conn, body.as_bytes(), names)?;
+            let query_id = query_id.as_deref();
+            let mut applying = Applying::new(conn, table, query_id, None, Forced::All)?;
+            applying.page(conn, body.as_bytes(), names)?;
         }
         Ok(())
     })
@@ -94,11 +104,32 @@ fn known_names(text: &str) -> Option<&'static SystemNames> {
     [Dialect::MobileApps].into_iter().map(Dialect::names).find(|names| names_text(names) == text)
 }
 
+/// Which rows are stored even in a version that is known: those read by id, and those that wait in quarantine,
+/// whose version may have come without their content.
+enum Forced<'t> {
+    These(HashSet<&'t str>),
+    All,
+}
+
+impl<'t> Forced<'t> {
+    fn of(fetched: &'t [String]) -> Self {
+        Self::These(fetched.iter().map(String::as_str).collect())
+    }
+
+    fn contains(&self, id: &str) -> bool {
+        match self {
+            Self::These(ids) => ids.contains(id),
+            Self::All => true,
+        }
+    }
+}
+
 /// A running application of pages to one table.
 struct Applying<'t> {
     table: &'t SyncedTable,
     query_id: Option<&'t str>,
     rest: Option<&'t Node>,
+    forced: Forced<'t>,
     /// Ids with an operation.
     dirty: HashSet<String>,
     /// Ids in quarantine.
@@ -130,6 +161,7 @@ impl<'t> Applying<'t> {
         table: &'t SyncedTable,
         query_id: Option<&'t str>,
         rest: Option<&'t Node>,
+        forced: Forced<'t>,
     ) -> Result<Self> {
         let name = table.schema.name;
         let mut ids = |text: &str| -> Result<HashSet<String>> {
@@ -146,6 +178,7 @@ impl<'t> Applying<'t> {
             table,
             query_id,
             rest,
+            forced,
             dirty,
             quarantined,
             has_extra,
@@ -197,7 +230,7 @@ impl<'t> Applying<'t> {
             self.applied.filtered += 1;
             return self.leave_quarantine(conn, &row);
         }
-        if is_complete(&row, self.table.schema) {
+        if is_complete(&row, self.table.schema) && !self.forced.contains(id) {
             write_texts(&mut page.texts, &row);
             page.rows.push(row);
             page.positions.push(position);
@@ -280,7 +313,9 @@ impl<'t> Applying<'t> {
         self.greatest_rowid = None;
         let local = self.table.version(conn, &row.id)?;
         let count: fn(&mut Applied) = match &local {
-            Some(version) if version.is_some() && *version == row.version => {
+            Some(version)
+                if version.is_some() && *version == row.version && !self.forced.contains(&row.id) =>
+            {
                 self.applied.unchanged += 1;
                 return self.leave_quarantine(conn, wire);
             }
@@ -390,6 +425,30 @@ impl<'t> Applying<'t> {
         copies::learn(conn, self.table, newest, &server)?;
         self.applied.kept_local += 1;
         self.leave_quarantine(conn, wire)
+    }
+
+    /// The end of rows that were read by id: a clean row that the server does not have goes, and so do the notes.
+    fn settle_fetched(&mut self, conn: &mut SqliteConnection, batch: &PullBatch) -> Result<()> {
+        let present: HashSet<&str> =
+            batch.pages.iter().flat_map(|page| page.summary.rows()).filter_map(|row| row.id).collect();
+        let name = self.table.schema.name;
+        for id in &batch.fetched {
+            if !present.contains(id.as_str()) && !self.dirty.contains(id) {
+                match self.table.delete(conn, id) {
+                    Ok(removed) => self.applied.removed += removed as u64,
+                    // Another row refers to it; it is asked for again.
+                    Err(error) if is_about_the_row(&error) => continue,
+                    Err(error) => return Err(error).or_store(),
+                }
+                drop_extra(conn, self.table, id)?;
+                let binds = [name.into(), id.into()];
+                run(conn, "DELETE FROM \"__quarantine\" WHERE table_name = ? AND item_id = ?", &binds)
+                    .or_store()?;
+            }
+            let binds = [name.into(), id.into()];
+            run(conn, "DELETE FROM \"__refetch\" WHERE table_name = ? AND item_id = ?", &binds).or_store()?;
+        }
+        Ok(())
     }
 
     /// What follows a row that has its place: its unknown members, and the end of a quarantine.

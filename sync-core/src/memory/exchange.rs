@@ -134,7 +134,10 @@ fn take_one(table: &mut TableState, id: &str, push: i64, body: UpdateBody) -> Op
             }
         }
     }
-    if matches!(request, SentKind::Insert | SentKind::Undelete) {
+    // a row of somebody else stays theirs, whatever becomes of a further attempt.
+    if matches!(request, SentKind::Insert | SentKind::Undelete)
+        && entry.server_may_hold != ServerMayHold::Foreign
+    {
         entry.server_may_hold = ServerMayHold::Maybe;
     }
     entry.state = OperationState::Attempted;

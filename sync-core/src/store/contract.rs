@@ -40,6 +40,7 @@ mod probe;
 mod pulls;
 mod purges;
 mod pushes;
+mod refetch;
 mod resolutions;
 mod tables;
 mod writes;
@@ -87,6 +88,7 @@ cases! {
         x_04_insert_of_unknown_outcome_and_delete,
         x_05_refused_insert_and_delete_vanish,
         x_06_insert_over_a_foreign_row_and_delete_vanish,
+        x_06_a_foreign_row_stays_foreign_when_the_insert_is_sent_again,
         x_07_update_and_update_keep_the_first_base,
         x_08_update_and_delete_move_to_the_end,
         x_09_delete_and_insert_become_an_update,
@@ -105,6 +107,7 @@ cases! {
         k_02_an_update_sends_what_changed_or_all,
         no_version_sends_no_base,
         local_only_columns_are_not_sent,
+        q_05_a_deleted_row_keeps_its_local_only_columns,
         x_15_an_update_that_changes_nothing_is_not_sent,
         x_15_applies_only_to_pending_updates,
         r_8_an_unsent_operation_is_as_before,
@@ -124,6 +127,7 @@ cases! {
         f_03_an_answer_marked_deleted_removes_the_row,
         f_04_insert_edited_during_the_flight,
         f_04_update_edited_during_the_flight,
+        f_04_an_answer_marked_deleted_keeps_an_edited_row,
         f_05_insert_deleted_during_the_flight,
         f_05_update_deleted_during_the_flight,
         f_06_delete_and_insert_during_the_flight,
@@ -191,6 +195,14 @@ cases! {
         l_08_another_query_restarts,
         l_25_a_broken_page_changes_nothing,
         several_pages_are_stored_together,
+    }
+    refetch {
+        x_06_a_foreign_row_is_noted_and_comes_back,
+        x_03_a_row_with_a_live_server_copy_is_noted,
+        k_09_an_unknown_row_is_noted,
+        a_row_the_server_does_not_have_is_removed,
+        a_fetched_row_with_an_operation_is_kept_beside,
+        many_notes_come_in_turns,
     }
     purges {
         g_01_purge_with_operations_is_refused,

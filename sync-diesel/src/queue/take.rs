@@ -234,9 +234,10 @@ fn mark(
     operation: &QueuedOperation,
     request: Request,
 ) -> Result<Outgoing> {
-    let holds = match request.sent {
-        SentKind::Insert | SentKind::Undelete => ServerMayHold::Maybe,
-        SentKind::Update | SentKind::Delete => operation.server_may_hold()?,
+    let holds = match (request.sent, operation.server_may_hold()?) {
+        // a row of somebody else stays theirs, whatever becomes of a further attempt.
+        (SentKind::Insert | SentKind::Undelete, ServerMayHold::No) => ServerMayHold::Maybe,
+        (_, holds) => holds,
     };
     // The version an unknown answer led to is not known, and the replacing request is the newest state.
     let (base_version, tail_seq) =

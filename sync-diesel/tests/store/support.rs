@@ -223,5 +223,6 @@ pub(crate) fn batch(body: &str) -> PullBatch {
         pages: vec![Page { body, summary, names }],
         token: None,
         local_rest: None,
+        fetched: Vec::new(),
     }
 }

@@ -4,7 +4,7 @@ use super::probe::*;
 use crate::error::ErrorKind;
 use crate::operation::OperationKind::{Delete, Insert, Update};
 use crate::operation::OperationState::{Attempted, Failed, Pending};
-use crate::operation::ServerMayHold::{Maybe, No};
+use crate::operation::ServerMayHold::{Foreign, Maybe, No};
 use crate::operation::{Change, Collapsed, Queued, SentKind, collapse};
 use crate::store::LocalChangeKind;
 use crate::store::{LocalStore, Outcome};
@@ -212,7 +212,28 @@ pub(super) async fn x_05_refused_insert_and_delete_vanish<S: LocalStore>(probe: 
 pub(super) async fn x_06_insert_over_a_foreign_row_and_delete_vanish<S: LocalStore>(probe: Probe<S>) {
     probe.insert(todo("a", "milk")).await;
     probe.answer(conflict(server("a", "theirs", "v1"))).await;
-    assert_eq!(probe.operation("a").await.server_may_hold, crate::operation::ServerMayHold::Foreign);
+    assert_eq!(probe.standing("a").await, (Insert, Failed, Foreign));
+    probe.delete("a").await;
+    probe.assert_clean("a").await;
+    let session = probe.begin_push().await;
+    assert!(probe.take(session).await.is_empty(), "the server's row is not deleted");
+}
+
+pub(super) async fn x_06_a_foreign_row_stays_foreign_when_the_insert_is_sent_again<S: LocalStore>(
+    probe: Probe<S>,
+) {
+    probe.insert(todo("a", "milk")).await;
+    probe.answer(conflict(server("a", "theirs", "v1"))).await;
+    let (session, sent) = probe.send().await;
+    assert_eq!(sent.sent, SentKind::Insert);
+    assert_eq!(probe.standing("a").await, (Insert, Attempted, Foreign));
+    probe.settle(session, &sent.key, Outcome::Unsent).await;
+    assert_eq!(probe.standing("a").await, (Insert, Failed, Foreign));
+    probe.answer(Outcome::Uncertain(None)).await;
+    probe.update(todo("a", "bread")).await;
+    assert_eq!(probe.standing("a").await, (Insert, Attempted, Foreign));
+    probe.answer(Outcome::Uncertain(None)).await;
+    assert_eq!(probe.standing("a").await, (Insert, Attempted, Foreign));
     probe.delete("a").await;
     probe.assert_clean("a").await;
     let session = probe.begin_push().await;

@@ -127,6 +127,38 @@ pub(super) async fn f_04_update_edited_during_the_flight<S: LocalStore>(probe: P
     assert_eq!(present(&rest.item), ["n"]);
 }
 
+pub(super) async fn f_04_an_answer_marked_deleted_keeps_an_edited_row<S: LocalStore>(probe: Probe<S>) {
+    for (id, inserted) in [("a", true), ("b", false)] {
+        if inserted {
+            probe.insert(todo(id, "bread")).await;
+        } else {
+            probe.pulled(id, "milk", "v1").await;
+            probe.update(todo(id, "bread")).await;
+        }
+        let (session, sent) = probe.send().await;
+        probe.update(todo(id, "jam")).await;
+        probe.settle(session, &sent.key, acknowledged(deleted(server(id, "bread", "v2")))).await;
+        let row = probe.row(id).await;
+        assert_eq!((content(&row), row.deleted), (Some(text("jam")), false), "the edit stays in sight");
+        assert_eq!(probe.standing(id).await, PENDING_UPDATE);
+        assert!(probe.shadow(id).await.expect("a shadow").deleted);
+
+        // The server says that the row is gone, and the app decides (K-15).
+        let (session, sent) = probe.send().await;
+        assert_eq!((sent.sent, sent.base_version.as_deref()), (SentKind::Update, Some("v2")));
+        probe.settle(session, &sent.key, gone(deleted(server(id, "bread", "v2")))).await;
+        let key = probe.error(id).await.key;
+        probe.store.resolve(key, crate::store::Resolution::KeepLocal).await.expect("a resolution");
+        let (session, sent) = probe.send().await;
+        assert_eq!((sent.sent, sent.base_version.as_deref()), (SentKind::Undelete, Some("v2")));
+        probe.settle(session, &sent.key, acknowledged(server(id, "bread", "v3"))).await;
+        let rest = probe.take_one(session).await;
+        assert_eq!((rest.sent, present(&rest.item)), (SentKind::Update, vec!["text"]));
+        probe.settle(session, &rest.key, acknowledged(server(id, "jam", "v4"))).await;
+        probe.assert_clean(id).await;
+    }
+}
+
 pub(super) async fn f_05_insert_deleted_during_the_flight<S: LocalStore>(probe: Probe<S>) {
     probe.insert(todo("a", "milk")).await;
     let (session, sent) = probe.send().await;

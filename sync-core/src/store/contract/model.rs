@@ -342,8 +342,13 @@ impl<S: LocalStore> Twins<S> {
             .map(|instant| DeltaToken { instant, server_date: None })
             .filter(|_| self.random.percent(60));
         let query = self.random.percent(60).then(|| self.query());
-        let batch = PullBatch { query, token, local_rest, ..batch(table, &bodies) };
-        let what = format!("pull of {} {bodies:?} {:?}", table.name, batch.local_rest);
+        let fetched: Vec<String> = if self.random.percent(30) {
+            (0..=self.random.below(2)).map(|_| self.random.pick(&IDS).to_owned()).collect()
+        } else {
+            Vec::new()
+        };
+        let batch = PullBatch { query, token, local_rest, fetched, ..batch(table, &bodies) };
+        let what = format!("pull of {} {bodies:?} {:?} {:?}", table.name, batch.local_rest, batch.fetched);
         let found = self.store.apply_pages(batch.clone()).await;
         let expected = self.model.apply_pages(batch).await;
         // Whether a tombstone of an unknown row is "unchanged" is left to the store.
@@ -517,7 +522,7 @@ async fn snapshot<S: LocalStore>(store: &S) -> Snapshot {
                 class: error.class,
                 status: error.status,
                 message: error.message,
-                local: error.local.map(|local| server_copy(schema(error.key.table), local).values),
+                local: error.local.map(|local| local.values),
                 remote: error.remote.map(|remote| server_copy(schema(error.key.table), remote)),
                 superseded: error.superseded,
                 id: error.key.item_id,

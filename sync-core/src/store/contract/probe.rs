@@ -294,6 +294,7 @@ pub(super) fn batch(table: &'static TableSchema, bodies: &[&str]) -> PullBatch {
         pages: bodies.iter().map(|body| page(body)).collect(),
         token: None,
         local_rest: None,
+        fetched: Vec::new(),
     }
 }
 

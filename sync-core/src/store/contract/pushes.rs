@@ -161,6 +161,27 @@ pub(super) async fn local_only_columns_are_not_sent<S: LocalStore>(probe: Probe<
     assert_eq!((sent.sent, value(&sent.item, "note")), (SentKind::Delete, None));
 }
 
+pub(super) async fn q_05_a_deleted_row_keeps_its_local_only_columns<S: LocalStore>(probe: Probe<S>) {
+    probe.pulled("a", "milk", "v1").await;
+    probe.update(part("a", &[("note", text("mine"))])).await;
+    probe.delete("a").await;
+    let (session, sent) = probe.send().await;
+    assert_eq!((sent.sent, value(&sent.item, "note")), (SentKind::Delete, None));
+    probe.settle(session, &sent.key, Outcome::Uncertain(None)).await;
+    let (session, sent) = probe.send().await;
+    assert_eq!((sent.uncertain, value(&sent.item, "note")), (true, None));
+    probe.settle(session, &sent.key, conflict(server("a", "theirs", "v2"))).await;
+    let key = probe.error("a").await.key;
+    probe.store.resolve(key, Resolution::TakeRemote).await.expect("a resolution");
+    let row = probe.row("a").await;
+    assert_eq!((content(&row), value(&row, "note")), (Some(text("theirs")), Some(text("mine"))));
+
+    // The app's own undo is a new row: the app says what is in it.
+    probe.delete("a").await;
+    probe.insert(todo("a", "again")).await;
+    assert_eq!(value(&probe.row("a").await, "note"), Some(Value::Null));
+}
+
 pub(super) async fn x_15_an_update_that_changes_nothing_is_not_sent<S: LocalStore>(probe: Probe<S>) {
     probe.pulled("a", "milk", "v1").await;
     probe.pulled("b", "milk", "v1").await;
