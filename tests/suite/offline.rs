@@ -190,7 +190,10 @@ async fn l_14_a_pull_never_overwrites_a_local_edit() {
     record = todos.get(record.id()).await.expect("read").expect("there");
     record.text = "ours".into();
     todos.update(&record).await.expect("updated");
-    // The push before the pull meets the conflict; the pull goes on and must leave the row alone.
+    // The push before the pull is refused without a look at the server's row; the pull brings that row and must leave
+    // the local one alone.
+    let refusal = sync_tests::http::Answer::new(422, "application/json", "{}");
+    world.proxy.inject(1, Fault::Answer(refusal), |request| request.method == "PATCH");
     let report = device.pull("all", Todo::all()).pull_anyway().await.expect("pulled");
     assert_eq!(report.rows.kept_local, 1);
     assert_eq!(texts(&device).await, ["ours"]);
