@@ -64,7 +64,14 @@ fn triggers(table: &TableSchema) -> Vec<Trigger> {
     let mut triggers = vec![
         texts.trigger("check_insert", "BEFORE INSERT", "", &texts.before_insert()),
         texts.trigger("check_update", "BEFORE UPDATE", "", &texts.before_update()),
-        texts.trigger("insert", "AFTER INSERT", "", &texts.after_insert()),
+        texts.trigger(
+            "replace",
+            "BEFORE INSERT",
+            &texts.is_over_a_row(),
+            &texts.before_insert_over_a_row(),
+        ),
+        texts.trigger("insert", "AFTER INSERT", &texts.is_plain_insert(), &texts.after_plain_insert()),
+        texts.trigger("reinsert", "AFTER INSERT", &texts.is_other_insert(), &texts.after_other_insert()),
         texts.trigger("delete", "AFTER DELETE", "", &texts.after_delete()),
         texts.trigger(
             "system",
@@ -193,14 +200,26 @@ impl<'t> Texts<'t> {
         for column in self.table.columns {
             cases.push(refuse(column, &invalid_value(column)));
         }
+        format!("SELECT CASE {} END;\n", cases.join(" "))
+    }
+
+    /// Condition: the insert meets a row, or what an earlier one that was ignored noted.
+    fn is_over_a_row(&self) -> String {
+        format!(
+            " AND (EXISTS (SELECT 1 FROM {} WHERE \"id\" = NEW.\"id\") OR {})",
+            self.name,
+            self.has("__replaced", "NEW")
+        )
+    }
+
+    /// Notes the row that the insert may replace.
+    fn before_insert_over_a_row(&self) -> String {
         let (of, has_operation) = (self.of("NEW"), self.has("__operations", "NEW"));
         format!(
-            "SELECT CASE {cases} END;\n\
-             DELETE FROM \"__replaced\" WHERE {of};\n\
+            "DELETE FROM \"__replaced\" WHERE {of};\n\
              INSERT INTO \"__replaced\" (table_name, item_id, version, updated_at, deleted, item, extra) \
              SELECT {literal}, \"id\", \"__version\", \"__updatedAt\", \"__deleted\", {item}, {extra} FROM {name} \
              WHERE \"id\" = NEW.\"id\" AND NOT {has_operation};\n",
-            cases = cases.join(" "),
             literal = self.literal,
             item = item_sql(self.table, ""),
             extra = extra_sql(self.table, "NEW.\"id\""),
@@ -221,9 +240,43 @@ impl<'t> Texts<'t> {
         format!("SELECT CASE {} END;\n", cases.join(" "))
     }
 
+    /// Condition: a new row of the app, of whose id nothing is known here.
+    fn is_plain_insert(&self) -> String {
+        format!(
+            " AND NEW.\"__version\" IS NULL AND NEW.\"__updatedAt\" IS NULL AND NEW.\"__deleted\" IS 0 \
+             AND NOT {} AND NOT {}",
+            self.has("__operations", "NEW"),
+            self.has("__replaced", "NEW")
+        )
+    }
+
+    /// The common case, kept apart because the statements of the other cost several times as much.
+    fn after_plain_insert(&self) -> String {
+        let literal = &self.literal;
+        format!(
+            "{NEXT_SEQ}\
+             INSERT INTO \"__operations\" (seq, table_name, item_id, kind) \
+             VALUES ({SEQ}, {literal}, NEW.\"id\", 0);\n"
+        )
+    }
+
+    /// Condition: any other insert. The order of two triggers on one event is not defined, so it must not hold
+    /// either once the plain insert is queued; a pending insert that never changed needs nothing when it is
+    /// replaced.
+    fn is_other_insert(&self) -> String {
+        format!(
+            " AND (NEW.\"__version\" IS NOT NULL OR NEW.\"__updatedAt\" IS NOT NULL \
+             OR NEW.\"__deleted\" IS NOT 0 OR {} \
+             OR EXISTS (SELECT 1 FROM \"__operations\" WHERE {} \
+             AND NOT (kind = 0 AND state = 0 AND revision = 1)))",
+            self.has("__replaced", "NEW"),
+            self.of("NEW")
+        )
+    }
+
     /// X-09, X-10 and their neighbours for a queued delete; a row replaced behind the delete trigger's back
     /// counts as updated; else a new insert.
-    fn after_insert(&self) -> String {
+    fn after_other_insert(&self) -> String {
         let of = self.of("NEW");
         let has_operation = self.has("__operations", "NEW");
         let has_replaced = self.has("__replaced", "NEW");
