@@ -91,7 +91,7 @@ fn names_text(names: &SystemNames) -> String {
 }
 
 fn known_names(text: &str) -> Option<&'static SystemNames> {
-    [Dialect::MobileApps].into_iter().map(Dialect::names).find(|names| names_text(names) == text)
+    Dialect::ALL.into_iter().map(Dialect::names).find(|names| names_text(names) == text)
 }
 
 /// A running application of pages to one table.
