@@ -73,28 +73,42 @@ struct Signature {
     reversed: bool,
 }
 
+const STARTS_WITH: Signature = Signature {
+    function: Function::StartsWith,
+    name: "startswith",
+    arguments: &[Kind::Text, Kind::Text],
+    reversed: false,
+};
+
+const ENDS_WITH: Signature = Signature {
+    function: Function::EndsWith,
+    name: "endswith",
+    arguments: &[Kind::Text, Kind::Text],
+    reversed: false,
+};
+
 /// The functions of a dialect.
 fn signatures(dialect: Dialect) -> &'static [Signature] {
     match dialect {
-        Dialect::MobileApps => &[
+        Dialect::Datasync => &[
+            Signature {
+                function: Function::Contains,
+                name: "contains",
+                arguments: &[Kind::Text, Kind::Text],
+                reversed: false,
+            },
+            STARTS_WITH,
+            ENDS_WITH,
+        ],
+        Dialect::MobileServices | Dialect::MobileApps => &[
             Signature {
                 function: Function::Contains,
                 name: "substringof",
                 arguments: &[Kind::Text, Kind::Text],
                 reversed: true,
             },
-            Signature {
-                function: Function::StartsWith,
-                name: "startswith",
-                arguments: &[Kind::Text, Kind::Text],
-                reversed: false,
-            },
-            Signature {
-                function: Function::EndsWith,
-                name: "endswith",
-                arguments: &[Kind::Text, Kind::Text],
-                reversed: false,
-            },
+            STARTS_WITH,
+            ENDS_WITH,
         ],
     }
 }

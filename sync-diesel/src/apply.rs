@@ -101,7 +101,7 @@ fn names_text(names: &SystemNames) -> String {
 }
 
 fn known_names(text: &str) -> Option<&'static SystemNames> {
-    [Dialect::MobileApps].into_iter().map(Dialect::names).find(|names| names_text(names) == text)
+    Dialect::ALL.into_iter().map(Dialect::names).find(|names| names_text(names) == text)
 }
 
 /// Which rows are stored even in a version that is known: those read by id, and those that wait in quarantine,

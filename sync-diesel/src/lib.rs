@@ -44,6 +44,8 @@
 //! # Features
 //!
 //! - `bundled` (default): compiles SQLite into the program; without it the system's library is linked.
+//! - `migration`: the [`migration`] module's tools that make migrations from the entities, for a small binary or a test
+//!   of the app. Brings no further crate; an app that only runs its migrations does not need it.
 //! - `64-column-tables`, `128-column-tables`: entities of more than 28 columns; they make Diesel slower to compile.
 
 #[doc(hidden)]
@@ -55,7 +57,7 @@ mod connection;
 mod context;
 mod failure;
 mod loaded;
-mod migration;
+pub mod migration;
 pub mod prelude;
 mod queue;
 mod record;

@@ -1,18 +1,66 @@
-//! Running an app's migrations under change capture.
+//! Migrations: made from the entities, run under change capture.
 //!
-//! A migration that rebuilds a table would fire the capture triggers and foreign key actions for every row and
-//! queue deletions for the server. So the triggers are gone while migrations run; opening the store, which holds
-//! the transaction and has foreign keys off, makes them again and checks the keys before the commit. A crash leaves
-//! the old schema with its triggers, and a second process waits.
+//! # Making them
+//!
+//! With the cargo feature `migration`, [`generate`] compares the entities with a database that the existing
+//! migrations build in memory, and writes the difference as a folder of Diesel's (`up.sql`, `down.sql`): tables, with
+//! their system columns and an id that is generated, columns, and an index on each `belongs_to` column. The text is
+//! for review and is the app's from then on. A column that is not null needs `#[sync(default = ..)]`, because rows
+//! exist already. What would lose or reinterpret data (a dropped, renamed or retyped column, a dropped table) is
+//! refused with advice, see [`Reason`]; such a migration is written by hand, and compared all the same.
+//!
+//! A small binary of the app is the whole tool, see [`cli`]; [`assert_migrations_current`] is the test that no
+//! migration is missing.
+//!
+//! Only what SQL can say is compared: text, instants and uuids are all `TEXT`, so a change among them is not seen. A
+//! default that only the database has is left alone. Tables without the four system columns are the app's own.
+//!
+//! A new column is null, or its default, in the rows that are already here, also where the server has values: an
+//! incremental pull does not bring rows again that did not change. Push, purge and pull again where they matter.
+//!
+//! # Running them
+//!
+//! Give them to [`Builder::migrations`](crate::Builder::migrations), embedded. A migration that rebuilds a table would
+//! fire the capture triggers and foreign key actions for every row and queue deletions for the server. So the triggers
+//! are gone while migrations run; opening the store, which holds the transaction and has foreign keys off, makes them
+//! again and checks the keys before the commit. A crash leaves the old schema with its triggers, and a second process
+//! waits.
+//!
+//! The diesel command line can run and revert them too, on a database that no store has opened: SQLite does not drop a
+//! column that a trigger names.
 
 use diesel::migration::{self, Migration, MigrationSource};
 use diesel::sqlite::{Sqlite, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use sync_core::error::{Error, ErrorKind, Result};
 
+#[cfg(feature = "migration")]
+pub use self::{
+    change::Change,
+    cli::{Outcome, cli},
+    current::{assert_migrations_current, check, difference},
+    difference::Difference,
+    folder::generate,
+    refusal::{Reason, Refusal},
+};
 use crate::capture;
 use crate::failure::BoxedError;
 use crate::schema::TableEntry;
+
+#[cfg(feature = "migration")]
+mod change;
+#[cfg(feature = "migration")]
+mod cli;
+#[cfg(feature = "migration")]
+mod current;
+#[cfg(feature = "migration")]
+mod difference;
+#[cfg(feature = "migration")]
+mod folder;
+#[cfg(feature = "migration")]
+mod introspect;
+#[cfg(feature = "migration")]
+mod refusal;
 
 /// Runs the pending migrations, if there are any.
 ///

@@ -10,6 +10,11 @@ use sync_core::error::Result;
 
 pub(crate) use self::check::{check, check_rows};
 pub use self::create::create_table_sql;
+#[cfg(feature = "migration")]
+pub(crate) use self::{
+    check::{check_list, fits},
+    create::{column_sql, type_name},
+};
 
 use crate::apply::upsert::{Chunk, write_chunk};
 use crate::capture;

@@ -3,6 +3,7 @@
 //! Not part of it, because it would first have to build for minutes: `cargo xtask deny`.
 
 use crate::interop;
+use crate::migration;
 use crate::process::{self, Error, Result, cargo};
 
 /// Arguments of `cargo xtask ci`.
@@ -33,6 +34,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     process::run(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     process::run(&mut cargo(&["test", "--workspace"]))?;
     process::run(&mut cargo(&["test", "-p", "sync-core", "--features", "diesel,contract"]))?;
+    migration::check("todo")?;
     process::run(&mut cargo(&["run", "-p", "todo"]))?;
     if !arguments.without_interop {
         interop::run(&interop::Arguments::default())?;

@@ -3,6 +3,7 @@
 mod ci;
 mod deny;
 mod interop;
+mod migration;
 mod process;
 
 use clap::{Parser, Subcommand};
@@ -25,6 +26,8 @@ enum Command {
     Deny(deny::Arguments),
     /// The server contract suite against the official Node server (needs Node and npm).
     Interop(interop::Arguments),
+    /// An app's migrations, made from its entities.
+    Migration(migration::Arguments),
 }
 
 fn main() -> Result<()> {
@@ -32,5 +35,6 @@ fn main() -> Result<()> {
         Command::Ci(arguments) => ci::run(&arguments),
         Command::Deny(arguments) => deny::run(&arguments),
         Command::Interop(arguments) => interop::run(&arguments),
+        Command::Migration(arguments) => migration::run(&arguments),
     }
 }

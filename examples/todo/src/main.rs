@@ -7,18 +7,19 @@
 //! `cargo run -p todo` brings its own server. `cargo run -p todo -- --server URL --data FOLDER` uses another one;
 //! if that server cannot be reached, nothing is lost: run the same command again.
 
-mod model;
-
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
 use diesel::prelude::*;
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use sync_diesel::prelude::*;
 use sync_server::{RunningServer, Server};
+use todo_entities::{AppSchema, Todo, todo};
 
-use crate::model::{AppSchema, MIGRATIONS, Todo, todo};
+/// The migrations of the devices' databases, made from the entities by `cargo xtask migration generate`.
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
 #[derive(Parser)]
 #[command(about = "A to-do list on two devices")]

@@ -373,7 +373,8 @@ fn row_of(key: &OperationKey) -> (&'static str, String) {
 
 const fn update_body(dialect: Dialect) -> UpdateBody {
     match dialect {
-        Dialect::MobileApps => UpdateBody::Changed,
+        Dialect::MobileServices | Dialect::MobileApps => UpdateBody::Changed,
+        Dialect::Datasync => UpdateBody::Whole,
     }
 }
 

@@ -6,8 +6,13 @@ use crate::entity::{ColumnRole, ColumnSchema};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dialect {
+    /// Mobile Services (v1): `__updatedAt`, no version header, OData 3 filters.
+    MobileServices,
     /// Azure Mobile Apps (v2): `updatedAt`, version header `2.0.0`, OData 3 filters.
     MobileApps,
+    /// Datasync and the Community Toolkit (v3): `updatedAt`, version header `3.0.0`, OData 4 filters, whole rows by
+    /// PUT.
+    Datasync,
 }
 
 /// Names of the system properties in the JSON of one dialect.
@@ -24,10 +29,19 @@ pub struct SystemNames {
 }
 
 impl Dialect {
+    /// Every dialect, oldest first.
+    pub const ALL: [Self; 3] = [Self::MobileServices, Self::MobileApps, Self::Datasync];
+
     /// Names of the system properties in bodies, filters and orderings.
     pub const fn names(self) -> &'static SystemNames {
         match self {
-            Self::MobileApps => &SystemNames {
+            Self::MobileServices => &SystemNames {
+                created_at: "__createdAt",
+                updated_at: "__updatedAt",
+                version: "__version",
+                deleted: "__deleted",
+            },
+            Self::MobileApps | Self::Datasync => &SystemNames {
                 created_at: "createdAt",
                 updated_at: "updatedAt",
                 version: "version",
@@ -39,7 +53,9 @@ impl Dialect {
     /// Value of the header `ZUMO-API-VERSION` on every request.
     pub const fn api_version(self) -> Option<&'static str> {
         match self {
+            Self::MobileServices => None,
             Self::MobileApps => Some("2.0.0"),
+            Self::Datasync => Some("3.0.0"),
         }
     }
 

@@ -17,6 +17,20 @@ use crate::statement::query;
 ///
 /// `InvalidArgument` for a name that cannot be used, `SchemaMismatch` naming table and column otherwise.
 pub(crate) fn check(conn: &mut SqliteConnection, tables: &[TableEntry]) -> Result<()> {
+    check_list(tables)?;
+    for entry in tables {
+        check_columns(conn, entry.schema())?;
+        check_foreign_keys(conn, entry.schema(), tables)?;
+    }
+    Ok(())
+}
+
+/// Checks the list itself, without a database.
+///
+/// # Errors
+///
+/// `InvalidArgument` for a name that cannot be used and for a table listed twice.
+pub(crate) fn check_list(tables: &[TableEntry]) -> Result<()> {
     for (index, entry) in tables.iter().enumerate() {
         let table = entry.schema();
         check_names(table)?;
@@ -25,8 +39,6 @@ pub(crate) fn check(conn: &mut SqliteConnection, tables: &[TableEntry]) -> Resul
                 Error::new(ErrorKind::InvalidArgument, "the table is listed twice").with_table(table.name)
             );
         }
-        check_columns(conn, table)?;
-        check_foreign_keys(conn, table, tables)?;
     }
     Ok(())
 }
@@ -123,7 +135,7 @@ fn check_columns(conn: &mut SqliteConnection, table: &TableSchema) -> Result<()>
 }
 
 /// Whether a column of this declared type keeps the column's values as they are (SQLite's affinity rules).
-fn fits(column: &ColumnSchema, declared: &str) -> bool {
+pub(crate) fn fits(column: &ColumnSchema, declared: &str) -> bool {
     #[derive(PartialEq)]
     enum Affinity {
         Integer,

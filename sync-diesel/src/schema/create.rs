@@ -26,19 +26,26 @@ pub fn create_table_sql(table: &TableSchema) -> String {
         quote(table.name)
     );
     for column in table.columns {
-        let _ = write!(sql, ",\n    {} {}", quote(column.name), type_name(column));
-        if !column.nullable {
-            sql.push_str(" NOT NULL");
-        }
-        if let Some(default) = column.default {
-            let _ = write!(sql, " DEFAULT {default}");
-        }
+        let _ = write!(sql, ",\n    {}", column_sql(column));
     }
     sql.push_str("\n)");
     sql
 }
 
-fn type_name(column: &ColumnSchema) -> &'static str {
+/// The definition of one of the app's columns, as in `CREATE TABLE` and `ADD COLUMN`.
+pub(crate) fn column_sql(column: &ColumnSchema) -> String {
+    let mut sql = format!("{} {}", quote(column.name), type_name(column));
+    if !column.nullable {
+        sql.push_str(" NOT NULL");
+    }
+    if let Some(default) = column.default {
+        let _ = write!(sql, " DEFAULT {default}");
+    }
+    sql
+}
+
+/// The declared SQL type of a column.
+pub(crate) fn type_name(column: &ColumnSchema) -> &'static str {
     match column.ty {
         ColumnType::Bool => "BOOLEAN",
         ColumnType::Integer(IntegerWidth::I8 | IntegerWidth::I16 | IntegerWidth::U8) => "SMALLINT",

@@ -1,0 +1,3 @@
+ALTER TABLE "TodoItem" DROP COLUMN "stars";
+
+ALTER TABLE "TodoItem" DROP COLUMN "place";
