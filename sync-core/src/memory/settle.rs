@@ -62,6 +62,8 @@ fn acknowledge(state: &mut State, key: &OperationKey, sent: &Sent, answer: Optio
     let moved = entry.revision != sent.revision;
     let content_follows = sent.kind == SentKind::Undelete;
     let delete_done = sent.kind == SentKind::Delete && entry.kind == OperationKind::Delete;
+    // What waits there is older than the request.
+    table.quarantine.remove(id);
 
     let is_news = answer.is_some() || table.newer.contains_key(id);
     let mut server = server_row(table, id, sent, answer.as_ref());
@@ -217,7 +219,10 @@ fn record(table: &mut TableState, id: &str, sent: &Sent, failure: Failure) {
     };
     // What the answer shows is newer than what any pull has brought.
     match &error.remote {
-        Some(remote) => table.learn(id, remote),
+        Some(remote) => {
+            table.quarantine.remove(id);
+            table.learn(id, remote);
+        }
         None if error.class == FailureClass::Gone => drop(table.newer.remove(id)),
         None => {}
     }

@@ -185,6 +185,7 @@ cases! {
         l_24_rows_that_do_not_fit_wait_in_quarantine,
         l_24_quarantined_rows_are_tried_again,
         l_24_a_newer_row_replaces_a_quarantined_one,
+        l_24_an_answer_is_newer_than_a_quarantined_row,
         v_13_exact_conversions_are_accepted,
         keep_deleted_tables_mark_rows,
         r_13_rows_outside_the_local_rest_are_not_added,

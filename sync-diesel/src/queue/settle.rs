@@ -104,6 +104,7 @@ impl Flight<'_> {
     }
 
     fn acknowledged(&self, conn: &mut SqliteConnection, answer: Option<&Row>) -> Result<bool> {
+        self.leave_quarantine(conn)?;
         // The content of a revived row was not sent yet.
         let content_follows = self.sent == SentKind::Undelete;
         let is_deleted = self.sent == SentKind::Delete && self.kind == OperationKind::Delete;
@@ -122,6 +123,17 @@ impl Flight<'_> {
         }
         self.remain(conn, news)?;
         Ok(self.is_superseded())
+    }
+
+    /// What waits in quarantine is older than the server's answer.
+    fn leave_quarantine(&self, conn: &mut SqliteConnection) -> Result<()> {
+        run(
+            conn,
+            "DELETE FROM \"__quarantine\" WHERE table_name = ? AND item_id = ?",
+            &[self.table.schema.name.into(), self.id().into()],
+        )
+        .or_store()
+        .map(|_| ())
     }
 
     /// What is known of the server's row after an acknowledged request: what was sent, for all else the newest
@@ -347,6 +359,7 @@ impl Flight<'_> {
         // What the answer shows is newer than what any pull has brought.
         match remote {
             Some(remote) => {
+                self.leave_quarantine(conn)?;
                 let newest = copies::newest(conn, self.table, self.id())?;
                 copies::learn(conn, self.table, newest, &self.named(remote))?;
             }

@@ -286,6 +286,74 @@ async fn r_6_an_ignored_insert_and_an_upsert_are_what_they_do() {
     }
 }
 
+/// SQLite does not define in which order the triggers of one event run.
+#[tokio::test]
+async fn the_order_of_triggers_does_not_matter() {
+    let mut histories = Vec::new();
+    for reversed in [false, true] {
+        for recursive_triggers in [false, true] {
+            let fixture = Fixture::new().await;
+            fixture.pull(&["a", "b", "c"].map(|id| crate::support::json(id, "milk", "v1"))).await;
+            let mut other = fixture.other(recursive_triggers);
+            if reversed {
+                let mut triggers = diesel::sql_query(
+                    "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY rowid",
+                )
+                .load::<TriggerText>(&mut other)
+                .expect("the triggers");
+                assert!(triggers.len() > 5);
+                triggers.reverse();
+                for trigger in &triggers {
+                    other.batch_execute(&format!("DROP TRIGGER \"{}\"", trigger.name)).expect("dropped");
+                }
+                for trigger in &triggers {
+                    other.batch_execute(&trigger.sql).expect("made again");
+                }
+            }
+            for statement in [
+                "INSERT INTO \"Todo\" (id, text) VALUES ('new', 'x'), ('twice', 'x'), ('gone', 'x')",
+                "INSERT OR REPLACE INTO \"Todo\" (id, text) VALUES ('twice', 'y'), ('a', 'bread')",
+                "INSERT OR IGNORE INTO \"Todo\" (id, text) VALUES ('b', 'bread'), ('other', 'x')",
+                "DELETE FROM \"Todo\" WHERE id IN ('gone', 'c')",
+                "INSERT INTO \"Todo\" (id, text) VALUES ('c', 'bread'), ('gone', 'x')",
+                "UPDATE \"Todo\" SET text = 'jam' WHERE id IN ('new', 'a', 'c')",
+                "INSERT OR REPLACE INTO \"Todo\" (id, text, __version) VALUES ('a', 'tea', 'v1')",
+            ] {
+                other.batch_execute(statement).expect(statement);
+            }
+            let mut history = Vec::new();
+            for id in ["new", "twice", "gone", "other", "a", "b", "c"] {
+                history.push((id, fixture.operation(id).await, fixture.text(id).await));
+            }
+            assert_eq!(fixture.count("__shadow").await, 2, "of a and c");
+            histories.push((history, fixture.operations().await.len()));
+        }
+    }
+    let base = Some("v1".to_owned());
+    let insert = Some((Insert, Pending, No, None));
+    let update = Some((Update, Pending, No, base));
+    let expected = vec![
+        ("new", insert.clone(), text("jam")),
+        ("twice", insert.clone(), text("y")),
+        ("gone", insert.clone(), text("x")),
+        ("other", insert, text("x")),
+        ("a", update.clone(), text("tea")),
+        ("b", None, text("milk")),
+        ("c", update, text("jam")),
+    ];
+    for history in histories {
+        assert_eq!(history, (expected.clone(), 6));
+    }
+}
+
+#[derive(diesel::QueryableByName)]
+struct TriggerText {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    name: String,
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    sql: String,
+}
+
 #[tokio::test]
 async fn r_4_changes_of_nothing_that_is_sent_queue_nothing() {
     let fixture = Fixture::new().await;

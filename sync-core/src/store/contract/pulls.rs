@@ -204,6 +204,20 @@ pub(super) async fn l_24_a_newer_row_replaces_a_quarantined_one<S: LocalStore>(p
     assert_eq!(probe.shadow("b").await, None);
 }
 
+pub(super) async fn l_24_an_answer_is_newer_than_a_quarantined_row<S: LocalStore>(probe: Probe<S>) {
+    let body = "[{\"id\":\"a\",\"rank\":7,\"version\":\"v1\"},{\"id\":\"b\",\"rank\":7,\"version\":\"v1\"}]";
+    assert_eq!(probe.pull(body).await.quarantined, 2);
+    probe.insert(todo("a", "mine")).await;
+    probe.answer(acknowledged(server("a", "mine", "v2"))).await;
+    probe.insert(todo("b", "mine")).await;
+    probe.answer(conflict(server("b", "theirs", "v2"))).await;
+    probe.store.begin_pull(&TODO, None).await.expect("a pull starts");
+    let row = probe.row("a").await;
+    assert_eq!((row.version.as_deref(), value(&row, "rank")), (Some("v2"), Some(Value::Integer(3))));
+    let copy = probe.shadow("b").await.expect("a copy");
+    assert_eq!((copy.version.as_deref(), value(&copy, "rank")), (Some("v2"), Some(Value::Integer(3))));
+}
+
 pub(super) async fn v_13_exact_conversions_are_accepted<S: LocalStore>(probe: Probe<S>) {
     let body = "[{\"id\":7,\"text\":42,\"complete\":1,\"rank\":\"5\",\"n\":9223372036854775807,\
                 \"when\":\"2024-01-02T05:04:05.1234567+02:00\",\"ratio\":\"0.5\",\"weight\":3,\
