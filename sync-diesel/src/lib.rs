@@ -57,6 +57,10 @@ mod connection;
 mod context;
 mod failure;
 mod loaded;
+#[cfg_attr(
+    not(feature = "migration"),
+    allow(rustdoc::broken_intra_doc_links, reason = "the guide names what only the feature has")
+)]
 pub mod migration;
 pub mod prelude;
 mod queue;

@@ -23,3 +23,15 @@ impl Todo {
 }
 
 sync_schema!(pub AppSchema: Todo);
+
+#[cfg(test)]
+mod tests {
+    use sync_diesel::migration::assert_migrations_current;
+
+    use super::AppSchema;
+
+    #[test]
+    fn no_migration_is_missing() {
+        assert_migrations_current::<AppSchema>(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations"));
+    }
+}

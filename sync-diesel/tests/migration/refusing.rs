@@ -5,7 +5,8 @@ use sync_diesel::migration::{Difference, Reason, check, generate};
 use sync_diesel::schema::SyncSchema;
 
 use crate::model::{
-    dropped, first, other_default, other_nulls, other_table, renamed, retyped, second, without_default,
+    dropped, first, other_default, other_nulls, other_table, related, renamed, retyped, second,
+    without_default,
 };
 use crate::support::{Folder, time};
 
@@ -137,6 +138,18 @@ fn a_migration_that_would_not_run_last_is_refused() {
     }
     assert_eq!(folder.content(), before);
     folder.generate::<second::App>("grow", 6);
+}
+
+#[test]
+fn a_migration_that_fails_in_memory_is_not_written() {
+    // The app's own table has the name of the index.
+    let folder = Folder::of::<first::App>();
+    folder.write("2026-03-02-120000_mine", "CREATE TABLE \"index_TodoItem_listId\" (key INTEGER)");
+    let before = folder.content();
+    let error = generate::<related::App>(folder.path(), "relate", time(3)).expect_err("a collision");
+    assert_eq!(error.kind(), ErrorKind::SchemaMismatch);
+    assert!(format!("{error:?}").contains("index_TodoItem_listId"), "{error:?}");
+    assert_eq!(folder.content(), before);
 }
 
 #[test]
