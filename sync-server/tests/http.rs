@@ -10,6 +10,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use sync_core::entity::{ColumnRole, ColumnSchema, TableSchema};
+use sync_core::protocol::Dialect;
 use sync_core::value::{ColumnType, IntegerWidth};
 use sync_server::{RunningServer, Server, ServerConfig, ServerErrorKind};
 use tempfile::TempDir;

@@ -106,7 +106,12 @@ impl Fixture {
 
     /// Rows `a` (live) and `d` (deleted), each changed once after its insert.
     pub(crate) async fn new() -> Self {
-        let fixture = Self::with(ServerConfig::default()).await;
+        Self::new_with(ServerConfig::default()).await
+    }
+
+    /// As [`new`](Self::new), on a server so configured that it speaks v2.
+    pub(crate) async fn new_with(config: ServerConfig) -> Self {
+        let fixture = Self::with(config).await;
         for id in ["a", "d"] {
             fixture.insert(&json!({"id": id, "text": "first", "complete": false, "n": 1})).await;
             fixture.patch(id, &json!({"text": "t"}), &[]).await.assert_row(200);
