@@ -120,6 +120,14 @@ impl Fixture {
         fixture
     }
 
+    /// The same database under another configuration.
+    pub(crate) async fn reopen(self, config: ServerConfig) -> Self {
+        let Self { running, client, dir } = self;
+        running.shutdown().await.expect("stops");
+        let running = open(&dir.path().join("server.db"), config).await;
+        Self { running, client, dir }
+    }
+
     /// Exactly this request.
     pub(crate) async fn raw(
         &self,
