@@ -10,7 +10,7 @@
 //! - Values of different kinds (text and a number, say) are never equal and never ordered: `eq` is false, `ne`
 //!   is true, the others are false. Only null equals null whatever the columns' kinds are.
 //! - Where a condition is wanted, a value that is not `true` counts as false; a function called with the wrong
-//!   number or kind of arguments is false.
+//!   number or kind of arguments is false if it is a condition, else null.
 //!
 //! Nothing here fails or panics, whatever tree and row are given.
 
@@ -18,9 +18,13 @@ use std::cmp::Ordering;
 
 use chrono::{DateTime, Utc};
 
-use crate::predicate::{Comparison, Function, Node};
+use crate::predicate::{Comparison, Function, Kind, Node};
 use crate::row::RowView;
-use crate::value::ValueRef;
+use crate::value::{Value, ValueRef};
+
+use self::compute::compute;
+
+mod compute;
 
 /// Whether the condition holds for the row.
 ///
@@ -46,30 +50,56 @@ pub fn matches(node: &Node, row: &impl RowView) -> bool {
         Node::And(parts) => parts.iter().all(|part| matches(part, row)),
         Node::Or(parts) => parts.iter().any(|part| matches(part, row)),
         Node::Not(inner) => !matches(inner, row),
-        Node::Compare(comparison, left, right) => compare(*comparison, value(left, row), value(right, row)),
-        Node::Call(function, arguments) => call(*function, arguments, row),
-        Node::Column(_) | Node::Literal(_) => value(node, row) == ValueRef::Bool(true),
+        Node::Compare(comparison, left, right) => {
+            compare(*comparison, value(left, row).as_ref(), value(right, row).as_ref())
+        }
+        Node::Call(function, arguments) if function.kind() == Kind::Bool => call(*function, arguments, row),
+        Node::Column(_) | Node::Literal(_) | Node::Call(..) => {
+            value(node, row).as_ref() == ValueRef::Bool(true)
+        }
+    }
+}
+
+/// A value of the row or of the tree, or a fresh one.
+enum Computed<'a> {
+    Borrowed(ValueRef<'a>),
+    Owned(Value),
+}
+
+impl Computed<'_> {
+    fn as_ref(&self) -> ValueRef<'_> {
+        match self {
+            Self::Borrowed(value) => *value,
+            Self::Owned(value) => value.as_ref(),
+        }
     }
 }
 
 /// The value of a node; a condition has the value `true` or `false`, never null.
-fn value<'a>(node: &'a Node, row: &'a impl RowView) -> ValueRef<'a> {
+fn value<'a>(node: &'a Node, row: &'a impl RowView) -> Computed<'a> {
     match node {
-        Node::Column(column) => row.value(column),
-        Node::Literal(value) => value.as_ref(),
-        condition => ValueRef::Bool(matches(condition, row)),
+        Node::Column(column) => Computed::Borrowed(row.value(column)),
+        Node::Literal(value) => Computed::Borrowed(value.as_ref()),
+        Node::Call(function, arguments) if function.kind() != Kind::Bool => {
+            let arguments: Vec<_> = arguments.iter().map(|argument| value(argument, row)).collect();
+            let arguments: Vec<_> = arguments.iter().map(Computed::as_ref).collect();
+            Computed::Owned(compute(*function, &arguments))
+        }
+        condition => Computed::Borrowed(ValueRef::Bool(matches(condition, row))),
     }
 }
 
 fn call(function: Function, arguments: &[Node], row: &impl RowView) -> bool {
     let [text, part] = arguments else { return false };
-    let (ValueRef::Text(text), ValueRef::Text(part)) = (value(text, row), value(part, row)) else {
+    let (text, part) = (value(text, row), value(part, row));
+    let (ValueRef::Text(text), ValueRef::Text(part)) = (text.as_ref(), part.as_ref()) else {
         return false;
     };
     match function {
         Function::Contains => text.contains(part),
         Function::StartsWith => text.starts_with(part),
         Function::EndsWith => text.ends_with(part),
+        _ => false,
     }
 }
 
@@ -132,7 +162,7 @@ mod tests {
     use super::*;
     use crate::entity::{ColumnRole, ColumnSchema};
     use crate::time;
-    use crate::value::{ColumnType, Value};
+    use crate::value::ColumnType;
 
     static TEXT: ColumnSchema = column("text", ColumnType::Text);
     static OTHER: ColumnSchema = column("other", ColumnType::Bool);

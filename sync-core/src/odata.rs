@@ -73,45 +73,58 @@ struct Signature {
     reversed: bool,
 }
 
-const STARTS_WITH: Signature = Signature {
-    function: Function::StartsWith,
-    name: "startswith",
-    arguments: &[Kind::Text, Kind::Text],
-    reversed: false,
-};
-
-const ENDS_WITH: Signature = Signature {
-    function: Function::EndsWith,
-    name: "endswith",
-    arguments: &[Kind::Text, Kind::Text],
-    reversed: false,
-};
-
-/// The functions of a dialect.
-fn signatures(dialect: Dialect) -> &'static [Signature] {
-    match dialect {
-        Dialect::Datasync => &[
-            Signature {
-                function: Function::Contains,
-                name: "contains",
-                arguments: &[Kind::Text, Kind::Text],
-                reversed: false,
-            },
-            STARTS_WITH,
-            ENDS_WITH,
-        ],
-        Dialect::MobileServices | Dialect::MobileApps => &[
-            Signature {
-                function: Function::Contains,
-                name: "substringof",
-                arguments: &[Kind::Text, Kind::Text],
-                reversed: true,
-            },
-            STARTS_WITH,
-            ENDS_WITH,
-        ],
-    }
+const fn signature(function: Function, name: &'static str) -> Signature {
+    Signature { function, name, arguments: function.arguments(), reversed: false }
 }
+
+/// The functions that every dialect writes alike.
+static SHARED: [Signature; 19] = [
+    signature(Function::StartsWith, "startswith"),
+    signature(Function::EndsWith, "endswith"),
+    signature(Function::Length, "length"),
+    signature(Function::IndexOf, "indexof"),
+    signature(Function::SubstringFrom, "substring"),
+    signature(Function::Substring, "substring"),
+    signature(Function::ToLower, "tolower"),
+    signature(Function::ToUpper, "toupper"),
+    signature(Function::Trim, "trim"),
+    signature(Function::Concat, "concat"),
+    signature(Function::Round, "round"),
+    signature(Function::Floor, "floor"),
+    signature(Function::Ceiling, "ceiling"),
+    signature(Function::Year, "year"),
+    signature(Function::Month, "month"),
+    signature(Function::Day, "day"),
+    signature(Function::Hour, "hour"),
+    signature(Function::Minute, "minute"),
+    signature(Function::Second, "second"),
+];
+
+/// The functions of OData 3 that OData 4 does not have, or names otherwise.
+static ODATA_3: [Signature; 2] = [
+    Signature { reversed: true, ..signature(Function::Contains, "substringof") },
+    signature(Function::Replace, "replace"),
+];
+
+static ODATA_4: [Signature; 1] = [signature(Function::Contains, "contains")];
+
+/// The functions of a dialect; arithmetic is written between its operands and stands in [`ARITHMETIC`].
+fn signatures(dialect: Dialect) -> impl Iterator<Item = &'static Signature> {
+    let own: &'static [Signature] = match dialect {
+        Dialect::Datasync => &ODATA_4,
+        Dialect::MobileServices | Dialect::MobileApps => &ODATA_3,
+    };
+    own.iter().chain(&SHARED)
+}
+
+/// Operators of arithmetic, and whether they bind tighter than the others.
+const ARITHMETIC: [(Function, &str, bool); 5] = [
+    (Function::Add, "add", false),
+    (Function::Sub, "sub", false),
+    (Function::Mul, "mul", true),
+    (Function::Div, "div", true),
+    (Function::Mod, "mod", true),
+];
 
 const COMPARISONS: [(Comparison, &str); 6] = [
     (Comparison::Eq, "eq"),

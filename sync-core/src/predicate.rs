@@ -8,6 +8,8 @@
 //!   `null ne 'x'` is true); `gt`, `ge`, `lt`, `le` and the text functions with a null operand are false.
 //! - `not` is the exact complement.
 //! - Text compares by code point, case-sensitively; nothing is a wildcard.
+//! - Functions and arithmetic with a null operand are null; so are a division by zero and an operand of the wrong
+//!   kind. What each does otherwise stands at [`Function`].
 //! - Dates compare as instants, numbers as numbers; values of different [kinds](Kind) are never equal and have
 //!   no order.
 
@@ -59,6 +61,52 @@ pub enum Function {
     StartsWith,
     /// `endswith(text, suffix)`.
     EndsWith,
+    /// `length(text)`, in characters (code points).
+    Length,
+    /// `indexof(text, needle)`: characters before the first occurrence, -1 without one.
+    IndexOf,
+    /// `substring(text, start)`: the characters from `start`, counted from 0; a start below 0 counts as 0.
+    SubstringFrom,
+    /// `substring(text, start, length)`: at most `length` of them; a length below 0 counts as 0.
+    Substring,
+    /// `replace(text, find, with)`: every occurrence; nothing when `find` is empty.
+    Replace,
+    /// `tolower(text)`: the letters A to Z.
+    ToLower,
+    /// `toupper(text)`: the letters a to z.
+    ToUpper,
+    /// `trim(text)`: without blanks (U+0020) at both ends.
+    Trim,
+    /// `concat(a, b)`.
+    Concat,
+    /// `a add b`; an integer result beyond 64 bits is a real, as in `sub` and `mul`.
+    Add,
+    /// `a sub b`.
+    Sub,
+    /// `a mul b`.
+    Mul,
+    /// `a div b`: of integers the whole part, towards zero.
+    Div,
+    /// `a mod b`: the remainder of the whole parts, with the sign of `a`.
+    Mod,
+    /// `round(number)`: half away from zero.
+    Round,
+    /// `floor(number)`.
+    Floor,
+    /// `ceiling(number)`.
+    Ceiling,
+    /// `year(instant)`, in UTC, as all parts of an instant.
+    Year,
+    /// `month(instant)`, 1 to 12.
+    Month,
+    /// `day(instant)`, 1 to 31.
+    Day,
+    /// `hour(instant)`, 0 to 23.
+    Hour,
+    /// `minute(instant)`.
+    Minute,
+    /// `second(instant)`, whole.
+    Second,
 }
 
 /// What can be compared with what: the type of a node, as far as comparing goes.
@@ -152,9 +200,7 @@ impl Node {
             Self::Column(column) => Kind::of(column.ty),
             Self::Literal(value) => Kind::of_value(value),
             Self::Compare(..) | Self::And(_) | Self::Or(_) | Self::Not(_) => Kind::Bool,
-            Self::Call(function, _) => match function {
-                Function::Contains | Function::StartsWith | Function::EndsWith => Kind::Bool,
-            },
+            Self::Call(function, _) => function.kind(),
         }
     }
 
@@ -164,6 +210,56 @@ impl Node {
             Self::And(parts) => parts.iter().all(Self::is_always),
             Self::Literal(Value::Bool(value)) => *value,
             _ => false,
+        }
+    }
+}
+
+impl Function {
+    /// The kind of the function's values.
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::Contains | Self::StartsWith | Self::EndsWith => Kind::Bool,
+            Self::SubstringFrom
+            | Self::Substring
+            | Self::Replace
+            | Self::ToLower
+            | Self::ToUpper
+            | Self::Trim
+            | Self::Concat => Kind::Text,
+            Self::Length
+            | Self::IndexOf
+            | Self::Add
+            | Self::Sub
+            | Self::Mul
+            | Self::Div
+            | Self::Mod
+            | Self::Round
+            | Self::Floor
+            | Self::Ceiling
+            | Self::Year
+            | Self::Month
+            | Self::Day
+            | Self::Hour
+            | Self::Minute
+            | Self::Second => Kind::Number,
+        }
+    }
+
+    /// The kinds of the function's arguments.
+    pub const fn arguments(self) -> &'static [Kind] {
+        match self {
+            Self::Contains | Self::StartsWith | Self::EndsWith | Self::IndexOf | Self::Concat => {
+                &[Kind::Text, Kind::Text]
+            }
+            Self::Length | Self::ToLower | Self::ToUpper | Self::Trim => &[Kind::Text],
+            Self::SubstringFrom => &[Kind::Text, Kind::Number],
+            Self::Substring => &[Kind::Text, Kind::Number, Kind::Number],
+            Self::Replace => &[Kind::Text, Kind::Text, Kind::Text],
+            Self::Add | Self::Sub | Self::Mul | Self::Div | Self::Mod => &[Kind::Number, Kind::Number],
+            Self::Round | Self::Floor | Self::Ceiling => &[Kind::Number],
+            Self::Year | Self::Month | Self::Day | Self::Hour | Self::Minute | Self::Second => {
+                &[Kind::DateTime]
+            }
         }
     }
 }

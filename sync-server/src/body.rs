@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use sync_core::entity::ColumnSchema;
-use sync_core::protocol::SystemNames;
+use sync_core::protocol::Dialect;
 use sync_core::time;
 use sync_core::value::{ColumnType, Value};
 use uuid::Uuid;
@@ -20,13 +20,17 @@ use crate::table::Table;
 #[derive(Debug, PartialEq)]
 pub(crate) struct RowBody {
     pub(crate) id: BodyId,
-    /// The `version` member, if it is a string.
+    /// The `version` member, if it is a string; never in v1, where it is a name like any other.
     pub(crate) version: Option<String>,
+    /// The `updatedAt` member as sent; only in v3.
+    pub(crate) updated_at: Option<String>,
+    /// The `deleted` member; only in v3.
+    pub(crate) deleted: Option<bool>,
     /// In the order of [`Table::columns`]; absent is not null.
     pub(crate) values: Vec<Option<Value>>,
 }
 
-/// The `id` member.
+/// The `id` member. Only v2 knows numbers.
 #[derive(Debug, PartialEq)]
 pub(crate) enum BodyId {
     /// Absent or null.
@@ -36,18 +40,21 @@ pub(crate) enum BodyId {
     Number(String),
 }
 
-/// Decodes a body.
+/// Decodes a body as the dialect sees it.
+///
+/// v1 refuses every member that starts with `__`; v2 refuses system properties besides the version; v3 takes them
+/// all and passes over members it does not know, as its servers do.
 ///
 /// # Errors
 ///
 /// [`Refusal::Bad`], naming the member where there is one.
-pub(crate) fn decode(body: &[u8], table: &Table, names: &SystemNames) -> Result<RowBody, Refusal> {
+pub(crate) fn decode(body: &[u8], table: &Table, dialect: Dialect) -> Result<RowBody, Refusal> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(Refusal::bad("the body is empty; a JSON object is expected"));
     }
     let mut fault = None;
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let decoded = RowSeed { table, names, fault: &mut fault }
+    let decoded = RowSeed { table, dialect, fault: &mut fault }
         .deserialize(&mut deserializer)
         .and_then(|row| deserializer.end().map(|()| row));
     match (fault, decoded) {
@@ -64,7 +71,7 @@ pub(crate) fn decode(body: &[u8], table: &Table, names: &SystemNames) -> Result<
 
 struct RowSeed<'s> {
     table: &'s Table,
-    names: &'s SystemNames,
+    dialect: Dialect,
     /// The first fault in the row's meaning, for the client.
     fault: &'s mut Option<String>,
 }
@@ -84,8 +91,14 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RowBody, A::Error> {
-        let mut row =
-            RowBody { id: BodyId::None, version: None, values: vec![None; self.table.columns.len()] };
+        let names = self.dialect.names();
+        let mut row = RowBody {
+            id: BodyId::None,
+            version: None,
+            updated_at: None,
+            deleted: None,
+            values: vec![None; self.table.columns.len()],
+        };
         let (mut has_id, mut has_version) = (false, false);
         macro_rules! refuse {
             ($($message:tt)*) => {{
@@ -111,12 +124,20 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                 row.id = match map.next_value_seed(ScalarSeed)? {
                     Scalar::Null => BodyId::None,
                     Scalar::Text(text) => BodyId::Text(text.into_owned()),
+                    _ if self.dialect != Dialect::MobileApps => refuse!("member 'id' must be a string"),
                     Scalar::Integer(number) => BodyId::Number(number.to_string()),
                     Scalar::Unsigned(number) => BodyId::Number(number.to_string()),
                     Scalar::Real(number) => BodyId::Number(format!("{number:?}")),
                     Scalar::Bool(_) | Scalar::Nested => refuse!("member 'id' must be a string"),
                 };
-            } else if name == self.names.version {
+            } else if self.dialect == Dialect::MobileServices {
+                if name.starts_with("__") {
+                    refuse!("member '{name}' can not be set: only the server sets it");
+                } else if name.eq_ignore_ascii_case("id") {
+                    refuse!("member '{name}' must be written 'id'");
+                }
+                refuse!("member '{name}' is unknown: table {} has no such column", self.table.schema.name);
+            } else if name == names.version {
                 if std::mem::replace(&mut has_version, true) {
                     refuse!("member '{name}' appears twice");
                 }
@@ -125,7 +146,23 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                     Scalar::Text(text) => Some(text.into_owned()),
                     _ => refuse!("member '{name}' must be a string"),
                 };
-            } else if self.is_reserved(&name) {
+            } else if self.dialect == Dialect::Datasync {
+                if name == names.updated_at {
+                    row.updated_at = match map.next_value_seed(ScalarSeed)? {
+                        Scalar::Null => None,
+                        Scalar::Text(text) => Some(text.into_owned()),
+                        _ => refuse!("member '{name}' must be a string"),
+                    };
+                } else if name == names.deleted {
+                    row.deleted = match map.next_value_seed(ScalarSeed)? {
+                        Scalar::Null => None,
+                        Scalar::Bool(deleted) => Some(deleted),
+                        _ => refuse!("member '{name}' must be true or false"),
+                    };
+                } else {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            } else if is_reserved(&name) {
                 refuse!("member '{name}' is reserved: only the server sets it");
             } else {
                 refuse!("member '{name}' is unknown: table {} has no such column", self.table.schema.name);
@@ -135,12 +172,12 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
     }
 }
 
-impl RowSeed<'_> {
-    fn is_reserved(&self, name: &str) -> bool {
-        [self.names.created_at, self.names.updated_at, self.names.deleted]
-            .iter()
-            .any(|reserved| reserved.eq_ignore_ascii_case(name))
-    }
+/// Whether the name is one of the v2 properties that only the server sets, in any case.
+fn is_reserved(name: &str) -> bool {
+    let names = Dialect::MobileApps.names();
+    [names.created_at, names.updated_at, names.deleted]
+        .iter()
+        .any(|reserved| reserved.eq_ignore_ascii_case(name))
 }
 
 /// The value for a column, or what was expected.

@@ -1,16 +1,32 @@
 //! What an operator may choose.
 
+use sync_core::protocol::Dialect;
+
 /// Limits and habits of a server; [`Default`] gives those of the original Azure Mobile Apps server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
-    /// Rows of a page when the client does not ask for a number. Default 50.
+    /// The one generation of the protocol this server speaks. Default none: each request chooses by the version
+    /// in its header `ZUMO-API-VERSION` or else in the query parameter of that name. `2.0.x` is v2, `3.0` and
+    /// `3.0.x` are v3, no version at all is v1, because its clients never send one; any other version is refused
+    /// with 400, so that nothing is done in a generation the client did not mean.
+    ///
+    /// With one dialect given, versions are treated as its original server treats them: v2 demands `2.0.x`,
+    /// v1 and v3 do not look.
+    pub dialect: Option<Dialect>,
+    /// Whether v1 refuses a request that carries a version, as late builds of the original did. Default false;
+    /// without effect unless [`dialect`](Self::dialect) is v1.
+    pub refuse_versions: bool,
+    /// Rows of a v1 or v2 page when the client does not ask for a number. Default 50.
     pub page_size: usize,
-    /// Greatest `$top` accepted; more is refused with 400. Default 1000.
+    /// Rows of a v3 page, also when the client asks for more: the rest follows by its next link. Default 100.
+    pub datasync_page_size: usize,
+    /// Greatest `$top` accepted in v1 and v2; more is refused with 400. Default 1000.
     pub max_top: usize,
     /// Most rows in one page, also when an accepted `$top` is larger. Default none.
     pub page_cap: Option<usize>,
-    /// Whether a page after which more rows exist carries a `Link` header. Default true. Without links a
-    /// client pages by `$skip` or by key.
+    /// Whether a v2 page after which more rows exist carries a `Link` header. Default true. Without links a
+    /// client pages by `$skip` or by key. v1 never has links; v3 always has, since there a page without one is
+    /// the last.
     pub links: bool,
     /// Whether a deleted row stays, marked, so that other clients learn of it. Default true;
     /// [`ServerBuilder::soft_delete`](crate::ServerBuilder::soft_delete) decides for one table.
@@ -30,7 +46,10 @@ pub struct ServerConfig {
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
+            dialect: None,
+            refuse_versions: false,
             page_size: 50,
+            datasync_page_size: 100,
             max_top: 1000,
             page_cap: None,
             links: true,

@@ -77,6 +77,10 @@ pub(crate) enum Refusal {
     NoTable(String),
     /// No such row, or one that is deleted.
     NoRow,
+    /// The row is deleted, where the dialect tells that apart.
+    Gone,
+    /// A version was sent where none may be.
+    VersionSent,
     /// The method does not exist here; with the ones that do, for `Allow`.
     Method(&'static str),
     /// The body is not JSON by its content type.

@@ -12,7 +12,7 @@ use axum::routing::any;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 
-use crate::dialect::mobile_apps;
+use crate::dialect;
 use crate::error::Refusal;
 use crate::server::Shared;
 
@@ -41,7 +41,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
 
 /// The answer to an address that is no table's.
 pub(crate) async fn not_found() -> Response {
-    mobile_apps::refused(&Refusal::NoRoute)
+    dialect::refused(dialect::UNKNOWN, &Refusal::NoRoute)
 }
 
 async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
@@ -50,8 +50,8 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
         options(request.headers(), origin.is_some())
     } else {
         match call(&shared, request).await {
-            Ok(call) => mobile_apps::answer(&shared, call).await,
-            Err(refusal) => mobile_apps::refused(&refusal),
+            Ok(call) => dialect::answer(&shared, call).await,
+            Err(refusal) => dialect::refused(shared.config.dialect.unwrap_or(dialect::UNKNOWN), &refusal),
         }
     };
     if let Some(origin) = origin {
@@ -59,7 +59,7 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(
             header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("Link, ETag, x-zumo-server-version"),
+            HeaderValue::from_static("Link, ETag, Location, Last-Modified, x-zumo-server-version"),
         );
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
     }
@@ -93,7 +93,7 @@ fn options(asked: &HeaderMap, cross_origin: bool) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
-    let methods = HeaderValue::from_static("GET, POST, PATCH, DELETE, OPTIONS");
+    let methods = HeaderValue::from_static("GET, POST, PATCH, PUT, DELETE, OPTIONS");
     headers.insert(header::ALLOW, methods.clone());
     if cross_origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
@@ -143,6 +143,13 @@ pub(crate) fn json(status: StatusCode, body: String) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     set(&mut response, header::CONTENT_TYPE, "application/json; charset=utf-8");
+    response
+}
+
+/// An answer without a body.
+pub(crate) fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
     response
 }
 

@@ -6,7 +6,7 @@ use sync_core::protocol::SystemNames;
 use sync_core::time;
 use sync_core::value::ColumnType;
 
-use crate::store::{Cell, StoredRow, from_ticks};
+use crate::store::{Cell, StoredRow, field_position, from_ticks};
 use crate::table::{Field, Table};
 
 /// How the rows of one answer are written: which properties, under which names.
@@ -27,17 +27,31 @@ struct Member {
 impl RowWriter {
     /// Writes `fields`, which the statement selects in this order.
     pub(crate) fn new(table: &Table, fields: &[Field], names: &SystemNames) -> Self {
+        Self::with_positions(table, fields, names, |index, _| index)
+    }
+
+    /// Writes `fields` of whole rows, which have every property in the order of [`Table::fields`].
+    pub(crate) fn of_whole_rows(table: &Table, fields: &[Field], names: &SystemNames) -> Self {
+        Self::with_positions(table, fields, names, |_, field| field_position(field))
+    }
+
+    fn with_positions(
+        table: &Table,
+        fields: &[Field],
+        names: &SystemNames,
+        position: impl Fn(usize, Field) -> usize,
+    ) -> Self {
         let members = fields
             .iter()
             .enumerate()
-            .map(|(position, field)| {
+            .map(|(index, field)| {
                 let mut key = String::new();
-                if position > 0 {
+                if index > 0 {
                     key.push(',');
                 }
                 push_string(&mut key, wire_name(table, *field, names));
                 key.push(':');
-                Member { position, key, ty: table.field_type(*field) }
+                Member { position: position(index, *field), key, ty: table.field_type(*field) }
             })
             .collect();
         Self { members }

@@ -26,6 +26,12 @@
 //! - `version` is unique in the database and changes with every write to a row.
 //! - A filter means what [`sync_core::predicate`] says, null included.
 //!
+//! # Generations of the protocol
+//!
+//! One table is served to Mobile Services (v1), Azure Mobile Apps (v2) and Datasync (v3) clients at the same
+//! time: the same row, id, instant and version under each one's names. Which of them a request speaks is decided
+//! by the version it carries; [`ServerConfig::dialect`] holds the rule and can fix one.
+//!
 //! # Layers
 //!
 //! `http` turns a request into a call, `dialect` maps calls to operations and results to answers of one

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use sync_core::entity::TableSchema;
+use sync_core::protocol::Dialect;
 use sync_server::{Server, ServerConfig, ServerError};
 
 mod definition;
@@ -24,6 +25,9 @@ struct Arguments {
     /// i64, u8, u16, u32, float, double, datetime, uuid. Repeat for more tables.
     #[arg(long = "table", required = true, value_parser = definition::parse)]
     tables: Vec<&'static TableSchema>,
+    /// Speak only this generation of the protocol (v1, v2 or v3), instead of the one each request asks for.
+    #[arg(long, value_parser = parse_dialect)]
+    dialect: Option<Dialect>,
     /// Rows of a page when the client does not ask for a number.
     #[arg(long, default_value_t = 50)]
     page_size: usize,
@@ -67,6 +71,7 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<(), ServerError> {
     let config = ServerConfig {
+        dialect: arguments.dialect,
         page_size: arguments.page_size,
         max_top: arguments.max_top,
         page_cap: arguments.page_cap,
@@ -83,6 +88,15 @@ async fn run(arguments: Arguments) -> Result<(), ServerError> {
         tracing::error!(%error, "signals cannot be waited for; stopping");
     }
     running.shutdown().await
+}
+
+fn parse_dialect(text: &str) -> Result<Dialect, String> {
+    match text {
+        "v1" => Ok(Dialect::MobileServices),
+        "v2" => Ok(Dialect::MobileApps),
+        "v3" => Ok(Dialect::Datasync),
+        _ => Err("known are v1, v2 and v3".to_owned()),
+    }
 }
 
 /// Ctrl-C, or the polite signal of service managers.

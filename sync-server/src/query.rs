@@ -57,14 +57,24 @@ impl<'a> Parameters<'a> {
         self.pairs.iter().find(|pair| pair.name.eq_ignore_ascii_case(name)).map(|pair| pair.value.as_str())
     }
 
-    /// The query of the page that starts at `skip`: everything as it was sent, but for `$skip`.
+    /// The names of all parameters as they were sent.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.pairs.iter().map(|pair| pair.name.as_str())
+    }
+
+    /// The query of the page that starts at `skip`: everything as it was sent, but for `$skip`, and for `$top`
+    /// if `top` tells how many rows are left of it.
     ///
     /// Commas and semicolons are encoded: the text goes into a header where they separate links.
-    pub(crate) fn next_page(&self, skip: u64) -> String {
+    pub(crate) fn next_page(&self, skip: u64, top: Option<usize>) -> String {
+        let kept = |pair: &&Pair<'_>| pair.name != "$skip" && (top.is_none() || pair.name != "$top");
         let mut query = String::new();
-        for pair in self.pairs.iter().filter(|pair| pair.name != "$skip") {
+        for pair in self.pairs.iter().filter(kept) {
             query.push_str(&pair.raw.replace(',', "%2C").replace(';', "%3B"));
             query.push('&');
+        }
+        if let Some(top) = top {
+            query.push_str(&format!("$top={top}&"));
         }
         query.push_str(&format!("$skip={skip}"));
         query
@@ -79,7 +89,7 @@ fn decode(text: &str) -> Result<String, Refusal> {
         .map_err(|_| Refusal::bad("the query string is not valid UTF-8"))
 }
 
-/// `$top`: `None` asks for the default, which an empty value and 0 do as well.
+/// `$top`: `None` asks for the default, which an empty value does as well.
 pub(crate) fn top(value: Option<&str>, max: usize) -> Result<Option<usize>, Refusal> {
     let Some(value) = value.filter(|value| !value.is_empty()) else { return Ok(None) };
     let top: usize =
@@ -87,7 +97,7 @@ pub(crate) fn top(value: Option<&str>, max: usize) -> Result<Option<usize>, Refu
     if top > max {
         return Err(Refusal::bad(format!("$top must not be greater than {max}")));
     }
-    Ok((top > 0).then_some(top))
+    Ok(Some(top))
 }
 
 /// `$skip`.
@@ -142,15 +152,17 @@ mod tests {
     fn case_86_the_next_page_keeps_every_parameter_but_skip() {
         let parameters =
             Parameters::parse(Some("$skip=7&$orderby=n,id&%24skip=9&__includeDeleted=true")).expect("valid");
-        assert_eq!(parameters.next_page(50), "$orderby=n%2Cid&__includeDeleted=true&$skip=50");
-        assert_eq!(Parameters::parse(None).expect("valid").next_page(2), "$skip=2");
+        assert_eq!(parameters.next_page(50, None), "$orderby=n%2Cid&__includeDeleted=true&$skip=50");
+        assert_eq!(Parameters::parse(None).expect("valid").next_page(2, None), "$skip=2");
+        let topped = Parameters::parse(Some("%24top=150&n=1")).expect("valid");
+        assert_eq!(topped.next_page(100, Some(50)), "n=1&$top=50&$skip=100");
     }
 
     #[test]
     fn case_88_to_90_top() {
         assert_eq!(top(None, 1000), Ok(None));
         assert_eq!(top(Some(""), 1000), Ok(None));
-        assert_eq!(top(Some("0"), 1000), Ok(None));
+        assert_eq!(top(Some("0"), 1000), Ok(Some(0)));
         assert_eq!(top(Some("1000"), 1000), Ok(Some(1000)));
         for bad in ["1001", "-1", "abc", "+1", "1.0", "99999999999999999999999"] {
             assert!(top(Some(bad), 1000).is_err(), "{bad}");

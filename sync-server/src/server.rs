@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::config::ServerConfig;
-use crate::dialect::mobile_apps;
+use crate::dialect;
 use crate::error::ServerError;
 use crate::http;
 use crate::store::Store;
@@ -141,9 +141,16 @@ impl ServerBuilder {
 
     fn open_blocking(self, path: &Path) -> Result<Shared, ServerError> {
         let config = self.config;
-        if [config.page_size, config.max_top, config.page_cap.unwrap_or(1), config.readers].contains(&0) {
+        let counts = [
+            config.page_size,
+            config.datasync_page_size,
+            config.max_top,
+            config.page_cap.unwrap_or(1),
+            config.readers,
+        ];
+        if counts.contains(&0) {
             return Err(ServerError::configuration(
-                "page_size, max_top, page_cap and readers must be greater than 0",
+                "page_size, datasync_page_size, max_top, page_cap and readers must be greater than 0",
             ));
         }
         let mut tables: HashMap<String, Arc<Table>> = HashMap::new();
@@ -152,7 +159,7 @@ impl ServerBuilder {
             let soft_delete =
                 self.soft_delete.iter().rfind(named).map_or(config.soft_delete, |(_, keep)| *keep);
             let table = Table::new(schema, soft_delete)?;
-            mobile_apps::check(&table)?;
+            dialect::check(&table, config.dialect)?;
             if tables.insert(schema.name.to_lowercase(), Arc::new(table)).is_some() {
                 return Err(ServerError::configuration(format!("two tables are named {}", schema.name)));
             }

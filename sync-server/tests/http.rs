@@ -1,5 +1,5 @@
-//! The server over real sockets: the conformance cases of the Azure Mobile Apps (v2) dialect. A test's number is
-//! the number of its case.
+//! The server over real sockets: the conformance cases of the protocol for all three dialects as one table, and
+//! beside it what needs more than a table. A test's number is the number of its case.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use sync_core::entity::{ColumnRole, ColumnSchema, TableSchema};
+use sync_core::protocol::Dialect;
 use sync_core::value::{ColumnType, IntegerWidth};
 use sync_server::{RunningServer, Server, ServerConfig, ServerErrorKind};
 use tempfile::TempDir;
@@ -20,6 +21,8 @@ use fixture::*;
 
 #[path = "http/changes.rs"]
 mod changes;
+#[path = "http/conformance.rs"]
+mod conformance;
 #[path = "http/lists.rs"]
 mod lists;
 #[path = "http/order.rs"]

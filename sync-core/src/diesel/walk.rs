@@ -14,6 +14,8 @@ use crate::evaluate;
 use crate::predicate::{Comparison, Function, Kind, Node};
 use crate::value::Value;
 
+mod function;
+
 type Out<'a, 'p, 'b> = &'a mut AstPass<'p, 'b, Sqlite>;
 
 /// Pushes a node as a condition.
@@ -33,7 +35,10 @@ pub(super) fn condition<'b>(table: &TableSchema, node: &'b Node, out: Out<'_, '_
             }
             (left, right) => compare(table, *comparison, left, right, out),
         },
-        Node::Call(function, arguments) => call(table, *function, arguments, out),
+        Node::Call(function, arguments) if function.kind() == Kind::Bool => {
+            call(table, *function, arguments, out)
+        }
+        Node::Call(..) => constant(false, out),
         Node::Literal(value) => constant(*value == Value::Bool(true), out),
         Node::Column(column) if Kind::of(column.ty) == Kind::Bool => flag(table, column, out),
         Node::Column(_) => constant(false, out),
@@ -45,6 +50,9 @@ pub(super) fn value<'b>(table: &TableSchema, node: &'b Node, out: Out<'_, '_, 'b
     match node {
         Node::Column(schema) => column(table, schema, out),
         Node::Literal(value) => bind::literal(value, out),
+        Node::Call(function, arguments) if function.kind() != Kind::Bool => {
+            function::value(table, *function, arguments, out)
+        }
         node => condition(table, node, out),
     }
 }
@@ -153,29 +161,38 @@ fn both_null<'b>(
     right: &'b Node,
     out: Out<'_, '_, 'b>,
 ) -> QueryResult<()> {
-    let (Node::Column(left), Node::Column(right)) = (left, right) else {
+    if !may_be_null(left) || !may_be_null(right) {
         return constant(comparison == Comparison::Ne, out);
-    };
+    }
     let (middle, end) = if comparison == Comparison::Eq {
         (" IS NULL AND ", " IS NULL)")
     } else {
         (" IS NOT NULL OR ", " IS NOT NULL)")
     };
     out.push_sql("(");
-    column(table, left, out)?;
+    value(table, left, out)?;
     out.push_sql(middle);
-    column(table, right, out)?;
+    value(table, right, out)?;
     out.push_sql(end);
     Ok(())
 }
 
 /// Pushes the test that a value is not NULL, followed by AND; nothing for what is never NULL.
 fn not_null<'b>(table: &TableSchema, node: &'b Node, out: Out<'_, '_, 'b>) -> QueryResult<()> {
-    if let Node::Column(schema) = node {
-        column(table, schema, out)?;
+    if may_be_null(node) {
+        value(table, node, out)?;
         out.push_sql(" IS NOT NULL AND ");
     }
     Ok(())
+}
+
+/// Columns and the values of functions; conditions are 1 or 0, and constants were judged before.
+fn may_be_null(node: &Node) -> bool {
+    match node {
+        Node::Column(_) => true,
+        Node::Call(function, _) => function.kind() != Kind::Bool,
+        _ => false,
+    }
 }
 
 fn call<'b>(
@@ -212,6 +229,7 @@ fn call<'b>(
         }
         (Function::StartsWith, _) => edge(table, text, part, ", 1, length(", out)?,
         (Function::EndsWith, _) => edge(table, text, part, ", -length(", out)?,
+        _ => constant(false, out)?,
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! OData text becomes a condition.
 //!
 //! The grammar is the one the Node server has (keywords in lower case, `not` and `-` bind tighter than any
-//! comparison, `null` only on the right). What a client sends is hostile until parsed: length, depth and number
+//! comparison, `null` only on the right). OData 4 brings instants and uuids without quotes, `cast`, and `in`;
+//! the literals in quotes of OData 3 are then unknown. What a client sends is hostile until parsed: length, depth and number
 //! of nodes are limited, and lists of any length cost no stack.
 
 use std::error::Error as StdError;
@@ -9,8 +10,8 @@ use std::fmt;
 
 use crate::entity::TableSchema;
 use crate::odata::literal::{self, Spelled};
-use crate::odata::{COMPARISONS, continues_name, find_column, signatures, starts_name};
-use crate::predicate::{Comparison, Kind, Node};
+use crate::odata::{ARITHMETIC, COMPARISONS, continues_name, find_column, signatures, starts_name};
+use crate::predicate::{Comparison, Function, Kind, Node};
 use crate::protocol::Dialect;
 use crate::value::{ColumnType, Value};
 
@@ -19,7 +20,8 @@ use crate::value::{ColumnType, Value};
 pub struct Limits {
     /// Longest text in bytes; default 16 KiB.
     pub max_length: usize,
-    /// Deepest nesting of parentheses, functions, `not` and `-`; default 64, more than 256 counts as 256.
+    /// Deepest nesting of parentheses, functions, `not`, and calculations one behind the other; default 64, more
+    /// than 128 counts as 128.
     pub max_depth: usize,
     /// Most nodes of the tree; default 500.
     pub max_nodes: usize,
@@ -106,7 +108,7 @@ pub fn parse(
         token: Token::End,
         table,
         dialect,
-        depth: limits.max_depth.min(256),
+        depth: limits.max_depth.min(128),
         nodes: limits.max_nodes,
     };
     parser.advance()?;
@@ -125,6 +127,7 @@ enum Token<'t> {
     Comma,
     Minus,
     Slash,
+    Dot,
     /// A word: keyword, column or function.
     Name(&'t str),
     /// The inside of a string, quotes still doubled.
@@ -133,6 +136,10 @@ enum Token<'t> {
     Prefixed(&'t str, &'t str),
     /// A number without its sign.
     Number(&'t str),
+    /// A date or an instant without quotes (OData 4).
+    Instant(&'t str),
+    /// A uuid without quotes (OData 4).
+    Uuid(&'t str),
 }
 
 /// A parsed part, with its place for errors.
@@ -214,11 +221,12 @@ impl<'t> Parser<'t> {
     }
 
     fn comparison(&mut self) -> Result<Term, ParseError> {
-        let mut left = self.unary()?;
+        let mut left = self.sum()?;
         loop {
             let Token::Name(word) = self.token else { return Ok(left) };
-            if matches!(word, "add" | "sub" | "mul" | "div" | "mod") {
-                return Err(self.error(ParseErrorKind::Unsupported, "arithmetic is not supported"));
+            if word == "in" && self.dialect == Dialect::Datasync {
+                left = self.one_of(left)?;
+                continue;
             }
             let Some((comparison, _)) = COMPARISONS.iter().find(|(_, name)| *name == word) else {
                 return Ok(left);
@@ -232,9 +240,100 @@ impl<'t> Parser<'t> {
             }
             let operator = self.start;
             self.advance()?;
-            let right = self.unary()?;
+            let right = self.sum()?;
             left = self.compare(*comparison, left, right, operator)?;
         }
+    }
+
+    /// `column in (constant, ..)`: the list of its comparisons.
+    fn one_of(&mut self, left: Term) -> Result<Term, ParseError> {
+        let Part::Node(Node::Column(column)) = left.node else {
+            return Err(ParseError::new(
+                ParseErrorKind::Unsupported,
+                left.start,
+                "only a column can stand left of 'in'",
+            ));
+        };
+        let operator = self.start;
+        self.advance()?;
+        self.expect(Token::Open, "an opening parenthesis is missing")?;
+        self.count()?;
+        let mut any = Vec::new();
+        loop {
+            let constant = self.unary()?;
+            if matches!(constant.node, Part::Node(_)) {
+                return Err(ParseError::new(
+                    ParseErrorKind::Unsupported,
+                    constant.start,
+                    "only constants can stand right of 'in'",
+                ));
+            }
+            let this = Term { node: Part::Node(Node::Column(column)), start: left.start };
+            let equal = self.compare(Comparison::Eq, this, constant, operator)?;
+            any.push(self.condition(equal)?);
+            if self.token != Token::Comma {
+                break;
+            }
+            self.advance()?;
+        }
+        self.expect(Token::Close, "a closing parenthesis is missing")?;
+        Ok(Term { node: Part::Node(Node::Or(any)), start: left.start })
+    }
+
+    fn sum(&mut self) -> Result<Term, ParseError> {
+        let mut left = self.product()?;
+        let outside = self.depth;
+        while let Some(function) = self.operator(false) {
+            let operator = self.start;
+            // The tree gets one level deeper.
+            self.enter()?;
+            self.advance()?;
+            let right = self.product()?;
+            left = self.arithmetic(function, left, right, operator)?;
+        }
+        self.depth = outside;
+        Ok(left)
+    }
+
+    fn product(&mut self) -> Result<Term, ParseError> {
+        let mut left = self.unary()?;
+        let outside = self.depth;
+        while let Some(function) = self.operator(true) {
+            let operator = self.start;
+            // The tree gets one level deeper.
+            self.enter()?;
+            self.advance()?;
+            let right = self.unary()?;
+            left = self.arithmetic(function, left, right, operator)?;
+        }
+        self.depth = outside;
+        Ok(left)
+    }
+
+    fn operator(&self, tight: bool) -> Option<Function> {
+        let Token::Name(word) = self.token else { return None };
+        ARITHMETIC.iter().find(|each| each.1 == word && each.2 == tight).map(|each| each.0)
+    }
+
+    fn arithmetic(
+        &mut self,
+        function: Function,
+        left: Term,
+        right: Term,
+        operator: usize,
+    ) -> Result<Term, ParseError> {
+        self.count()?;
+        if left.node.kind() != Kind::Number || right.node.kind() != Kind::Number {
+            return Err(ParseError::new(
+                ParseErrorKind::TypeMismatch,
+                operator,
+                "only numbers can be calculated with",
+            ));
+        }
+        let start = left.start;
+        let (left_column, right_column) = (left.node.column(), right.node.column());
+        let arguments = vec![fit(left, right_column)?, fit(right, left_column)?];
+        Ok(Term { node: Part::Node(Node::Call(function, arguments)), start })
     }
 
     fn unary(&mut self) -> Result<Term, ParseError> {
@@ -273,7 +372,19 @@ impl<'t> Parser<'t> {
             }
             Token::Number(number) => return self.number(number, false, start),
             Token::Quoted(inside) => Spelled::Value(Value::Text(inside.replace("''", "'"))),
-            Token::Prefixed("datetimeoffset" | "datetime", inside) => {
+            Token::Instant(text) => {
+                let Some(value) = literal::parse_instant(text) else {
+                    return Err(self.error(ParseErrorKind::InvalidLiteral, "not a valid instant"));
+                };
+                Spelled::Value(value)
+            }
+            Token::Uuid(text) => {
+                let Ok(uuid) = uuid::Uuid::try_parse(text) else {
+                    return Err(self.error(ParseErrorKind::InvalidLiteral, "not a valid uuid"));
+                };
+                Spelled::Value(Value::Uuid(uuid))
+            }
+            Token::Prefixed("datetimeoffset" | "datetime", inside) if self.dialect != Dialect::Datasync => {
                 let Some(value) = literal::parse_instant(inside) else {
                     return Err(self.error(ParseErrorKind::InvalidLiteral, "not a valid instant"));
                 };
@@ -288,6 +399,9 @@ impl<'t> Parser<'t> {
             Token::Name(name) => {
                 self.advance()?;
                 return if self.token == Token::Open {
+                    if name == "cast" && self.dialect == Dialect::Datasync {
+                        return self.cast(start);
+                    }
                     self.call(name, start)
                 } else {
                     self.member(name, start)
@@ -329,31 +443,76 @@ impl<'t> Parser<'t> {
         Ok(Term { node: Part::Node(Node::Column(column)), start })
     }
 
-    fn call(&mut self, name: &str, start: usize) -> Result<Term, ParseError> {
-        let Some(signature) = signatures(self.dialect).iter().find(|signature| signature.name == name) else {
-            return Err(ParseError::new(ParseErrorKind::Unsupported, start, "an unknown function"));
+    /// `cast(literal,Edm.Type)`: says the type of a literal, nothing is converted.
+    fn cast(&mut self, start: usize) -> Result<Term, ParseError> {
+        self.advance()?;
+        let place = self.start;
+        let literal = self.token;
+        self.advance()?;
+        self.expect(Token::Comma, "a comma is missing")?;
+        if self.token != Token::Name("Edm") {
+            return Err(self.error(ParseErrorKind::Unsupported, "an unknown type of a cast"));
+        }
+        self.advance()?;
+        self.expect(Token::Dot, "a point is missing")?;
+        let (Token::Name(ty), at) = (self.token, self.start) else {
+            return Err(self.unexpected());
         };
+        self.advance()?;
+        self.expect(Token::Close, "a closing parenthesis is missing")?;
+        let value = match (ty, literal) {
+            ("DateTimeOffset" | "Date", Token::Instant(text) | Token::Quoted(text)) => {
+                literal::parse_instant(text)
+            }
+            ("Guid", Token::Uuid(text) | Token::Quoted(text)) => {
+                uuid::Uuid::try_parse(text).ok().map(Value::Uuid)
+            }
+            ("DateTimeOffset" | "Date" | "Guid", _) => None,
+            _ => {
+                return Err(ParseError::new(ParseErrorKind::Unsupported, at, "an unknown type of a cast"));
+            }
+        };
+        self.count()?;
+        match value {
+            Some(value) => Ok(Term { node: Part::Constant(Spelled::Value(value)), start }),
+            None => Err(ParseError::new(
+                ParseErrorKind::InvalidLiteral,
+                place,
+                "the literal of a cast is not of its type",
+            )),
+        }
+    }
+
+    fn call(&mut self, name: &str, start: usize) -> Result<Term, ParseError> {
+        if signatures(self.dialect).all(|signature| signature.name != name) {
+            return Err(ParseError::new(ParseErrorKind::Unsupported, start, "an unknown function"));
+        }
         self.count()?;
         self.enter()?;
         self.advance()?;
-        let mut arguments = Vec::with_capacity(signature.arguments.len());
+        let mut arguments = Vec::new();
         while self.token != Token::Close {
             if !arguments.is_empty() {
                 self.expect(Token::Comma, "a comma is missing")?;
             }
-            let argument = self.expression()?;
-            let wanted = if signature.reversed {
-                signature.arguments.iter().rev().nth(arguments.len())
-            } else {
-                signature.arguments.get(arguments.len())
-            };
-            let Some(wanted) = wanted else {
-                return Err(ParseError::new(
-                    ParseErrorKind::TypeMismatch,
-                    argument.start,
-                    "too many arguments of a function",
-                ));
-            };
+            arguments.push(self.expression()?);
+        }
+        let close = self.start;
+        self.leave();
+        self.advance()?;
+        let Some(signature) = signatures(self.dialect)
+            .find(|signature| signature.name == name && signature.arguments.len() == arguments.len())
+        else {
+            return Err(ParseError::new(
+                ParseErrorKind::TypeMismatch,
+                close,
+                "a function has too few or too many arguments",
+            ));
+        };
+        if signature.reversed {
+            arguments.reverse();
+        }
+        for (argument, wanted) in arguments.iter().zip(signature.arguments) {
             if argument.node.kind() != *wanted {
                 return Err(ParseError::new(
                     ParseErrorKind::TypeMismatch,
@@ -361,16 +520,9 @@ impl<'t> Parser<'t> {
                     "a function's argument is of the wrong kind",
                 ));
             }
-            arguments.push(fit(argument, None)?);
         }
-        if arguments.len() < signature.arguments.len() {
-            return Err(self.error(ParseErrorKind::TypeMismatch, "too few arguments of a function"));
-        }
-        self.leave();
-        self.advance()?;
-        if signature.reversed {
-            arguments.reverse();
-        }
+        let arguments =
+            arguments.into_iter().map(|argument| fit(argument, None)).collect::<Result<_, _>>()?;
         Ok(Term { node: Part::Node(Node::Call(signature.function, arguments)), start })
     }
 
@@ -453,6 +605,12 @@ impl<'t> Parser<'t> {
                 let inside = self.quoted(rest)?;
                 (Token::Quoted(inside), inside.len() + 2)
             }
+            _ if self.dialect == Dialect::Datasync && is_uuid(rest) => (Token::Uuid(&rest[..36]), 36),
+            '0'..='9' if self.dialect == Dialect::Datasync && is_date(rest) => {
+                let length = instant_length(rest);
+                (Token::Instant(&rest[..length]), length)
+            }
+            '.' if !rest[1..].starts_with(|character: char| character.is_ascii_digit()) => (Token::Dot, 1),
             '0'..='9' | '.' => {
                 let length = number_length(rest);
                 (Token::Number(&rest[..length]), length)
@@ -536,4 +694,29 @@ fn number_length(text: &str) -> usize {
         length += 1;
     }
     length
+}
+
+/// Whether the text starts with a uuid with hyphens, as a word of its own.
+fn is_uuid(text: &str) -> bool {
+    let Some(head) = text.as_bytes().get(..36) else { return false };
+    let shaped = head.iter().enumerate().all(|(index, byte)| match index {
+        8 | 13 | 18 | 23 => *byte == b'-',
+        _ => byte.is_ascii_hexdigit(),
+    });
+    shaped && !text[36..].starts_with(continues_name)
+}
+
+/// Whether the text starts like `2015-01-02`.
+fn is_date(text: &str) -> bool {
+    let Some(head) = text.as_bytes().get(..10) else { return false };
+    head.iter().enumerate().all(|(index, byte)| match index {
+        4 | 7 => *byte == b'-',
+        _ => byte.is_ascii_digit(),
+    })
+}
+
+/// Length of the instant `text` starts with. Whether it is one is decided where it is read.
+fn instant_length(text: &str) -> usize {
+    let inside = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b':' | b'.');
+    text.bytes().position(|byte| !inside(byte)).unwrap_or(text.len())
 }

@@ -121,7 +121,7 @@ impl Writer<'_> {
     }
 
     fn call(&mut self, function: Function, arguments: &[Node]) -> Result<()> {
-        let signature = signatures(self.dialect).iter().find(|signature| signature.function == function);
+        let signature = signatures(self.dialect).find(|signature| signature.function == function);
         let Some(signature) = signature else {
             return Err(Error::new(ErrorKind::InvalidArgument, "the dialect has no word for a function"));
         };

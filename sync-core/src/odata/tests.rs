@@ -282,7 +282,16 @@ fn faults_are_named_with_their_place() {
         ("text/unknown eq 1", UnknownColumn, 5),
         ("contains(text,'a')", Unsupported, 0),
         ("StartsWith(text,'a')", Unsupported, 0),
-        ("count add 1 eq 2", Unsupported, 6),
+        ("count add '1' eq 2", TypeMismatch, 6),
+        ("count add 1", TypeMismatch, 0),
+        ("count sub null eq 2", TypeMismatch, 6),
+        ("length(count) eq 2", TypeMismatch, 7),
+        ("length(text,text) eq 2", TypeMismatch, 16),
+        ("substring(text) eq 'a'", TypeMismatch, 14),
+        ("concat(text,'a')", TypeMismatch, 0),
+        ("text in ('a')", Syntax, 5),
+        ("dueAt gt 2015-01-02T03:04:05Z", TypeMismatch, 6),
+        ("dueAt gt cast(2015-01-02T03:04:05Z,Edm.DateTimeOffset)", Unsupported, 9),
         ("-count eq 2", Unsupported, 1),
         ("owner eq guid'00000000-0000-0000-0000-000000000000'", Unsupported, 9),
         ("text", TypeMismatch, 0),
@@ -299,7 +308,7 @@ fn faults_are_named_with_their_place() {
         ("startswith(text,null)", TypeMismatch, 16),
         ("startswith(text)", TypeMismatch, 15),
         ("startswith()", TypeMismatch, 11),
-        ("startswith(text,'a','b')", TypeMismatch, 20),
+        ("startswith(text,'a','b')", TypeMismatch, 23),
         ("substringof(count,text)", TypeMismatch, 12),
         ("dueAt gt '2015'", InvalidLiteral, 9),
         ("dueAt gt datetime'2015-13-01T00:00:00Z'", InvalidLiteral, 9),
@@ -313,6 +322,86 @@ fn faults_are_named_with_their_place() {
     ] {
         refuse(text, kind, position);
     }
+}
+
+#[test]
+fn odata_4_has_casts_bare_literals_and_in() {
+    use Comparison::{Eq, Gt};
+    let v3 = |text: &str| {
+        parse(text, &TODO, Dialect::Datasync, &Limits::default())
+            .map_err(|error| (error.kind(), error.position()))
+    };
+    let instant = || lit(time::parse("2015-01-02T03:04:05.678Z").expect("an instant"));
+    for text in [
+        "dueAt gt cast(2015-01-02T03:04:05.678Z,Edm.DateTimeOffset)",
+        "dueAt gt cast( 2015-01-02T05:04:05.678+02:00 , Edm.DateTimeOffset )",
+        "dueAt gt 2015-01-02T03:04:05.678Z",
+        "dueAt gt 2015-01-02T03:04:05.6780000+00:00",
+    ] {
+        assert_eq!(v3(text), Ok(cmp(c("dueAt"), Gt, instant())), "{text}");
+    }
+    let midnight = time::parse("1994-10-14T00:00:00Z").expect("an instant");
+    for text in ["dueAt eq cast(1994-10-14,Edm.Date)", "dueAt eq 1994-10-14"] {
+        assert_eq!(v3(text), Ok(cmp(c("dueAt"), Eq, lit(midnight))), "{text}");
+    }
+    let owner = uuid::Uuid::from_u128(0xa0000000_0000_0000_0000_000000000001);
+    for text in [
+        "owner eq cast(a0000000-0000-0000-0000-000000000001,Edm.Guid)",
+        "owner eq A0000000-0000-0000-0000-000000000001",
+        "owner eq 'a0000000-0000-0000-0000-000000000001'",
+    ] {
+        assert_eq!(v3(text), Ok(cmp(c("owner"), Eq, lit(owner))), "{text}");
+    }
+    let one = |value: &str| cmp(c("text"), Eq, text(value));
+    assert_eq!(v3("text in ('a','it''s')"), Ok(Node::Or(vec![one("a"), one("it's")])));
+    assert_eq!(v3("contains(text,'a')"), Ok(call(Function::Contains, c("text"), text("a"))));
+    for (text, kind, position) in [
+        ("text in ()", ParseErrorKind::Syntax, 9),
+        ("text in ('a'", ParseErrorKind::Syntax, 12),
+        ("text in (1)", ParseErrorKind::TypeMismatch, 5),
+        ("text in (id)", ParseErrorKind::Unsupported, 9),
+        ("length(text) in (1)", ParseErrorKind::Unsupported, 0),
+        ("substringof('a',text)", ParseErrorKind::Unsupported, 0),
+        ("replace(text,'a','b') eq 'b'", ParseErrorKind::Unsupported, 0),
+        ("dueAt gt datetimeoffset'2015-01-02T03:04:05Z'", ParseErrorKind::Unsupported, 9),
+        ("dueAt gt cast(2015-13-02,Edm.Date)", ParseErrorKind::InvalidLiteral, 14),
+        ("dueAt gt cast(1,Edm.Date)", ParseErrorKind::InvalidLiteral, 14),
+        ("dueAt gt cast(1,Edm.Int32)", ParseErrorKind::Unsupported, 20),
+        ("dueAt gt cast(dueAt,Edm.Date)", ParseErrorKind::InvalidLiteral, 14),
+        ("dueAt gt 2015-01-02T03", ParseErrorKind::InvalidLiteral, 9),
+    ] {
+        assert_eq!(v3(text), Err((kind, position)), "{text}");
+    }
+}
+
+#[test]
+fn calculations_bind_tighter_than_comparisons() {
+    use Comparison::{Eq, Gt};
+    let number = |value: i64| lit(value);
+    check_tree(
+        "count add 2 mul count sub 1 gt 3",
+        cmp(
+            call(
+                Function::Sub,
+                call(Function::Add, c("count"), call(Function::Mul, number(2), c("count"))),
+                number(1),
+            ),
+            Gt,
+            number(3),
+        ),
+    );
+    check_tree(
+        "length(concat(text,'a')) mod 2 eq 1",
+        cmp(
+            call(
+                Function::Mod,
+                Node::Call(Function::Length, vec![call(Function::Concat, c("text"), text("a"))]),
+                number(2),
+            ),
+            Eq,
+            number(1),
+        ),
+    );
 }
 
 #[test]
@@ -331,6 +420,10 @@ fn limits_hold_and_cost_no_stack() {
     let boundless = Limits { max_length: usize::MAX, max_depth: usize::MAX, max_nodes: usize::MAX };
     assert_eq!(parse(&nested(1_000_000, "(", ")"), &boundless), Err(ParseErrorKind::TooLarge));
     assert_eq!(parse(&"-".repeat(1_000_000), &boundless), Err(ParseErrorKind::Unsupported));
+    let sum = |count: usize| format!("{} eq 1", vec!["1"; count].join(" add "));
+    assert_eq!(parse(&sum(65), &limits), Ok(()));
+    assert_eq!(parse(&sum(66), &limits), Err(ParseErrorKind::TooLarge));
+    assert_eq!(parse(&sum(100_000), &boundless), Err(ParseErrorKind::TooLarge));
     let list = |count: usize| vec!["complete"; count].join(" or ");
     assert_eq!(parse(&list(100_000), &boundless), Ok(()));
     assert_eq!(parse(&list(499), &limits), Ok(()));

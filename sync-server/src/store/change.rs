@@ -6,6 +6,7 @@ use diesel::sqlite::SqliteConnection;
 use diesel::{OptionalExtension, QueryResult, RunQueryDsl};
 use sync_core::value::Value;
 
+use super::precondition::Precondition;
 use super::row::{Cell, StoredRow};
 use super::schema::field_name;
 use super::statement::{Bind, Statement};
@@ -15,13 +16,20 @@ use crate::table::{Field, Table};
 #[derive(Debug)]
 pub(crate) enum Change {
     /// A new row; absent values become the column's default.
-    Insert { id: String, values: Vec<Option<Value>> },
-    /// New values for the columns that have one; without any, nothing changes and the row keeps its version.
-    Update { id: String, expected: Vec<String>, values: Vec<Option<Value>> },
+    Insert { id: String, values: Vec<Option<Value>>, deleted: bool },
+    /// New values for the columns that have one, and for the deletion mark; without any, nothing changes and
+    /// the row keeps its version. A deleted row is changed only if `revive` says so.
+    Update {
+        id: String,
+        expected: Vec<Precondition>,
+        values: Vec<Option<Value>>,
+        deleted: Option<bool>,
+        revive: bool,
+    },
     /// The deletion mark, or the end of the row where the table does not keep deleted rows.
-    Delete { id: String, expected: Vec<String> },
+    Delete { id: String, expected: Vec<Precondition> },
     /// The deletion mark taken back. A live row gets a new version all the same.
-    Undelete { id: String, expected: Vec<String> },
+    Undelete { id: String, expected: Vec<Precondition> },
 }
 
 /// What a change met. Rows have every property in the order of [`Table::fields`].
@@ -35,7 +43,7 @@ pub(crate) enum Written {
     Missing,
     /// Update or delete of a row with the deletion mark.
     Deleted(StoredRow),
-    /// One of the expected versions is not the row's.
+    /// One of the preconditions does not hold for the row.
     Stale(StoredRow),
 }
 
@@ -59,23 +67,24 @@ pub(super) fn apply(
     now: impl FnOnce() -> i64,
 ) -> QueryResult<Written> {
     match change {
-        Change::Insert { id, values } => {
+        Change::Insert { id, values, deleted } => {
             if let Some(row) = find(connection, table, &id)? {
                 return Ok(Written::Exists(row));
             }
             let stamp = stamp(connection, now())?;
-            insert(connection, table, id, &values, &stamp).map(Written::Done)
+            insert(connection, table, id, &values, deleted, &stamp).map(Written::Done)
         }
-        Change::Update { id, expected, values } => {
-            let row = match check(connection, table, &id, &expected, Live::Required)? {
+        Change::Update { id, expected, values, deleted, revive } => {
+            let live = if revive { Live::Any } else { Live::Required };
+            let row = match check(connection, table, &id, &expected, live)? {
                 Ok(row) => row,
                 Err(refused) => return Ok(refused),
             };
-            if values.iter().all(Option::is_none) {
+            if values.iter().all(Option::is_none) && deleted.is_none() {
                 return Ok(Written::Done(row));
             }
             let stamp = stamp(connection, now())?;
-            update(connection, table, &id, &stamp, None, &values).map(Written::Done)
+            update(connection, table, &id, &stamp, deleted, &values).map(Written::Done)
         }
         Change::Delete { id, expected } => {
             if let Err(refused) = check(connection, table, &id, &expected, Live::Required)? {
@@ -122,7 +131,7 @@ fn check(
     connection: &mut SqliteConnection,
     table: &Table,
     id: &str,
-    expected: &[String],
+    expected: &[Precondition],
     live: Live,
 ) -> QueryResult<Result<StoredRow, Written>> {
     let Some(row) = find(connection, table, id)? else {
@@ -131,8 +140,7 @@ fn check(
     if live == Live::Required && row.cell(field_position(Field::Deleted)) == Cell::Integer(1) {
         return Ok(Err(Written::Deleted(row)));
     }
-    let version = row.cell(field_position(Field::Version));
-    if expected.iter().any(|expected| version != Cell::Text(expected)) {
+    if !expected.iter().all(|expected| expected.holds(&row)) {
         return Ok(Err(Written::Stale(row)));
     }
     Ok(Ok(row))
@@ -168,6 +176,7 @@ fn insert(
     table: &Table,
     id: String,
     values: &[Option<Value>],
+    deleted: bool,
     stamp: &Stamp,
 ) -> QueryResult<StoredRow> {
     let mut statement = Statement::new("INSERT INTO ");
@@ -182,7 +191,7 @@ fn insert(
     statement.bind(Bind::Integer(stamp.ticks));
     statement.sql(", ");
     statement.bind(Bind::Text(stamp.version.clone()));
-    statement.sql(", 0");
+    statement.sql(if deleted { ", 1" } else { ", 0" });
     for (index, default) in table.defaults.iter().enumerate() {
         statement.sql(", ");
         let value = values.get(index).and_then(Option::as_ref).unwrap_or(default);

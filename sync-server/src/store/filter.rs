@@ -8,7 +8,7 @@
 //! Text is never matched by `LIKE`: `instr` and byte-wise `substr` have no wildcards and no case folding.
 
 use sync_core::entity::{ColumnRole, ColumnSchema};
-use sync_core::predicate::{Comparison, Function, Node};
+use sync_core::predicate::{Comparison, Function, Kind, Node};
 use sync_core::value::Value;
 
 use super::schema::field_name;
@@ -139,6 +139,7 @@ fn may_be_null(node: &Node) -> bool {
     match node {
         Node::Column(column) => column.role == ColumnRole::User,
         Node::Literal(value) => *value == Value::Null,
+        Node::Call(function, _) => function.kind() != Kind::Bool,
         _ => false,
     }
 }
@@ -150,6 +151,9 @@ fn value(out: &mut Statement, table: &Table, node: &Node) -> Result<()> {
             out.bind(Bind::from(value));
             Ok(())
         }
+        Node::Call(function, arguments) if function.kind() != Kind::Bool => {
+            computed(out, table, *function, arguments)
+        }
         condition_as_value => {
             out.sql("((");
             condition(out, table, condition_as_value)?;
@@ -158,6 +162,62 @@ fn value(out: &mut Statement, table: &Table, node: &Node) -> Result<()> {
         }
     }
 }
+
+/// Appends the value of a function. Each argument is written once, so that nested calls stay short.
+fn computed(out: &mut Statement, table: &Table, function: Function, arguments: &[Node]) -> Result<()> {
+    if !arguments.iter().map(Node::kind).eq(function.arguments().iter().copied()) {
+        return Err(Unsupported("a function is called with wrong arguments".into()));
+    }
+    // Instants are ticks of 100 ns; `strftime` takes seconds.
+    let texts: &[&str] = match function {
+        Function::Length => &["length(", ")"],
+        Function::IndexOf => &["(instr(", ", ", ") - 1)"],
+        Function::SubstringFrom => &["substr(", ", min(max(", ", 0), 2147483646) + 1)"],
+        Function::Substring => {
+            &["substr(", ", min(max(", ", 0), 2147483646) + 1, min(max(", ", 0), 2147483646))"]
+        }
+        Function::Replace => &["replace(", ", ", ", ", ")"],
+        Function::ToLower => &["lower(", ")"],
+        Function::ToUpper => &["upper(", ")"],
+        Function::Trim => &["trim(", ")"],
+        Function::Concat => &["(", " || ", ")"],
+        Function::Add => &["(", " + ", ")"],
+        Function::Sub => &["(", " - ", ")"],
+        Function::Mul => &["(", " * ", ")"],
+        Function::Div => &["(", " / ", ")"],
+        Function::Mod => &["(", " % ", ")"],
+        Function::Round => {
+            &["(SELECT CASE typeof(x) WHEN 'real' THEN round(x) ELSE x END FROM (SELECT ", " AS x))"]
+        }
+        Function::Floor => &[
+            "(SELECT CASE WHEN typeof(x) <> 'real' OR abs(x) >= 4503599627370496.0 THEN x \
+             ELSE CAST(x AS INTEGER) - (CAST(x AS INTEGER) > x) END FROM (SELECT ",
+            " AS x))",
+        ],
+        Function::Ceiling => &[
+            "(SELECT CASE WHEN typeof(x) <> 'real' OR abs(x) >= 4503599627370496.0 THEN x \
+             ELSE CAST(x AS INTEGER) + (CAST(x AS INTEGER) < x) END FROM (SELECT ",
+            " AS x))",
+        ],
+        Function::Year => &["CAST(strftime('%Y', (", SECONDS],
+        Function::Month => &["CAST(strftime('%m', (", SECONDS],
+        Function::Day => &["CAST(strftime('%d', (", SECONDS],
+        Function::Hour => &["CAST(strftime('%H', (", SECONDS],
+        Function::Minute => &["CAST(strftime('%M', (", SECONDS],
+        Function::Second => &["CAST(strftime('%S', (", SECONDS],
+        _ => return Err(Unsupported("this server does not have the function".into())),
+    };
+    for (index, text) in texts.iter().enumerate() {
+        out.sql(text);
+        if let (Some(argument), true) = (arguments.get(index), index + 1 < texts.len()) {
+            value(out, table, argument)?;
+        }
+    }
+    Ok(())
+}
+
+/// Ticks to whole seconds, downwards also before 1970: shifted to year 1 they are positive.
+const SECONDS: &str = " + 621355968000000000) / 10000000 - 62135596800, 'unixepoch') AS INTEGER)";
 
 fn call(out: &mut Statement, table: &Table, function: Function, arguments: &[Node]) -> Result<()> {
     let [text, part] = arguments else {

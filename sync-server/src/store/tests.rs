@@ -36,7 +36,7 @@ fn open(path: &Path) -> SqliteConnection {
 }
 
 fn insert(connection: &mut SqliteConnection, id: &str, values: [Option<Value>; 4], now: i64) -> StoredRow {
-    let change = Change::Insert { id: id.into(), values: values.to_vec() };
+    let change = Change::Insert { id: id.into(), values: values.to_vec(), deleted: false };
     match change::apply(connection, &table(), change, || now).expect("runs") {
         Written::Done(row) => row,
         other => panic!("{other:?}"),
@@ -90,11 +90,17 @@ fn versions_are_the_commit_counter_and_refusals_use_none_up() {
     assert_eq!(version(&insert(&mut connection, "a", NONE, 1)), "AAAAAAAAAAE=");
     let table = table();
     let mut apply = |change| change::apply(&mut connection, &table, change, || 2).expect("runs");
-    let expected = vec!["old".to_owned()];
-    assert!(matches!(apply(Change::Insert { id: "a".into(), values: Vec::new() }), Written::Exists(_)));
+    let expected = vec![Precondition::version("old".to_owned())];
+    assert!(matches!(
+        apply(Change::Insert { id: "a".into(), values: Vec::new(), deleted: false }),
+        Written::Exists(_)
+    ));
     assert!(matches!(apply(Change::Delete { id: "a".into(), expected }), Written::Stale(_)));
     assert_eq!(apply(Change::Delete { id: "x".into(), expected: Vec::new() }), Written::Missing);
-    match apply(Change::Undelete { id: "a".into(), expected: vec!["AAAAAAAAAAE=".into()] }) {
+    match apply(Change::Undelete {
+        id: "a".into(),
+        expected: vec![Precondition::version("AAAAAAAAAAE=".into())],
+    }) {
         Written::Done(row) => assert_eq!(version(&row), "AAAAAAAAAAI="),
         other => panic!("{other:?}"),
     }
@@ -125,7 +131,7 @@ fn a_new_column_is_added_with_its_default_and_a_changed_type_is_refused() {
     let [old, new, changed] =
         [&OLD, &NEW, &CHANGED].map(|schema| Table::new(schema, true).expect("a valid table"));
     schema::prepare(&mut connection, &[&old]).expect("prepares");
-    let change = Change::Insert { id: "a".into(), values: vec![None] };
+    let change = Change::Insert { id: "a".into(), values: vec![None], deleted: false };
     change::apply(&mut connection, &old, change, || 1).expect("runs");
     schema::prepare(&mut connection, &[&new]).expect("adds the column");
     let row = change::find(&mut connection, &new, "a").expect("runs").expect("the row");
@@ -276,7 +282,7 @@ async fn of_jobs_in_one_commit_a_failed_one_leaves_nothing_and_the_others_stay()
     });
     let job = |id: &'static str, fail: bool| {
         writer.transaction(move |connection| {
-            let change = Change::Insert { id: id.into(), values: Vec::new() };
+            let change = Change::Insert { id: id.into(), values: Vec::new(), deleted: false };
             change::apply(connection, &table(), change, || 1)?;
             if fail { Err(diesel::result::Error::RollbackTransaction.into()) } else { Ok(()) }
         })

@@ -106,13 +106,26 @@ impl Fixture {
 
     /// Rows `a` (live) and `d` (deleted), each changed once after its insert.
     pub(crate) async fn new() -> Self {
-        let fixture = Self::with(ServerConfig::default()).await;
+        Self::new_with(ServerConfig::default()).await
+    }
+
+    /// As [`new`](Self::new), on a server so configured that it speaks v2.
+    pub(crate) async fn new_with(config: ServerConfig) -> Self {
+        let fixture = Self::with(config).await;
         for id in ["a", "d"] {
             fixture.insert(&json!({"id": id, "text": "first", "complete": false, "n": 1})).await;
             fixture.patch(id, &json!({"text": "t"}), &[]).await.assert_row(200);
         }
         fixture.delete("d", &[]).await.assert_row(200);
         fixture
+    }
+
+    /// The same database under another configuration.
+    pub(crate) async fn reopen(self, config: ServerConfig) -> Self {
+        let Self { running, client, dir } = self;
+        running.shutdown().await.expect("stops");
+        let running = open(&dir.path().join("server.db"), config).await;
+        Self { running, client, dir }
     }
 
     /// Exactly this request.

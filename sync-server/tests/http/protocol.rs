@@ -6,8 +6,9 @@ use tokio::net::TcpStream;
 use super::*;
 
 #[tokio::test]
-async fn case_001_to_007_the_version_is_2_0_digits_in_header_or_query() {
-    let f = Fixture::new().await;
+async fn case_001_to_007_a_server_of_v2_alone_demands_2_0_digits_in_header_or_query() {
+    let config = ServerConfig { dialect: Some(Dialect::MobileApps), ..ServerConfig::default() };
+    let f = Fixture::new_with(config).await;
     f.raw("GET", T, &[], None).await.assert_error(400);
     for (version, status) in [
         ("2.0.0", 200),
