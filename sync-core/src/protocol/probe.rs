@@ -107,8 +107,10 @@ enum Heard {
     OldNames,
     /// Rows with plainly named system properties.
     NewNames,
-    /// A list that shows neither: no row, or rows without system properties.
-    Nameless,
+    /// Rows without system properties: those of v1 where they are not asked for.
+    Bare,
+    /// A list without rows, which shows nothing.
+    Empty,
 }
 
 /// A probe under way.
@@ -156,7 +158,7 @@ impl Probe {
             // One server fails so under a newer web framework, and no other does.
             500 if response::error_text(answer).contains("hasOwnProperty") => {
                 self.server = Some(ServerKind::MobileAppsNode);
-                Heard::Nameless
+                Heard::Empty
             }
             404 => {
                 return Err(Error::new(ErrorKind::UnknownTable, "the server does not have this table")
@@ -197,7 +199,7 @@ impl Probe {
 
     /// What the answers so far say about a dialect.
     fn speaks(&self, dialect: Dialect) -> Option<bool> {
-        use Heard::{Items, Nameless, NewNames, OldNames, Refused};
+        use Heard::{Bare, Empty, Items, NewNames, OldNames, Refused};
         if let Some(server) = self.server {
             return Some(server.dialect() == dialect);
         }
@@ -207,17 +209,17 @@ impl Probe {
                 (OldNames, ..) => Some(true),
                 (Refused | Items | NewNames, ..) => Some(false),
                 // No row to see names in. A server that tells versions apart takes "none" as its own.
-                (Nameless, Some(Refused), _) | (Nameless, _, Some(Items)) => Some(true),
-                (Nameless, ..) => None,
+                (Bare | Empty, Some(Refused), _) | (Bare | Empty, _, Some(Items)) => Some(true),
+                (Bare | Empty, ..) => None,
             },
             Dialect::MobileApps => match (v1?, v2, v3) {
                 // The Community Toolkit answers so to any version.
                 (Items, ..) => Some(false),
                 // The check of the header is switched off.
                 (NewNames, ..) => Some(true),
-                (_, Some(Refused | Items | OldNames), _) => Some(false),
+                (_, Some(Refused | Items | OldNames | Bare), _) => Some(false),
                 (_, Some(NewNames), _) => Some(true),
-                (Refused, Some(Nameless), _) | (_, Some(Nameless), Some(Items)) => Some(true),
+                (Refused, Some(Empty), _) | (_, Some(Empty), Some(Items)) => Some(true),
                 _ => None,
             },
             Dialect::Datasync => match (v1?, v3) {
@@ -258,8 +260,10 @@ fn read_list(body: &[u8]) -> Heard {
         Heard::OldNames
     } else if rows().any(|row| has(row, Dialect::MobileApps)) {
         Heard::NewNames
+    } else if rows().next().is_some() {
+        Heard::Bare
     } else {
-        Heard::Nameless
+        Heard::Empty
     }
 }
 
@@ -279,6 +283,7 @@ mod tests {
 
     const EMPTY: (u16, &str) = (200, "[]");
     const OLD: (u16, &str) = (200, "[{\"id\":\"a\",\"__version\":\"1\"}]");
+    const BARE: (u16, &str) = (200, "[{\"id\":\"a\"}]");
     const NEW: (u16, &str) = (200, "[{\"id\":\"a\",\"updatedAt\":\"x\"}]");
     const ITEMS: (u16, &str) = (200, "{\"items\":[],\"nextLink\":null}");
     const NO: (u16, &str) = (400, "{\"error\":\"An invalid API version\"}");
@@ -319,7 +324,8 @@ mod tests {
         for (name, answers, mark, expected, requests) in [
             ("v1, late build, empty", [EMPTY, NO, NO], None, [yes, no, no], 3),
             ("v1, late build, rows", [OLD, NO, NO], None, [yes, no, no], 3),
-            ("v1, early build, rows", [OLD, OLD, OLD], None, [yes, no, no], 3),
+            ("v1, early build, rows", [OLD, BARE, BARE], None, [yes, no, no], 3),
+            ("v1, table without system columns", [BARE, NO, NO], None, [yes, no, no], 3),
             ("v1, early build, empty", [EMPTY; 3], None, [None, None, no], 3),
             ("v1, marked", [EMPTY; 3], Some("nodev1-1.0.1"), [yes, no, no], 1),
             ("v2, empty", [NO, EMPTY, NO], None, [no, yes, no], 3),
