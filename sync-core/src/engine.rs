@@ -17,15 +17,17 @@ use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::predicate::Predicate;
 use crate::profile::ServerProfile;
-use crate::protocol::RequestBuilder;
+use crate::protocol::{ProbeReport, RequestBuilder};
 use crate::store::{LocalStore, Purge, Purged};
 use crate::transport::{Timer, Transport};
 
 pub use self::conflict::{Conflict, ConflictHandler, Decision};
+pub use self::probe::probe;
 pub use self::pull::{PullReport, PullRequest};
 pub use self::push::{PushOptions, PushReport, PushStatus};
 
 mod conflict;
+mod probe;
 mod pull;
 mod push;
 #[cfg(test)]
@@ -39,12 +41,13 @@ pub struct Engine<S> {
     requests: RequestBuilder,
     profile: ServerProfile,
     handler: Option<Arc<dyn ConflictHandler>>,
+    proof: probe::Proof,
     /// The turn of push, pull and purge (C-08).
     turn: Mutex<()>,
 }
 
 impl<S: LocalStore> Engine<S> {
-    /// An engine that sends requests of `requests`' dialect through `transport`.
+    /// An engine that sends requests of `requests`' dialect through `transport`. Sends nothing yet.
     pub fn new(
         store: Arc<S>,
         transport: Arc<dyn Transport>,
@@ -52,7 +55,9 @@ impl<S: LocalStore> Engine<S> {
         requests: RequestBuilder,
         profile: ServerProfile,
     ) -> Self {
-        Self { store, transport, timer, requests, profile, handler: None, turn: Mutex::new(()) }
+        let requests = requests.with_undelete(profile.undelete());
+        let (handler, proof) = (None, probe::Proof::default());
+        Self { store, transport, timer, requests, profile, handler, proof, turn: Mutex::new(()) }
     }
 
     /// Asks `handler` about each conflict of a push before it is recorded.
@@ -89,9 +94,10 @@ impl<S: LocalStore> Engine<S> {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`] before any request for a bad query id or page size; the push's errors if
-    /// operations had to be pushed first and were not done; [`ErrorKind::UnknownTable`],
-    /// [`ErrorKind::InvalidResponse`], [`ErrorKind::Network`] and other errors of the server: pages stored so far
-    /// and their token stay, the next pull goes on there.
+    /// operations had to be pushed first and were not done; [`ErrorKind::WrongDialect`] when the server does not
+    /// speak this engine's dialect: nothing was stored; [`ErrorKind::InvalidQuery`],
+    /// [`ErrorKind::UnknownTable`], [`ErrorKind::InvalidResponse`], [`ErrorKind::Network`] and other errors of the
+    /// server: pages stored so far and their token stay, the next pull goes on there.
     pub async fn pull(&self, request: PullRequest) -> Result<PullReport> {
         request.check()?;
         let table = request.predicate.table;
@@ -104,6 +110,16 @@ impl<S: LocalStore> Engine<S> {
                 None => error,
             }
         })
+    }
+
+    /// Finds out which dialects the server speaks, by at most three GETs of one row of `table`. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`probe()`], and [`ErrorKind::InvalidArgument`] for an unknown table.
+    pub async fn probe(&self, table: &'static TableSchema) -> Result<ProbeReport> {
+        self.known(table)?;
+        probe(&*self.transport, self.requests.endpoint(), table).await
     }
 
     /// Removes matching local rows; sends nothing. All tokens of the table are reset, so the next pull brings

@@ -44,6 +44,14 @@ pub enum ErrorKind {
     /// The answer is not what the dialect promises: HTML instead of JSON, truncated JSON, a foreign shape.
     /// Usually a proxy, a wrong address or a wrong dialect.
     InvalidResponse,
+    /// The server speaks another generation of the protocol than this context is set to, or refuses its version
+    /// header. Nothing was stored and no token moved. Ask `probe` which dialect it speaks and open the context
+    /// with that one.
+    WrongDialect,
+    /// The server refused the query of a pull (400): a filter, an order or a parameter it does not take, or a
+    /// column its table does not have. No token moved. Compare the entity with the server's table, and the
+    /// `ServerProfile` with the server.
+    InvalidQuery,
     /// The server understood and refused the request (other 4xx and 5xx); see [`Error::status`].
     Refused,
     /// The server does not have this table, or its address is wrong (404 on a table).

@@ -5,8 +5,10 @@
 //! the dialect and share one table of functions and one form of literals. Percent encoding is not done here:
 //! whoever builds the request encodes the text, whoever reads it has decoded it.
 //!
-//! For `Dialect::MobileApps` the text is the subset of OData 3 that the Node server parses, which the .NET
-//! server parses as well: lower-case keywords, `null` only on the right, `substringof(needle, text)`.
+//! For `Dialect::MobileServices` and `Dialect::MobileApps` the text is the subset of OData 3 that the Node servers
+//! parse, which the .NET server parses as well: lower-case keywords, `null` only on the right,
+//! `substringof(needle, text)`. For `Dialect::Datasync` it is OData 4: `contains(text, needle)`, instants and uuids
+//! as casts.
 //!
 //! ```
 //! use sync_core::entity::ID;

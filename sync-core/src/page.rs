@@ -31,6 +31,19 @@ pub struct PageSummary {
     text: String,
     rows: Vec<Spans>,
     next_link: Option<String>,
+    shape: ListShape,
+}
+
+/// Where the list stands in a body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ListShape {
+    /// The body is the array.
+    #[default]
+    Array,
+    /// The member `results` of an object.
+    Results,
+    /// The member `items` of an object: only servers of the newest generation answer so.
+    Items,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,8 +75,9 @@ impl PageSummary {
     /// [`ErrorKind::InvalidResponse`] when the body is not JSON, is cut off, or is no list of objects.
     pub fn scan(body: &[u8], names: &SystemNames) -> Result<Self> {
         let mut summary = Self::default();
-        let next_link = read_list(body, &mut ScanRow { summary: &mut summary, names })?;
-        summary.next_link = next_link;
+        let frame = read_list(body, &mut ScanRow { summary: &mut summary, names })?;
+        summary.next_link = frame.next_link;
+        summary.shape = frame.shape;
         Ok(summary)
     }
 
@@ -95,6 +109,11 @@ impl PageSummary {
     /// The `nextLink` member, if the body has one.
     pub fn next_link(&self) -> Option<&str> {
         self.next_link.as_deref()
+    }
+
+    /// Where the list stood in the body.
+    pub fn shape(&self) -> ListShape {
+        self.shape
     }
 }
 
@@ -306,11 +325,17 @@ trait ListReader<'de> {
     fn read_rows<A: SeqAccess<'de>>(&mut self, seq: A) -> Result<(), A::Error>;
 }
 
-fn read_list<'de>(body: &'de [u8], reader: &mut impl ListReader<'de>) -> Result<Option<String>> {
+/// What stands around the rows.
+struct Frame {
+    shape: ListShape,
+    next_link: Option<String>,
+}
+
+fn read_list<'de>(body: &'de [u8], reader: &mut impl ListReader<'de>) -> Result<Frame> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let next_link = deserializer.deserialize_any(ListVisitor { reader }).map_err(not_json)?;
+    let frame = deserializer.deserialize_any(ListVisitor { reader }).map_err(not_json)?;
     deserializer.end().map_err(not_json)?;
-    Ok(next_link)
+    Ok(frame)
 }
 
 struct ListVisitor<'r, R> {
@@ -318,22 +343,22 @@ struct ListVisitor<'r, R> {
 }
 
 impl<'de, R: ListReader<'de>> Visitor<'de> for ListVisitor<'_, R> {
-    type Value = Option<String>;
+    type Value = Frame;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of rows")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Option<String>, A::Error> {
-        self.reader.read_rows(seq).map(|()| None)
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Frame, A::Error> {
+        self.reader.read_rows(seq).map(|()| Frame { shape: ListShape::Array, next_link: None })
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<String>, A::Error> {
-        let (mut next_link, mut found) = (None, false);
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Frame, A::Error> {
+        let (mut next_link, mut found) = (None, None);
         while let Some(name) = map.next_key::<Cow<'de, str>>()? {
             match &*name {
-                "results" | "items" if !found => {
-                    found = true;
+                "results" | "items" if found.is_none() => {
+                    found = Some(if name == "items" { ListShape::Items } else { ListShape::Results });
                     map.next_value_seed(RowsSeed { reader: &mut *self.reader })?;
                 }
                 "nextLink" => next_link = map.next_value::<Option<String>>()?,
@@ -342,7 +367,10 @@ impl<'de, R: ListReader<'de>> Visitor<'de> for ListVisitor<'_, R> {
                 }
             }
         }
-        if found { Ok(next_link) } else { Err(serde::de::Error::custom("an object without a list of rows")) }
+        match found {
+            Some(shape) => Ok(Frame { shape, next_link }),
+            None => Err(serde::de::Error::custom("an object without a list of rows")),
+        }
     }
 }
 

@@ -20,6 +20,7 @@
 use std::time::Duration;
 
 use crate::predicate::Function;
+use crate::protocol::UndeleteForm;
 
 /// Facts about a server program. See the [module documentation](self).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,11 +35,12 @@ pub struct ServerProfile {
     max_page: u32,
     guaranteed_page: Option<u32>,
     overlap: Duration,
+    undelete: UndeleteForm,
 }
 
 impl ServerProfile {
     /// Our own server: every filter means what it means here [D3, R13], change times never repeat or go back
-    /// [section 16], so no overlap is needed.
+    /// [section 16], so no overlap is needed. It revives rows in either form of v3 [section 16].
     pub fn sync_server() -> Self {
         Self {
             functions: vec![Function::Contains, Function::StartsWith, Function::EndsWith],
@@ -51,10 +53,21 @@ impl ServerProfile {
             max_page: 1000,
             guaranteed_page: None,
             overlap: Duration::ZERO,
+            undelete: UndeleteForm::Put,
         }
     }
 
-    /// The Node server `azure-mobile-apps` over SQLite.
+    /// The Mobile Services runtime (v1), on SQL Server.
+    ///
+    /// Its text functions are patterns with live wildcards, compared in the database's collation [section 10.5];
+    /// null follows SQL [case 101]; numbers and dates are JavaScript's, dates of three digits [sections 5.2, 13].
+    /// `$top` is honoured up to 1000, more is refused [section 11]; there are no links, so a page shorter than
+    /// asked for is the last one [R10].
+    pub fn mobile_services() -> Self {
+        Self { guaranteed_page: Some(1000), ..Self::conservative() }
+    }
+
+    /// The Node server `azure-mobile-apps` (v2) over SQLite.
     ///
     /// No text function finds what it should, some fail outright; comparisons of
     /// text are SQLite's own, exact. Null follows SQL [section 10.3 and case 101]. Numbers are JavaScript's
@@ -65,11 +78,48 @@ impl ServerProfile {
         Self { exact_text: true, guaranteed_page: Some(1000), ..Self::conservative() }
     }
 
+    /// The Node server `azure-mobile-apps` (v2) over SQL Server.
+    ///
+    /// As [`node_sqlite`](Self::node_sqlite), but text is compared in the database's collation, usually without
+    /// case, and text functions are patterns with live wildcards. Change times have seven digits there and
+    /// three on the wire and in a filter [section 13].
+    pub fn node_sql_server() -> Self {
+        Self { guaranteed_page: Some(1000), ..Self::conservative() }
+    }
+
+    /// The Azure Mobile Apps server on .NET (v2), on SQL Server.
+    ///
+    /// Functions are right but for the database's collation [section 10.5], so they are not sent. Change times
+    /// have seven digits there and at most three on the wire [section 13]. Pages are cut at a size set there, 50
+    /// unless configured, whatever `$top` says [section 11]: only an empty page is the last one.
+    pub fn mobile_apps_dotnet() -> Self {
+        Self::conservative()
+    }
+
+    /// `Microsoft.AspNetCore.Datasync` 5 and 6 (v3), on any database.
+    ///
+    /// Text, null and numbers are the database's, which the server does not tell; what it cannot translate it
+    /// evaluates in memory over the whole table, so functions are not sent. Stored times may be finer than
+    /// the three digits on the wire [section 13]. Pages are cut at 100 rows unless configured, with a link when
+    /// more follow; `$top` may be far larger than 1000 [section 11]. A deleted row is revived by a PATCH
+    /// [section 6.6].
+    pub fn datasync() -> Self {
+        Self { undelete: UndeleteForm::Patch, ..Self::conservative() }
+    }
+
+    /// The Community Toolkit's server 8 to 10 (v3), on any database.
+    ///
+    /// As [`datasync`](Self::datasync), but a deleted row is revived by a PUT [section 6.6, Q-46].
+    pub fn community_toolkit() -> Self {
+        Self { undelete: UndeleteForm::Put, ..Self::conservative() }
+    }
+
     /// Any server: what all servers of the protocol are known to do, and nothing else.
     ///
     /// No function [section 10.5]; text may be compared without case, as SQL Server's usual collations do;
-    /// null follows SQL; dates are cut to milliseconds [section 13]; a short page is never the last one (R10);
-    /// rows may become visible up to 30 s after their change time [H-03, H-07].
+    /// null follows SQL; dates are cut to milliseconds [section 13]; a short page is never the last one unless the
+    /// server says so (R10); rows may become visible up to 30 s after their change time [H-03, H-07]; in v3 a
+    /// deleted row is revived as the Community Toolkit does.
     pub fn conservative() -> Self {
         Self {
             functions: Vec::new(),
@@ -82,6 +132,7 @@ impl ServerProfile {
             max_page: 1000,
             guaranteed_page: None,
             overlap: Duration::from_secs(30),
+            undelete: UndeleteForm::Put,
         }
     }
 
@@ -137,6 +188,12 @@ impl ServerProfile {
     /// How far a pull starts before its token, for rows that became visible late.
     pub const fn overlap(&self) -> Duration {
         self.overlap
+    }
+
+    /// How a deleted row is revived in [`Dialect::Datasync`](crate::protocol::Dialect::Datasync); the other
+    /// dialects have one form for all servers.
+    pub const fn undelete(&self) -> UndeleteForm {
+        self.undelete
     }
 
     /// Trusts the server with a function.
@@ -211,6 +268,13 @@ impl ServerProfile {
         self
     }
 
+    /// See [`undelete`](Self::undelete).
+    #[must_use]
+    pub const fn with_undelete(mut self, form: UndeleteForm) -> Self {
+        self.undelete = form;
+        self
+    }
+
     /// See [`overlap`](Self::overlap).
     #[must_use]
     pub const fn with_overlap(mut self, overlap: Duration) -> Self {
@@ -237,7 +301,12 @@ mod tests {
         let thirty = Duration::from_secs(30);
         for (profile, functions, page, overlap) in [
             (ServerProfile::sync_server(), true, None, Duration::ZERO),
+            (ServerProfile::mobile_services(), false, Some(1000), thirty),
             (ServerProfile::node_sqlite(), false, Some(1000), thirty),
+            (ServerProfile::node_sql_server(), false, Some(1000), thirty),
+            (ServerProfile::mobile_apps_dotnet(), false, None, thirty),
+            (ServerProfile::datasync(), false, None, thirty),
+            (ServerProfile::community_toolkit(), false, None, thirty),
             (ServerProfile::default(), false, None, thirty),
         ] {
             assert_eq!(profile.guaranteed_page(), page);
@@ -245,6 +314,29 @@ mod tests {
             assert_eq!(profile.max_page(), 1000);
             assert!(ALL.iter().all(|function| profile.evaluates(*function) == functions));
             assert_eq!(profile.has_sql_nulls(), !functions);
+        }
+    }
+
+    #[test]
+    fn section_6_6_rows_are_revived_as_the_server_of_v3_does_it() {
+        assert_eq!(ServerProfile::datasync().undelete(), UndeleteForm::Patch);
+        assert_eq!(ServerProfile::community_toolkit().undelete(), UndeleteForm::Put);
+        let changed = ServerProfile::community_toolkit().with_undelete(UndeleteForm::Patch);
+        assert_eq!(changed, ServerProfile::datasync());
+    }
+
+    #[test]
+    fn case_101_and_10_3_only_what_compares_by_code_point_is_trusted_with_text() {
+        let exact = [ServerProfile::sync_server(), ServerProfile::node_sqlite()];
+        assert!(exact.iter().all(ServerProfile::has_exact_text));
+        for profile in [
+            ServerProfile::mobile_services(),
+            ServerProfile::node_sql_server(),
+            ServerProfile::mobile_apps_dotnet(),
+            ServerProfile::datasync(),
+            ServerProfile::community_toolkit(),
+        ] {
+            assert!(!profile.has_exact_text() && profile.has_sql_nulls() && profile.date_digits() == 3);
         }
     }
 

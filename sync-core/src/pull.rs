@@ -12,14 +12,14 @@
 //!   ever.
 //! - A full pull (no query id) walks by `id gt L`, which hard deletes between two pages cannot shift.
 //!
-//! A page is final only if it is empty, or shorter than a page the profile guarantees: servers cut pages as they
-//! like. A server that ignores filter or order is detected and ends the pull with an error instead of a loop.
+//! A page is final only if it is empty, or shorter than a page the profile guarantees, or, in v3, shorter than
+//! asked for and without a next link: servers cut pages as they like. A server that ignores filter or order is detected and ends the pull with an error instead of a loop.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::entity::{self, TableSchema};
 use crate::error::{Error, ErrorKind, Result};
-use crate::page::PageSummary;
+use crate::page::{ListShape, PageSummary};
 use crate::predicate::{Comparison, Node};
 use crate::protocol::ListQuery;
 use crate::time::floor_to_millis;
@@ -33,6 +33,8 @@ pub struct PullCursor {
     parameters: Vec<(String, String)>,
     page_size: u32,
     guaranteed_page: Option<u32>,
+    /// Whether the server says with a page whether more rows follow.
+    links: bool,
     position: Position,
 }
 
@@ -73,7 +75,7 @@ impl PullCursor {
     ) -> Self {
         let from = floor_to_millis(from.unwrap_or(DateTime::UNIX_EPOCH).max(DateTime::UNIX_EPOCH));
         let position = Position::Sweep { from, skip: 0 };
-        Self { table, filter, parameters: Vec::new(), page_size, guaranteed_page, position }
+        Self { table, filter, parameters: Vec::new(), page_size, guaranteed_page, links: false, position }
     }
 
     /// A pull of every matching row, without a token.
@@ -84,13 +86,23 @@ impl PullCursor {
         guaranteed_page: Option<u32>,
     ) -> Self {
         let position = Position::Walk { after: None };
-        Self { table, filter, parameters: Vec::new(), page_size, guaranteed_page, position }
+        Self { table, filter, parameters: Vec::new(), page_size, guaranteed_page, links: false, position }
     }
 
     /// Sends these parameters with each page (L-06).
     #[must_use]
     pub fn with_parameters(mut self, parameters: Vec<(String, String)>) -> Self {
         self.parameters = parameters;
+        self
+    }
+
+    /// Believes a page of v3 that has no next link although it is shorter than asked for: it is the last one (R10).
+    ///
+    /// The links themselves are not followed: they skip over a set that may change meanwhile, and asking on from
+    /// what was received is right with and without them.
+    #[must_use]
+    pub fn with_next_links(mut self) -> Self {
+        self.links = true;
         self
     }
 
@@ -132,10 +144,14 @@ impl PullCursor {
     /// [`ErrorKind::InvalidResponse`] when the page shows that the server ignores the filter or the order: going
     /// on could never end.
     pub fn advance(&mut self, page: &PageSummary) -> Result<Advance> {
+        let is_shorter_than = |rows: u32| (page.len() as u64) < u64::from(rows);
+        let ends_by_link = self.links
+            && page.shape() == ListShape::Items
+            && page.next_link().is_none()
+            && is_shorter_than(self.page_size);
         let is_final = page.is_empty()
-            || self
-                .guaranteed_page
-                .is_some_and(|guaranteed| (page.len() as u64) < u64::from(guaranteed.min(self.page_size)));
+            || ends_by_link
+            || self.guaranteed_page.is_some_and(|guaranteed| is_shorter_than(guaranteed.min(self.page_size)));
         match self.position.clone() {
             Position::Sweep { from, skip } => self.advance_sweep(page, is_final, from, skip),
             Position::Drain { at, after } => {
@@ -222,11 +238,17 @@ mod tests {
     struct Model {
         rows: Vec<(i64, String)>,
         cap: usize,
+        /// Answers as v3 does: an object with a link to the next page if one follows and `$top` is not used up.
+        links: bool,
     }
 
     impl Model {
         fn new(cap: usize, rows: impl IntoIterator<Item = (i64, String)>) -> Self {
-            Self { rows: rows.into_iter().collect(), cap }
+            Self { rows: rows.into_iter().collect(), cap, links: false }
+        }
+
+        fn with_links(cap: usize, rows: impl IntoIterator<Item = (i64, String)>) -> Self {
+            Self { links: true, ..Self::new(cap, rows) }
         }
 
         fn page(&self, query: &ListQuery) -> PageSummary {
@@ -244,10 +266,12 @@ mod tests {
             } else {
                 rows.sort_by(|left, right| left.1.cmp(&right.1));
             }
-            let take = self.cap.min(query.top.unwrap_or(50) as usize);
+            let (top, skip) = (query.top.unwrap_or(50) as usize, query.skip.unwrap_or(0) as usize);
+            let take = self.cap.min(top);
+            let follows = take < top && skip + take < rows.len();
             let body: Vec<_> = rows
                 .into_iter()
-                .skip(query.skip.unwrap_or(0) as usize)
+                .skip(skip)
                 .take(take)
                 .map(|(time, id)| {
                     let mut text = String::new();
@@ -255,7 +279,11 @@ mod tests {
                     format!("{{\"id\":\"{id}\",\"updatedAt\":\"{text}\"}}")
                 })
                 .collect();
-            let body = format!("[{}]", body.join(","));
+            let body = match (self.links, follows) {
+                (false, _) => format!("[{}]", body.join(",")),
+                (true, true) => format!("{{\"items\":[{}],\"nextLink\":\"$skip={take}\"}}", body.join(",")),
+                (true, false) => format!("{{\"items\":[{}],\"nextLink\":null}}", body.join(",")),
+            };
             PageSummary::scan(body.as_bytes(), Dialect::MobileApps.names()).expect("a list")
         }
     }
@@ -357,6 +385,33 @@ mod tests {
         let (seen, requests, _) = count(None);
         assert_eq!(seen.len(), 5);
         assert!(requests > 1, "a capped page must not end the pull");
+    }
+
+    #[test]
+    fn r_10_without_a_next_link_a_page_shorter_than_asked_for_is_the_last_one() {
+        let rows = || numbered(230, |index| 10_000 * (1 + index as i64 / 40));
+        let pull = |cursor: PullCursor, mut model: Model| run(&mut model, cursor, |_, _| {});
+        let sweep = || PullCursor::incremental(&TABLE, Node::ALWAYS, None, 1000, None);
+        let walk = |page_size| PullCursor::full(&TABLE, Node::ALWAYS, page_size, None);
+
+        let (seen, requests, token) = pull(sweep().with_next_links(), Model::with_links(1000, rows()));
+        assert_eq!((seen.len(), requests), (230, 1), "the only page says that it is the last");
+        assert_eq!(token, Some(instant(60_000)));
+        for cap in [1, 7, 100] {
+            let (seen, _, token) = pull(sweep().with_next_links(), Model::with_links(cap, rows()));
+            assert_eq!((seen.len(), token), (230, Some(instant(60_000))), "cap {cap}");
+        }
+        let (seen, requests, _) = pull(walk(1000).with_next_links(), Model::with_links(100, rows()));
+        assert_eq!((seen.len(), requests), (230, 3));
+        // A page that uses `$top` up says nothing: 230 rows in pages of 115.
+        let (seen, requests, _) = pull(walk(115).with_next_links(), Model::with_links(1000, rows()));
+        assert_eq!((seen.len(), requests), (230, 3));
+        // A list without a place for links says nothing either.
+        let (seen, requests, _) = pull(walk(1000).with_next_links(), Model::new(100, rows()));
+        assert_eq!((seen.len(), requests), (230, 4));
+        // Without the word of the dialect links are not believed.
+        let (seen, requests, _) = pull(walk(1000), Model::with_links(100, rows()));
+        assert_eq!((seen.len(), requests), (230, 4));
     }
 
     #[test]

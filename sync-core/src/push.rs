@@ -11,6 +11,7 @@
 //! | 404, 410 to a delete | done |
 //! | 409, 412 | own write, conflict or gone, by comparison |
 //! | 404, 410 to an update | gone, after a look at the server's row |
+//! | 400 about the version header | the push stops; the operation was not done |
 //! | 401 | the push stops; the operation was not done |
 //! | 408, 502, 504 | the push stops; outcome unknown |
 //! | 429, 503 | the push stops; the operation was not done |
@@ -60,10 +61,13 @@ pub(crate) fn read_answer(operation: &Outgoing, answer: &Response, dialect: Dial
     let status = answer.status.as_u16();
     let about =
         |error: Error| error.with_table(operation.table.name).with_item(operation.key.item_id.as_str());
-    let remote = || response::row_about(answer, operation.table, dialect, &operation.key.item_id);
+    let remote = || response::conflicting_row(answer, operation.table, dialect, &operation.key.item_id);
     let doubt = || Doubt { status, message: response::error_text(answer) };
     match status {
         200..=299 => read_success(operation, answer, dialect, about),
+        400 if response::refuses_version(answer) => {
+            Reading::Stop(Outcome::Unsent, Stop::Failed(about(response::version_refused(answer, dialect))))
+        }
         401 => Reading::Stop(Outcome::Unsent, Stop::Failed(about(response::error(answer)))),
         408 | 502 | 504 => Reading::Stop(
             Outcome::Uncertain(None),
@@ -87,6 +91,12 @@ pub(crate) fn read_answer(operation: &Outgoing, answer: &Response, dialect: Dial
                 .into(),
             remote: None,
         })),
+        // A row that is there and deleted, and stays so: the request was not this server's way to revive one.
+        410 if operation.sent == SentKind::Undelete => Reading::Settled(Outcome::Refused(Failure {
+            message: "the server did not revive the deleted row; the server profile may name the wrong way"
+                .into(),
+            ..refused(status, answer)
+        })),
         404 | 410 => match operation.sent {
             SentKind::Delete => Reading::Settled(Outcome::Acknowledged { row: None }),
             SentKind::Update => Reading::Fetch(doubt()),
@@ -101,17 +111,10 @@ pub(crate) fn read_answer(operation: &Outgoing, answer: &Response, dialect: Dial
                 resolution: Resolution::KeepLocal,
             }),
         },
-        412 => match remote() {
+        409 | 412 => match remote() {
             Some(row) => Reading::Settled(compare(operation, Some(row), doubt())),
             None => Reading::Fetch(doubt()),
         },
-        // A body with a version and a strong tag is the server's row; the tag of an echo is weak (8.1).
-        409 => {
-            match remote().filter(|row| row.version.is_some() && response::strong_etag(answer).is_some()) {
-                Some(row) => Reading::Settled(compare(operation, Some(row), doubt())),
-                None => Reading::Fetch(doubt()),
-            }
-        }
         _ => Reading::Settled(Outcome::Refused(refused(status, answer))),
     }
 }
@@ -126,7 +129,7 @@ pub(crate) fn read_fetched(
     let about =
         |error: Error| error.with_table(operation.table.name).with_item(operation.key.item_id.as_str());
     if !answer.status.is_success() {
-        let error = about(response::list_error(answer));
+        let error = about(response::list_error(answer, dialect));
         return Reading::Stop(Outcome::Uncertain(None), Stop::Failed(error));
     }
     let mut rows = Vec::new();
@@ -369,5 +372,75 @@ mod tests {
         let doubt = Doubt { status: 409, message: String::new() };
         let reading = read_fetched(&sent(Insert), doubt, &answer(500, None, ""), Dialect::MobileApps);
         assert_eq!(word(reading), "stop, uncertain");
+    }
+
+    #[test]
+    fn w_03_to_w_08_answers_of_each_dialect() {
+        use Dialect::{Datasync as V3, MobileApps as V2, MobileServices as V1};
+        use SentKind::{Delete, Insert, Undelete, Update};
+        const OLD_OTHER: &str = "{\"id\":\"a\",\"text\":\"beer\",\"__version\":\"v2\",\"__deleted\":false}";
+        const OLD_DELETED: &str = "{\"id\":\"a\",\"text\":\"milk\",\"__version\":\"v2\",\"__deleted\":true}";
+        const OLD_DUPLICATE: &str = "{\"code\":409,\"error\":\"Error: Could not insert the item\"}";
+        const PROBLEM: &str = "{\"type\":\"about:blank\",\"title\":\"Conflict\",\"status\":409}";
+        let strong = Some("\"v2\"");
+        for (dialect, kind, status, etag, body, expected) in [
+            // v1: only what was sent comes back, and no row with a 409.
+            (V1, Insert, 201, None, "{\"id\":\"a\",\"text\":\"milk\"}", "done with row"),
+            (V1, Update, 200, strong, "{\"text\":\"milk\",\"__version\":\"v2\"}", "done with row"),
+            (V1, Undelete, 200, strong, "{\"id\":\"a\",\"__deleted\":false}", "done with row"),
+            (V1, Delete, 204, None, "", "done"),
+            (V1, Insert, 409, None, OLD_DUPLICATE, "fetch"),
+            (V1, Update, 412, strong, OLD_OTHER, "conflict"),
+            (V1, Update, 412, strong, OLD_DELETED, "gone, deleted row"),
+            (V1, Update, 412, strong, OLD_DUPLICATE, "fetch"),
+            (V1, Delete, 412, strong, OLD_DELETED, "done with row"),
+            (V1, Delete, 412, strong, OLD_OTHER, "conflict"),
+            (V1, Delete, 404, None, "{\"code\":404,\"error\":\"no\"}", "done"),
+            (V1, Update, 404, None, "{\"code\":404,\"error\":\"no\"}", "fetch"),
+            // v2: a body without id or version is an error text, whatever its tag says.
+            (V2, Update, 412, strong, "{\"error\":\"stale\"}", "fetch"),
+            (V2, Insert, 409, strong, "{\"error\":\"exists\"}", "fetch"),
+            // v3: the stored row comes with the 409, also when a gateway weakens its tag.
+            (V3, Insert, 201, strong, ROW, "done with row"),
+            (V3, Insert, 409, strong, OTHER, "conflict"),
+            (V3, Insert, 409, None, OTHER, "conflict"),
+            (V3, Insert, 409, Some("W/\"v2\""), ROW, "done with row"),
+            (V3, Insert, 409, strong, DELETED, "gone, deleted row"),
+            (V3, Insert, 409, None, PROBLEM, "fetch"),
+            (V3, Update, 412, strong, OTHER, "conflict"),
+            (V3, Update, 409, None, OTHER, "conflict"),
+            (V3, Update, 410, None, "", "fetch"),
+            (V3, Update, 410, None, "{\"title\":\"Gone\",\"status\":410}", "fetch"),
+            (V3, Update, 404, None, "", "fetch"),
+            (V3, Delete, 204, None, "", "done"),
+            (V3, Delete, 410, None, "", "done"),
+            (V3, Delete, 404, None, "", "done"),
+            (V3, Undelete, 200, strong, ROW, "done with row"),
+            (V3, Undelete, 404, None, "", "insert instead"),
+            (V3, Undelete, 410, None, "", "refused"),
+            (V3, Undelete, 405, None, "", "refused"),
+            // The version header is refused: another server than the one configured, nothing was done.
+            (V1, Insert, 400, None, "{\"error\":\"An invalid API version was specified\"}", "stop, not done"),
+            (V2, Update, 400, None, "ZUMO-API-VERSION is not supported", "stop, not done"),
+            (V3, Delete, 400, None, "{\"title\":\"Invalid ZUMO-API-VERSION\"}", "stop, not done"),
+            (V3, Insert, 400, None, "[{\"errorMessage\":\"too short\"}]", "refused"),
+        ] {
+            let reading = read_answer(&sent(kind), &answer(status, etag, body), dialect);
+            assert_eq!(word(reading), expected, "{dialect:?} {kind:?} {status} {body}");
+        }
+    }
+
+    #[test]
+    fn f_10_the_fetched_row_decides_in_every_list_shape() {
+        let read = |dialect, body: &'static str| {
+            let doubt = Doubt { status: 409, message: String::new() };
+            word(read_fetched(&sent(SentKind::Insert), doubt, &answer(200, None, body), dialect))
+        };
+        let old = "[{\"id\":\"a\",\"text\":\"milk\",\"__version\":\"v2\",\"__deleted\":true}]";
+        assert_eq!(read(Dialect::MobileServices, old), "gone, deleted row");
+        let items = "{\"items\":[{\"id\":\"a\",\"text\":\"milk\",\"version\":\"v2\"}],\"nextLink\":null}";
+        assert_eq!(read(Dialect::Datasync, items), "done with row");
+        assert_eq!(read(Dialect::Datasync, "{\"items\":[]}"), "conflict, no row");
+        assert_eq!(read(Dialect::Datasync, "{\"title\":\"x\"}"), "stop, uncertain");
     }
 }

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::EmbeddedMigrations;
 use sync_core::client::{HttpClient, HttpOptions, TokioTimer};
-use sync_core::engine::{Engine, PullReport, PullRequest, PushOptions, PushReport};
+use sync_core::engine::{self, Engine, PullReport, PullRequest, PushOptions, PushReport};
 use sync_core::entity::SyncEntity;
 use sync_core::expression::IntoExpr;
 use sync_core::operation::{Operation, OperationError};
 use sync_core::predicate::Predicate;
 use sync_core::profile::ServerProfile;
-use sync_core::protocol::{Dialect, Endpoint, RequestBuilder};
+use sync_core::protocol::{Dialect, Endpoint, ProbeReport, RequestBuilder};
 use sync_core::store::{LocalStore, Purged, Resolution};
 use sync_core::transport::Transport;
 use sync_core::{Error, ErrorKind, Result};
@@ -146,6 +146,20 @@ impl<A: SyncSchema> SyncContext<A> {
         PurgeRows { context: self, predicate: filter.into_expr().into(), force: false }
     }
 
+    /// Finds out which dialects the server speaks, by at most three GETs of one row of this entity's table. Changes
+    /// nothing, here or there.
+    ///
+    /// A pull does this by itself when its first answer proves nothing, and fails with
+    /// [`ErrorKind::WrongDialect`] if the server does not speak the dialect of this context.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::UnknownTable`], [`ErrorKind::Unauthorized`], [`ErrorKind::ServerBusy`],
+    /// [`ErrorKind::Network`]; [`ErrorKind::InvalidResponse`] when this is no tables server.
+    pub async fn probe<E: SyncEntity>(&self) -> Result<ProbeReport> {
+        self.engine.probe(E::SCHEMA).await
+    }
+
     /// Number of operations that wait for a push, in every state.
     ///
     /// # Errors
@@ -214,13 +228,15 @@ impl<A: SyncSchema> SyncContext<A> {
 }
 
 impl<A: SyncSchema> Builder<A> {
-    /// The generation of the protocol the server speaks. Required: it cannot be guessed safely.
+    /// The generation of the protocol the server speaks. Required: it cannot be guessed safely, but
+    /// [`probe`](Self::probe) finds it out.
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = Some(dialect);
         self
     }
 
-    /// What the server is trusted with. Default: [`ServerProfile::conservative`], right on every server.
+    /// What the server is trusted with. Default: [`ServerProfile::conservative`], right on every server but for
+    /// reviving deleted rows on `Microsoft.AspNetCore.Datasync`, which needs [`ServerProfile::datasync`].
     pub fn profile(mut self, profile: ServerProfile) -> Self {
         self.profile = profile;
         self
@@ -276,6 +292,20 @@ impl<A: SyncSchema> Builder<A> {
     ) -> Self {
         self.handlers.add(decide);
         self
+    }
+
+    /// Finds out which dialects the server speaks before a context is opened, by at most three GETs of one row of
+    /// this entity's table. Needs the address and the settings of the connection, no database and no dialect.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`] for a wrong address; else as [`SyncContext::probe`].
+    pub async fn probe<E: SyncEntity>(&self) -> Result<ProbeReport> {
+        let endpoint = Endpoint::parse(&self.url)?;
+        match &self.transport {
+            Some(transport) => engine::probe(&**transport, &endpoint, E::SCHEMA).await,
+            None => engine::probe(&HttpClient::new(&self.http)?, &endpoint, E::SCHEMA).await,
+        }
     }
 
     /// Opens the database: runs migrations, checks the tables against the entities, installs change capture.

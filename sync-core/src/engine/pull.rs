@@ -11,13 +11,13 @@ use futures_util::future::BoxFuture;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Engine, PushOptions, PushReport, push};
+use super::{Engine, PushOptions, PushReport, probe, push};
 use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::odata;
 use crate::page::{PageSummary, RowSummary};
 use crate::predicate::Predicate;
-use crate::protocol::{ListQuery, response};
+use crate::protocol::{Dialect, ListQuery, response};
 use crate::pull::PullCursor;
 use crate::pushdown;
 use crate::store::{Applied, DeltaToken, LocalStore, Page, PullBatch, QueryKey};
@@ -111,13 +111,16 @@ pub(super) async fn run<S: LocalStore>(engine: &Engine<S>, request: &PullRequest
     let page_size = request.page_size.min(engine.profile.max_page());
     let guaranteed = engine.profile.guaranteed_page();
     let remote = split.remote.unwrap_or(crate::predicate::Node::ALWAYS);
-    let cursor = match &query {
+    let mut cursor = match &query {
         Some(_) => {
             let from = start.token.as_ref().map(|token| lower_bound(token, engine.profile.overlap()));
             PullCursor::incremental(table, remote, from, page_size, guaranteed)
         }
         None => PullCursor::full(table, remote, page_size, guaranteed),
     };
+    if dialect == Dialect::Datasync {
+        cursor = cursor.with_next_links();
+    }
     let run = Run {
         engine,
         table,
@@ -223,7 +226,8 @@ impl<'e, S: LocalStore> Run<'e, S> {
 
     fn fetch(&self) -> Option<BoxFuture<'e, Result<Received>>> {
         let query = self.cursor.next()?;
-        Some(fetch(self.engine, self.table, query).boxed())
+        let is_first = self.report.pages == 0;
+        Some(fetch(self.engine, self.table, query, is_first).boxed())
     }
 
     fn receive(&mut self, Received { page, date }: Received) -> Result<()> {
@@ -314,7 +318,7 @@ async fn fetch_by_id<S: LocalStore>(
     id: &str,
 ) -> Result<Page> {
     let request = engine.requests.fetch(table, id)?;
-    let received = receive(engine, request).await?;
+    let received = receive(engine, table, request, false).await?;
     Ok(received.page)
 }
 
@@ -330,18 +334,34 @@ async fn fetch<S: LocalStore>(
     engine: &Engine<S>,
     table: &'static TableSchema,
     query: ListQuery,
+    is_first: bool,
 ) -> Result<Received> {
     let request = engine.requests.list(table, &query)?;
-    receive(engine, request).await
+    receive(engine, table, request, is_first).await
 }
 
 /// Sends a list request and reads its page.
-async fn receive<S: LocalStore>(engine: &Engine<S>, request: Request) -> Result<Received> {
-    let names = engine.requests.dialect().names();
+async fn receive<S: LocalStore>(
+    engine: &Engine<S>,
+    table: &'static TableSchema,
+    request: Request,
+    is_first: bool,
+) -> Result<Received> {
+    let dialect = engine.requests.dialect();
+    let names = dialect.names();
     let answer = engine.transport.send(request).await.map_err(|failure| failure.error)?;
-    response::expect_list(&answer)?;
+    if let Err(error) = response::expect_list(&answer, dialect) {
+        // The words of the error may be about the wrong thing if the server speaks another dialect.
+        if is_first {
+            probe::check_first(engine, table, Err(error)).await?;
+        }
+        return Err(response::list_error(&answer, dialect));
+    }
     let summary =
         PageSummary::scan(&answer.body, names).map_err(|error| error.with_status(answer.status.as_u16()))?;
+    if is_first {
+        probe::check_first(engine, table, Ok(&summary)).await?;
+    }
     let date = response::server_date(&answer);
     Ok(Received { page: Page { body: answer.body, summary, names }, date })
 }

@@ -1,33 +1,27 @@
 //! The engine over the memory store and a small server in memory: what a push and a pull do to both sides.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
-use chrono::{DateTime, TimeDelta};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use http::header::{ETAG, HeaderValue, IF_MATCH};
-use http::{HeaderMap, Method, StatusCode};
-use serde_json::{Map, Value as Json, json};
 
+use self::server::Server;
 use super::*;
 use crate::entity::{ColumnRole, ColumnSchema};
-use crate::evaluate;
 use crate::memory::MemoryStore;
-use crate::odata::{self, Limits};
 use crate::operation::{FailureClass, OperationState};
-use crate::page::decode_row;
 use crate::predicate::Predicate;
 use crate::protocol::{Dialect, Endpoint};
-use crate::row::{Row, TableRow};
+use crate::row::Row;
 use crate::store::{
     Exchange, Failure, LocalChange, LocalChangeKind, Outcome, Resolution, Settlement, Take, UpdateBody,
 };
-use crate::transport::{Request, Response, SendError};
 use crate::value::{ColumnType, Value};
+
+mod dialects;
+mod server;
 
 const TEXT: ColumnSchema = ColumnSchema {
     name: "text",
@@ -44,177 +38,6 @@ static TODO: TableSchema =
 static LIST: TableSchema =
     TableSchema { name: "List", columns: &[TEXT], versioned: true, keep_deleted: false };
 
-/// A server of dialect v2 in memory. Each request yields a few times, so that requests in flight overlap.
-#[derive(Default)]
-struct Server {
-    state: Mutex<State>,
-    in_flight: Mutex<Vec<(Method, String)>>,
-    most_in_flight: AtomicUsize,
-    requests: AtomicUsize,
-}
-
-#[derive(Default)]
-struct State {
-    rows: BTreeMap<(String, String), Stored>,
-    commits: i64,
-    page_cap: Option<usize>,
-    /// The answer to the n-th request (counted from 0) is lost after the server did it.
-    lose_answer: Option<usize>,
-    /// Answers a read by id with any row.
-    ignores_id: bool,
-}
-
-struct Stored {
-    members: Map<String, Json>,
-    commit: i64,
-    deleted: bool,
-}
-
-impl Stored {
-    fn json(&self) -> Json {
-        let mut members = self.members.clone();
-        let mut time = String::new();
-        crate::time::write_wire(&mut time, DateTime::UNIX_EPOCH + TimeDelta::milliseconds(self.commit));
-        members.insert("updatedAt".into(), time.into());
-        members.insert("version".into(), self.commit.to_string().into());
-        members.insert("deleted".into(), self.deleted.into());
-        Json::Object(members)
-    }
-}
-
-fn answer(status: StatusCode, body: &Json, version: Option<i64>) -> Response {
-    let mut headers = HeaderMap::new();
-    if let Some(version) = version {
-        headers.insert(ETAG, HeaderValue::from_str(&format!("\"{version}\"")).expect("a header"));
-    }
-    Response { status, headers, body: Bytes::from(body.to_string()) }
-}
-
-impl State {
-    fn handle(&mut self, request: &Request) -> Response {
-        let segments: Vec<_> = request.url.path_segments().expect("a path").skip(1).collect();
-        let decode =
-            |text: &str| percent_encoding::percent_decode_str(text).decode_utf8().expect("text").into_owned();
-        let table = decode(segments[0]);
-        let mut members: Map<String, Json> =
-            request.body.as_ref().map_or_else(Map::new, |body| serde_json::from_slice(body).expect("a row"));
-        let Some(id) = segments.get(1).map(|id| decode(id)) else {
-            return match request.method {
-                Method::GET => self.list(&table, request),
-                _ => {
-                    let id = members["id"].as_str().expect("an id").to_owned();
-                    let key = (table, id);
-                    if self.rows.contains_key(&key) {
-                        // The echo of the real server: the client's own row, no strong tag.
-                        return answer(StatusCode::CONFLICT, &Json::Object(members), None);
-                    }
-                    self.put(key, members, false, StatusCode::CREATED)
-                }
-            };
-        };
-        let key = (table, id);
-        let Some(stored) = self.rows.get(&key).filter(|stored| !stored.deleted) else {
-            return answer(StatusCode::NOT_FOUND, &json!({"error": "no such row"}), None);
-        };
-        if let Some(version) = request.headers.get(IF_MATCH)
-            && version != &format!("\"{}\"", stored.commit)
-        {
-            return answer(StatusCode::PRECONDITION_FAILED, &stored.json(), Some(stored.commit));
-        }
-        let mut merged = stored.members.clone();
-        merged.append(&mut members);
-        self.put(key, merged, request.method == Method::DELETE, StatusCode::OK)
-    }
-
-    fn put(
-        &mut self,
-        key: (String, String),
-        members: Map<String, Json>,
-        deleted: bool,
-        status: StatusCode,
-    ) -> Response {
-        self.commits += 1;
-        let stored = Stored { members, commit: self.commits, deleted };
-        let response = answer(status, &stored.json(), Some(stored.commit));
-        self.rows.insert(key, stored);
-        response
-    }
-
-    fn list(&self, table: &str, request: &Request) -> Response {
-        let schema = if table == TODO.name { &TODO } else { &LIST };
-        let options: BTreeMap<_, _> = request.url.query_pairs().into_owned().collect();
-        let filter = options.get("$filter").map(|text| {
-            odata::parse(text, schema, Dialect::MobileApps, &Limits::default()).expect("a filter")
-        });
-        let mut rows: Vec<(Row, Json)> = self
-            .rows
-            .iter()
-            .filter(|((name, _), _)| name == table)
-            .map(|(_, stored)| {
-                let json = stored.json();
-                let body = json.to_string();
-                (decode_row(body.as_bytes(), schema, Dialect::MobileApps.names()).expect("a row"), json)
-            })
-            .filter(|(row, _)| {
-                let filter = filter.as_ref().filter(|_| !self.ignores_id || options.contains_key("$orderby"));
-                filter.is_none_or(|filter| evaluate::matches(filter, &TableRow { table: schema, row }))
-            })
-            .collect();
-        match options.get("$orderby").map_or("id", String::as_str) {
-            "id" => rows.sort_by(|left, right| left.0.id.cmp(&right.0.id)),
-            "updatedAt,id" => rows.sort_by_key(|(row, _)| (row.updated_at, row.id.clone())),
-            other => panic!("$orderby={other}"),
-        }
-        let top: usize = options["$top"].parse().expect("a number");
-        let page: Vec<Json> =
-            rows.into_iter().take(top.min(self.page_cap.unwrap_or(1000))).map(|(_, json)| json).collect();
-        answer(StatusCode::OK, &Json::Array(page), None)
-    }
-}
-
-impl Transport for Arc<Server> {
-    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, SendError>> {
-        async move {
-            let number = self.requests.fetch_add(1, Ordering::SeqCst);
-            let _writing = (request.method != Method::GET).then(|| Writing::start(self, &request));
-            let (response, lost) = {
-                let mut state = self.state.lock().expect("no panic");
-                (state.handle(&request), state.lose_answer == Some(number))
-            };
-            for _ in 0..3 {
-                tokio::task::yield_now().await;
-            }
-            if lost {
-                let error = Error::new(ErrorKind::Network, "lost");
-                return Err(SendError { error, may_have_sent: true });
-            }
-            Ok(response)
-        }
-        .boxed()
-    }
-}
-
-/// A write in flight; it ends with its answer or with the future that waits for it.
-struct Writing<'s>(&'s Server);
-
-impl<'s> Writing<'s> {
-    fn start(server: &'s Server, request: &Request) -> Self {
-        let place = (request.method.clone(), request.url.path().split('/').nth(2).unwrap_or("").to_owned());
-        let mut in_flight = server.in_flight.lock().expect("no panic");
-        assert!(in_flight.iter().all(|other| *other == place), "P-05: {place:?} beside {in_flight:?}");
-        in_flight.push(place);
-        server.most_in_flight.fetch_max(in_flight.len(), Ordering::SeqCst);
-        Self(server)
-    }
-}
-
-impl Drop for Writing<'_> {
-    fn drop(&mut self) {
-        // Everything in flight is of one table and kind, so which one leaves does not matter.
-        self.0.in_flight.lock().expect("no panic").pop();
-    }
-}
-
 /// Never waits for real.
 struct NoWait;
 
@@ -230,14 +53,26 @@ impl Timer for NoWait {
 }
 
 fn device(server: &Arc<Server>) -> Engine<MemoryStore> {
+    device_of(server, server.dialect)
+}
+
+/// A device set to a dialect, which need not be the server's.
+fn device_of(server: &Arc<Server>, dialect: Dialect) -> Engine<MemoryStore> {
+    device_with(server, dialect, Arc::new(MemoryStore::new([&TODO, &LIST])))
+}
+
+fn device_with(server: &Arc<Server>, dialect: Dialect, store: Arc<MemoryStore>) -> Engine<MemoryStore> {
     let endpoint = Endpoint::parse("http://model").expect("valid");
-    Engine::new(
-        Arc::new(MemoryStore::new([&TODO, &LIST])),
-        Arc::new(Arc::clone(server)),
-        Arc::new(NoWait),
-        RequestBuilder::new(endpoint, Dialect::MobileApps),
-        ServerProfile::conservative(),
-    )
+    let requests = RequestBuilder::new(endpoint, dialect);
+    let profile = ServerProfile::conservative().with_undelete(server.undelete);
+    Engine::new(store, Arc::new(Arc::clone(server)), Arc::new(NoWait), requests, profile)
+}
+
+/// One server of each kind that the client must tell apart.
+fn servers() -> Vec<Arc<Server>> {
+    let mut servers: Vec<_> = Dialect::ALL.into_iter().map(Server::of).collect();
+    servers.push(Server::patching());
+    servers
 }
 
 fn row(id: &str, text: &str) -> Row {
@@ -259,8 +94,8 @@ fn pull_all() -> PullRequest {
 
 #[tokio::test]
 async fn rows_travel_from_one_device_to_another() {
-    for page_cap in [None, Some(3)] {
-        let server = Arc::new(Server::default());
+    let capped = |page_cap| servers().into_iter().map(move |server| (server, page_cap));
+    for (server, page_cap) in capped(None).chain(capped(Some(3))) {
         server.state.lock().expect("no panic").page_cap = page_cap;
         let (here, there) = (device(&server), device(&server));
         for number in 0..10 {
@@ -289,7 +124,7 @@ async fn rows_travel_from_one_device_to_another() {
 #[tokio::test]
 async fn p_05_requests_in_flight_share_table_and_kind_and_fill_the_window() {
     for window in [1, 8, 32] {
-        let server = Arc::new(Server::default());
+        let server = Server::of(Dialect::MobileApps);
         let device = device(&server);
         for number in 0..40 {
             let table = if number % 10 < 7 { &TODO } else { &LIST };
@@ -304,7 +139,7 @@ async fn p_05_requests_in_flight_share_table_and_kind_and_fill_the_window() {
 
 #[tokio::test]
 async fn p_02_only_the_wanted_tables_are_pushed() {
-    let server = Arc::new(Server::default());
+    let server = Server::of(Dialect::MobileApps);
     let device = device(&server);
     write(&device, &TODO, LocalChangeKind::Insert(row("a", "x"))).await;
     write(&device, &LIST, LocalChangeKind::Insert(row("a", "x"))).await;
@@ -324,7 +159,7 @@ async fn p_02_only_the_wanted_tables_are_pushed() {
 async fn f_09_lost_answers_of_a_window_are_settled_by_the_next_push() {
     for window in [1, 8] {
         for lost in 0..6 {
-            let server = Arc::new(Server::default());
+            let server = Server::of(Dialect::MobileApps);
             server.state.lock().expect("no panic").lose_answer = Some(lost);
             let device = device(&server);
             for number in 0..6 {
@@ -343,7 +178,7 @@ async fn f_09_lost_answers_of_a_window_are_settled_by_the_next_push() {
 
 #[tokio::test]
 async fn z_11_a_dropped_push_leaves_an_attempted_operation_that_the_next_push_settles() {
-    let server = Arc::new(Server::default());
+    let server = Server::of(Dialect::MobileApps);
     let device = device(&server);
     write(&device, &TODO, LocalChangeKind::Insert(row("a", "x"))).await;
     {
@@ -363,7 +198,7 @@ async fn z_11_a_dropped_push_leaves_an_attempted_operation_that_the_next_push_se
 async fn p_03_an_empty_queue_and_a_foreign_table_send_nothing() {
     static OTHER: TableSchema =
         TableSchema { name: "Other", columns: &[], versioned: true, keep_deleted: false };
-    let server = Arc::new(Server::default());
+    let server = Server::of(Dialect::MobileApps);
     let device = device(&server);
     let report = device.push(PushOptions::default()).await.expect("nothing to do");
     assert!(report.is_complete() && report.sent == 0);
@@ -391,7 +226,7 @@ async fn outdate(device: &Engine<MemoryStore>, id: &str) {
 
 #[tokio::test]
 async fn x_06_a_foreign_row_is_read_by_id_although_the_token_is_past_it() {
-    let server = Arc::new(Server::default());
+    let server = Server::of(Dialect::MobileApps);
     let (here, there) = (device(&server), device(&server));
     write(&there, &TODO, LocalChangeKind::Insert(row("a", "theirs"))).await;
     there.push(PushOptions::default()).await.expect("pushed");
@@ -411,7 +246,7 @@ async fn x_06_a_foreign_row_is_read_by_id_although_the_token_is_past_it() {
 
 #[tokio::test]
 async fn k_09_noted_rows_that_the_server_lost_are_removed_and_a_failure_keeps_what_was_read() {
-    let server = Arc::new(Server::default());
+    let server = Server::of(Dialect::MobileApps);
     let (here, there) = (device(&server), device(&server));
     for id in ["changed", "dead", "gone"] {
         write(&there, &TODO, LocalChangeKind::Insert(row(id, "start"))).await;
@@ -447,7 +282,7 @@ async fn k_09_noted_rows_that_the_server_lost_are_removed_and_a_failure_keeps_wh
 
 #[tokio::test]
 async fn an_answer_about_another_row_removes_nothing() {
-    let server = Arc::new(Server::default());
+    let server = Server::of(Dialect::MobileApps);
     let here = device(&server);
     write(&here, &TODO, LocalChangeKind::Insert(row("a", "start"))).await;
     here.push(PushOptions::default()).await.expect("pushed");

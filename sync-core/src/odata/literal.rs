@@ -5,8 +5,11 @@
 
 use std::fmt::Write;
 
+use chrono::{DateTime, Utc};
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::predicate::{Kind, Node};
+use crate::protocol::Dialect;
 use crate::time;
 use crate::value::{ColumnType, IntegerWidth, Value};
 
@@ -16,10 +19,14 @@ use crate::value::{ColumnType, IntegerWidth, Value};
 /// number is an `f32` (`f`, in the shortest text that reads back as the same `f32`, which is also what a row
 /// carries).
 ///
+/// Instants are written as the clients of each generation write them: v1 with seven digits and an offset, v2 with
+/// the digits the instant has, at least three, v3 as a cast. Uuids are text but in v3, where they are a cast too
+/// (protocol.md 10.4, R22).
+///
 /// # Errors
 ///
 /// [`ErrorKind::InvalidValue`] for NaN, infinities and instants outside the years 0001 to 9999.
-pub(super) fn write(out: &mut String, value: &Value, other: Option<&Node>) -> Result<()> {
+pub(super) fn write(out: &mut String, value: &Value, other: Option<&Node>, dialect: Dialect) -> Result<()> {
     let column = match other {
         Some(Node::Column(column)) => Some(column.ty),
         _ => None,
@@ -45,15 +52,46 @@ pub(super) fn write(out: &mut String, value: &Value, other: Option<&Node>) -> Re
                     "an instant outside the years 0001 to 9999 cannot be sent in a filter",
                 ));
             }
-            out.push_str("datetimeoffset'");
-            time::write_wire(out, *value);
-            out.push('\'');
+            match dialect {
+                Dialect::MobileServices => {
+                    out.push_str("datetimeoffset'");
+                    write_seven_digits(out, *value);
+                    out.push('\'');
+                }
+                Dialect::MobileApps => {
+                    out.push_str("datetimeoffset'");
+                    time::write_wire(out, *value);
+                    out.push('\'');
+                }
+                Dialect::Datasync => {
+                    out.push_str("cast(");
+                    time::write_wire(out, *value);
+                    out.push_str(",Edm.DateTimeOffset)");
+                }
+            }
+        }
+        Value::Uuid(value) if dialect == Dialect::Datasync => {
+            let _ = write!(out, "cast({},Edm.Guid)", value.as_hyphenated());
         }
         Value::Uuid(value) => {
             let _ = write!(out, "'{}'", value.as_hyphenated());
         }
     }
     Ok(())
+}
+
+/// The round-trip form of the first clients: `1970-01-01T00:00:00.0000000+00:00`, nine digits where seven would
+/// lose some.
+fn write_seven_digits(out: &mut String, instant: DateTime<Utc>) {
+    let mut text = String::with_capacity(36);
+    time::write_wire(&mut text, instant);
+    let text = text.trim_end_matches('Z');
+    let digits = text.len() - text.find('.').map_or(text.len(), |point| point + 1);
+    out.push_str(text);
+    for _ in digits..7 {
+        out.push('0');
+    }
+    out.push_str("+00:00");
 }
 
 fn write_real(out: &mut String, value: f64, beside_float: bool) {

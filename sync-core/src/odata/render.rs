@@ -115,7 +115,7 @@ impl Writer<'_> {
     fn value(&mut self, node: &Node, other: &Node) -> Result<()> {
         match node {
             Node::Column(column) => self.column(column),
-            Node::Literal(value) => literal::write(self.out, value, Some(other)),
+            Node::Literal(value) => literal::write(self.out, value, Some(other), self.dialect),
             condition => self.condition(condition),
         }
     }
@@ -140,7 +140,7 @@ impl Writer<'_> {
             let index = if signature.reversed { arguments.len() - 1 - position } else { position };
             match &arguments[index] {
                 Node::Column(column) => self.column(column)?,
-                Node::Literal(value) => literal::write(self.out, value, None)?,
+                Node::Literal(value) => literal::write(self.out, value, None, self.dialect)?,
                 condition => self.condition(condition)?,
             }
         }

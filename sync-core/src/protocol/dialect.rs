@@ -28,6 +28,16 @@ pub struct SystemNames {
     pub deleted: &'static str,
 }
 
+/// How a soft-deleted row is revived in [`Dialect::Datasync`], where the two server programs differ
+/// (protocol.md 6.6). In the other dialects it is always a POST to the row without a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UndeleteForm {
+    /// `PATCH` of `{"deleted":false}`: `Microsoft.AspNetCore.Datasync`.
+    Patch,
+    /// `PUT` of the whole row with `"deleted":false` and `?__includedeleted=true`: the Community Toolkit.
+    Put,
+}
+
 impl Dialect {
     /// Every dialect, oldest first.
     pub const ALL: [Self; 3] = [Self::MobileServices, Self::MobileApps, Self::Datasync];
@@ -56,6 +66,24 @@ impl Dialect {
             Self::MobileServices => None,
             Self::MobileApps => Some("2.0.0"),
             Self::Datasync => Some("3.0.0"),
+        }
+    }
+
+    /// Name of the parameter that asks for rows marked deleted too. One real server reads it in this spelling
+    /// only (protocol.md Q-09).
+    pub const fn include_deleted(self) -> &'static str {
+        match self {
+            Self::MobileServices | Self::MobileApps => "__includeDeleted",
+            Self::Datasync => "__includedeleted",
+        }
+    }
+
+    /// What the dialect is called in messages.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::MobileServices => "Mobile Services (v1)",
+            Self::MobileApps => "Azure Mobile Apps (v2)",
+            Self::Datasync => "Datasync (v3)",
         }
     }
 

@@ -105,6 +105,7 @@ cases! {
         p_07_later_changes_wait_for_the_next_push,
         each_operation_is_taken_once_per_push,
         k_02_an_update_sends_what_changed_or_all,
+        s_08_an_update_of_the_whole_row_carries_unknown_members,
         no_version_sends_no_base,
         local_only_columns_are_not_sent,
         q_05_a_deleted_row_keeps_its_local_only_columns,

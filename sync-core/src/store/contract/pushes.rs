@@ -141,6 +141,33 @@ pub(super) async fn k_02_an_update_sends_what_changed_or_all<S: LocalStore>(prob
     assert_eq!(present(&sent.item), all);
 }
 
+pub(super) async fn s_08_an_update_of_the_whole_row_carries_unknown_members<S: LocalStore>(probe: Probe<S>) {
+    let body = json("a", "milk", "v1").replace("\"text\"", "\"color\":{\"deep\":[1.50]},\"text\"");
+    probe.pull(&format!("[{body}]")).await;
+    probe.update(todo("a", "bread")).await;
+    let whole = || Some(Take { update_body: UpdateBody::Whole, ..take(1) });
+    let extra = Some("{\"color\":{\"deep\":[1.50]}}");
+    let session = probe.begin_push().await;
+    let sent = probe.exchange(session, Vec::new(), whole()).await.taken.remove(0);
+    assert_eq!((sent.sent, sent.item.extra.as_deref()), (SentKind::Update, extra));
+    assert_eq!(content(&sent.item), Some(text("bread")));
+    assert_eq!(value(&sent.item, "rank"), Some(Value::Integer(3)));
+
+    // The outcome is unknown: what is sent again is what was sent, unknown members included (R2).
+    probe.settle(session, &sent.key, Outcome::Uncertain(None)).await;
+    probe.update(todo("a", "jam")).await;
+    let session = probe.begin_push().await;
+    let again = probe.exchange(session, Vec::new(), whole()).await.taken.remove(0);
+    assert_eq!((again.item.extra.as_deref(), content(&again.item)), (extra, Some(text("bread"))));
+
+    // An answer that shows other unknown members replaces them.
+    let mut answered = server("a", "bread", "v2");
+    answered.extra = Some("{\"color\":7}".to_owned());
+    let settlement = Settlement { key: again.key.clone(), outcome: acknowledged(answered) };
+    let rest = probe.exchange(session, vec![settlement], whole()).await.taken.remove(0);
+    assert_eq!((rest.item.extra.as_deref(), content(&rest.item)), (Some("{\"color\":7}"), Some(text("jam"))));
+}
+
 pub(super) async fn no_version_sends_no_base<S: LocalStore>(probe: Probe<S>) {
     let body = "[{\"id\":\"e\",\"line\":\"one\",\"n\":1,\"version\":\"v1\"}]";
     probe.apply(batch(&ENTRY, &[body])).await;
