@@ -610,7 +610,11 @@ impl<'t> Parser<'t> {
                 let length = instant_length(rest);
                 (Token::Instant(&rest[..length]), length)
             }
-            '.' if !rest[1..].starts_with(|character: char| character.is_ascii_digit()) => (Token::Dot, 1),
+            '.' if self.dialect == Dialect::Datasync
+                && !rest[1..].starts_with(|next: char| next.is_ascii_digit()) =>
+            {
+                (Token::Dot, 1)
+            }
             '0'..='9' | '.' => {
                 let length = number_length(rest);
                 (Token::Number(&rest[..length]), length)
