@@ -223,8 +223,7 @@ impl<'t> Parser<'t> {
     fn comparison(&mut self) -> Result<Term, ParseError> {
         let mut left = self.sum()?;
         let outside = self.depth;
-        loop {
-            let Token::Name(word) = self.token else { break };
+        while let Token::Name(word) = self.token {
             if word == "in" && self.dialect == Dialect::Datasync {
                 left = self.one_of(left)?;
                 continue;
