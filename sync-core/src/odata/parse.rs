@@ -20,8 +20,8 @@ use crate::value::{ColumnType, Value};
 pub struct Limits {
     /// Longest text in bytes; default 16 KiB.
     pub max_length: usize,
-    /// Deepest nesting of parentheses, functions, `not`, and calculations one behind the other; default 64, more
-    /// than 128 counts as 128.
+    /// Deepest nesting of parentheses, functions, `not`, and of calculations or comparisons one behind the
+    /// other; default 64, more than 128 counts as 128.
     pub max_depth: usize,
     /// Most nodes of the tree; default 500.
     pub max_nodes: usize,
@@ -222,15 +222,15 @@ impl<'t> Parser<'t> {
 
     fn comparison(&mut self) -> Result<Term, ParseError> {
         let mut left = self.sum()?;
-        loop {
-            let Token::Name(word) = self.token else { return Ok(left) };
+        let outside = self.depth;
+        while let Token::Name(word) = self.token {
             if word == "in" && self.dialect == Dialect::Datasync {
                 left = self.one_of(left)?;
                 continue;
             }
-            let Some((comparison, _)) = COMPARISONS.iter().find(|(_, name)| *name == word) else {
-                return Ok(left);
-            };
+            let Some((comparison, _)) = COMPARISONS.iter().find(|(_, name)| *name == word) else { break };
+            // The tree gets one level deeper.
+            self.enter()?;
             if left.node.kind() == Kind::Null {
                 return Err(ParseError::new(
                     ParseErrorKind::Syntax,
@@ -243,6 +243,8 @@ impl<'t> Parser<'t> {
             let right = self.sum()?;
             left = self.compare(*comparison, left, right, operator)?;
         }
+        self.depth = outside;
+        Ok(left)
     }
 
     /// `column in (constant, ..)`: the list of its comparisons.
@@ -610,7 +612,11 @@ impl<'t> Parser<'t> {
                 let length = instant_length(rest);
                 (Token::Instant(&rest[..length]), length)
             }
-            '.' if !rest[1..].starts_with(|character: char| character.is_ascii_digit()) => (Token::Dot, 1),
+            '.' if self.dialect == Dialect::Datasync
+                && !rest[1..].starts_with(|next: char| next.is_ascii_digit()) =>
+            {
+                (Token::Dot, 1)
+            }
             '0'..='9' | '.' => {
                 let length = number_length(rest);
                 (Token::Number(&rest[..length]), length)

@@ -424,6 +424,10 @@ fn limits_hold_and_cost_no_stack() {
     assert_eq!(parse(&sum(65), &limits), Ok(()));
     assert_eq!(parse(&sum(66), &limits), Err(ParseErrorKind::TooLarge));
     assert_eq!(parse(&sum(100_000), &boundless), Err(ParseErrorKind::TooLarge));
+    let compared = |count: usize| vec!["true"; count].join(" eq ");
+    assert_eq!(parse(&compared(65), &limits), Ok(()));
+    assert_eq!(parse(&compared(66), &limits), Err(ParseErrorKind::TooLarge));
+    assert_eq!(parse(&compared(100_000), &boundless), Err(ParseErrorKind::TooLarge));
     let list = |count: usize| vec!["complete"; count].join(" or ");
     assert_eq!(parse(&list(100_000), &boundless), Ok(()));
     assert_eq!(parse(&list(499), &limits), Ok(()));

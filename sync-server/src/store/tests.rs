@@ -1,6 +1,8 @@
 use super::*;
 use sync_core::entity::{ColumnRole, ColumnSchema, ID, TableSchema, UPDATED_AT};
+use sync_core::evaluate::matches;
 use sync_core::predicate::{Comparison, Function};
+use sync_core::row::{Row, TableRow};
 use sync_core::value::{ColumnType, IntegerWidth, Value};
 
 const fn column(name: &'static str, ty: ColumnType) -> ColumnSchema {
@@ -170,6 +172,102 @@ fn is(column: &'static ColumnSchema, comparison: Comparison, value: Value) -> No
 
 fn call(function: Function, text: &str) -> Node {
     Node::Call(function, vec![Node::Column(&COLUMNS[0]), Node::Literal(Value::Text(text.into()))])
+}
+
+/// Every function over nulls, extreme numbers and instants of all centuries, compared with constants that some of
+/// its values meet.
+#[test]
+fn g9_functions_have_the_values_of_the_evaluator() {
+    use Function as F;
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut connection = open(&dir.path().join("server.db"));
+    let texts = ["", "a", " a ", "Äbc ä", "MILK milk", "a.a.a", "50% off_", "😀😀"];
+    let numbers = [0, 1, -1, 2, 3, -7, i64::MAX, i64::MIN];
+    let times = [
+        "0001-01-01T00:00:00Z",
+        "1582-10-15T01:02:03Z",
+        "1969-12-31T23:59:59.9999999Z",
+        "1970-01-01T00:00:00Z",
+        "2015-01-02T03:04:05.678Z",
+        "2016-02-29T23:59:59Z",
+        "2999-12-31T00:00:01Z",
+        "9999-12-31T23:59:59.999Z",
+    ];
+    let mut rows: Vec<Row> = (0..8)
+        .map(|index| {
+            let mut row = Row::empty(&ITEMS, format!("r{index}"));
+            row.values = vec![
+                Some(Value::Text(texts[index].into())),
+                Some(Value::Bool(true)),
+                Some(Value::Integer(numbers[index])),
+                Some(instant(times[index])),
+            ];
+            row
+        })
+        .collect();
+    let mut nulls = Row::empty(&ITEMS, "z");
+    nulls.values = vec![Some(Value::Null); 4];
+    rows.push(nulls);
+    for row in &rows {
+        let values = row.values.clone().try_into().expect("four values");
+        insert(&mut connection, &row.id, values, 1_000);
+    }
+    let [text, _, n, when] = COLUMNS.each_ref().map(Node::Column);
+    let int = |value: i64| Node::Literal(Value::Integer(value));
+    let real = |value: f64| Node::Literal(Value::Real(value));
+    let word = |value: &str| Node::Literal(Value::Text(value.into()));
+    let mut values = vec![
+        Node::Call(F::Length, vec![text.clone()]),
+        Node::Call(F::IndexOf, vec![text.clone(), word("a")]),
+        Node::Call(F::SubstringFrom, vec![text.clone(), n.clone()]),
+        Node::Call(F::Substring, vec![text.clone(), int(1), n.clone()]),
+        Node::Call(F::Substring, vec![text.clone(), real(1.5), int(2)]),
+        Node::Call(F::Replace, vec![text.clone(), word("a"), word("bb")]),
+        Node::Call(F::Replace, vec![text.clone(), word(""), word("bb")]),
+        Node::Call(F::ToLower, vec![text.clone()]),
+        Node::Call(F::ToUpper, vec![text.clone()]),
+        Node::Call(F::Trim, vec![text.clone()]),
+        Node::Call(F::Concat, vec![text.clone(), text.clone()]),
+        Node::Call(F::Floor, vec![Node::Call(F::Div, vec![n.clone(), real(2.0)])]),
+    ];
+    for function in [F::Add, F::Sub, F::Mul, F::Div, F::Mod] {
+        for other in [int(1), int(-1), int(0), int(2), real(0.5), real(-1e300), n.clone()] {
+            values.push(Node::Call(function, vec![n.clone(), other.clone()]));
+            values.push(Node::Call(function, vec![other, n.clone()]));
+        }
+    }
+    for function in [F::Round, F::Floor, F::Ceiling] {
+        values.push(Node::Call(function, vec![n.clone()]));
+        values.push(Node::Call(function, vec![Node::Call(F::Div, vec![n.clone(), real(2.0)])]));
+    }
+    for function in [F::Year, F::Month, F::Day, F::Hour, F::Minute, F::Second] {
+        values.push(Node::Call(function, vec![when.clone()]));
+    }
+    let constants = [
+        word(""),
+        word("a"),
+        word("milk milk"),
+        int(-1),
+        int(0),
+        int(1),
+        int(12),
+        int(59),
+        real(0.5),
+        Node::Literal(Value::Null),
+    ];
+    for value in &values {
+        for constant in constants.iter().filter(|constant| constant.kind().is_comparable_with(value.kind())) {
+            for comparison in [Comparison::Eq, Comparison::Ne, Comparison::Gt, Comparison::Le] {
+                let node = Node::Compare(comparison, Box::new(value.clone()), Box::new(constant.clone()));
+                let expected: Vec<_> = rows
+                    .iter()
+                    .filter(|row| matches(&node, &TableRow { table: &ITEMS, row }))
+                    .map(|row| row.id.clone())
+                    .collect();
+                assert_eq!(matching(&mut connection, node.clone()), expected, "{node:?}");
+            }
+        }
+    }
 }
 
 fn instant(text: &str) -> Value {
