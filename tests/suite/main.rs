@@ -2,6 +2,7 @@
 
 mod conflict;
 mod crash;
+mod dialects;
 mod faults;
 mod memory;
 mod offline;

@@ -5,13 +5,14 @@
 //! because it was deleted elsewhere, and a purge.
 //!
 //! `cargo run -p todo` brings its own server. `cargo run -p todo -- --server URL --data FOLDER` uses another one;
-//! if that server cannot be reached, nothing is lost: run the same command again.
+//! if that server cannot be reached, nothing is lost: run the same command again. `--dialect` chooses the generation
+//! of the protocol to speak.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use diesel::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use sync_diesel::prelude::*;
@@ -24,12 +25,35 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 #[derive(Parser)]
 #[command(about = "A to-do list on two devices")]
 struct Arguments {
-    /// Address of a tables server of the Azure Mobile Apps generation; default: one of our own, for this run.
+    /// Address of a tables server that speaks the dialect; default: one of our own, for this run.
     #[arg(long)]
     server: Option<String>,
     /// Folder of the two devices' databases; default: a new one, removed after a complete run.
     #[arg(long)]
     data: Option<PathBuf>,
+    /// Generation of the protocol to speak.
+    #[arg(long, value_enum, default_value_t = Generation::V2)]
+    dialect: Generation,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Generation {
+    /// Mobile Services.
+    V1,
+    /// Azure Mobile Apps.
+    V2,
+    /// Datasync and the Community Toolkit.
+    V3,
+}
+
+impl From<Generation> for Dialect {
+    fn from(generation: Generation) -> Self {
+        match generation {
+            Generation::V1 => Self::MobileServices,
+            Generation::V2 => Self::MobileApps,
+            Generation::V3 => Self::Datasync,
+        }
+    }
 }
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -58,8 +82,9 @@ async fn run(arguments: Arguments) -> Outcome {
         }
     };
 
-    say("Two devices, one list", &format!("server {url}"));
-    let story = tell(&url, &data).await;
+    let dialect = Dialect::from(arguments.dialect);
+    say("Two devices, one list", &format!("server {url}, dialect {dialect:?}"));
+    let story = tell(&url, dialect, &data).await;
     if let Some(server) = embedded {
         server.shutdown().await?;
     }
@@ -70,9 +95,9 @@ async fn run(arguments: Arguments) -> Outcome {
     story
 }
 
-async fn tell(url: &str, data: &Path) -> Outcome {
-    let phone = open(url, &data.join("phone.db")).await?;
-    let laptop = open(url, &data.join("laptop.db")).await?;
+async fn tell(url: &str, dialect: Dialect, data: &Path) -> Outcome {
+    let phone = open(url, dialect, &data.join("phone.db")).await?;
+    let laptop = open(url, dialect, &data.join("laptop.db")).await?;
     let on_phone = phone.table::<Todo>();
     let on_laptop = laptop.table::<Todo>();
 
@@ -145,9 +170,9 @@ async fn tell(url: &str, data: &Path) -> Outcome {
     Ok(())
 }
 
-async fn open(url: &str, database: &Path) -> Outcome<SyncContext<AppSchema>> {
+async fn open(url: &str, dialect: Dialect, database: &Path) -> Outcome<SyncContext<AppSchema>> {
     let context = SyncContext::<AppSchema>::builder(url)
-        .dialect(Dialect::MobileApps)
+        .dialect(dialect)
         .database(database)
         .migrations(MIGRATIONS)
         .open()
