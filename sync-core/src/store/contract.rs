@@ -210,6 +210,7 @@ cases! {
         g_01_purge_with_operations_is_refused,
         g_02_operations_of_other_tables_do_not_matter,
         g_03_purge_removes_matching_rows,
+        l_24_purge_leaves_the_quarantine_of_other_rows,
         g_05_force_drops_operations,
         g_06_force_drops_only_the_operations_of_removed_rows,
         g_07_purge_resets_all_tokens_of_the_table,

@@ -40,10 +40,8 @@ pub(super) fn purge(conn: &mut SqliteConnection, tables: &Tables, purge: &Purge)
             let ids = matching_ids(conn, table, purge)?;
             remove(conn, table, " AND {id} IN (SELECT value FROM json_each(?))", &[ids.into()])?
         };
-        // The rows of every query are gone, so every query starts again (G-07); what waits in quarantine comes
-        // again with them.
+        // The rows of every query are gone, so every query starts again (G-07).
         apply::token::reset(conn, name, None)?;
-        run(conn, "DELETE FROM \"__quarantine\" WHERE table_name = ?", &[name.into()]).or_store()?;
         Ok(purged)
     })
 }

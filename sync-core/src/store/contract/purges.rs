@@ -57,6 +57,29 @@ pub(super) async fn g_03_purge_removes_matching_rows<S: LocalStore>(probe: Probe
     probe.pulled("a", "milk", "v1").await;
 }
 
+pub(super) async fn l_24_purge_leaves_the_quarantine_of_other_rows<S: LocalStore>(probe: Probe<S>) {
+    probe.pulled("a", "milk", "v1").await;
+    probe.pulled("b", "bread", "v1").await;
+    let row = |id: &str| format!("{{\"id\":\"{id}\",\"rank\":7,\"version\":\"v2\"}}");
+    let faulty = json("a", "milk", "v2").replace("\"rank\":3", "\"rank\":\"many\"");
+    let applied = probe.pull(&format!("[{faulty},{}]", row("c"))).await;
+    assert_eq!(applied.quarantined, 2);
+    assert_eq!(purge(&probe, of_text("milk"), false).await, Purged { rows: 1, operations: 0 });
+    for id in ["a", "c"] {
+        probe.insert(todo(id, "mine")).await;
+    }
+    probe.store.begin_pull(&TODO, None).await.expect("a pull starts");
+    assert_eq!(probe.shadow("a").await, None, "it went with its row");
+    assert_eq!(probe.shadow("c").await.and_then(|copy| copy.version).as_deref(), Some("v2"));
+
+    assert_eq!(purge(&probe, Predicate::all(&TODO), true).await, Purged { rows: 3, operations: 2 });
+    assert_eq!(probe.pull(&format!("[{}]", row("d"))).await.quarantined, 1);
+    purge(&probe, Predicate::all(&TODO), false).await;
+    probe.insert(todo("d", "mine")).await;
+    probe.store.begin_pull(&TODO, None).await.expect("a pull starts");
+    assert_eq!(probe.shadow("d").await, None);
+}
+
 pub(super) async fn g_05_force_drops_operations<S: LocalStore>(probe: Probe<S>) {
     probe.pulled("a", "milk", "v1").await;
     probe.pulled("b", "milk", "v1").await;
