@@ -14,6 +14,12 @@ use futures_util::future::BoxFuture;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::{Request, Response, SendError, Timer, Transport};
 
+pub use self::credentials::{CredentialHeader, CredentialProvider, Credentials, ProviderError, Token};
+pub use self::logging::{LoggedExchange, LoggingHandler};
+
+mod credentials;
+mod logging;
+
 /// Room reserved at once for an announced body; a larger one grows into it.
 const FIRST_RESERVE: u64 = 1024 * 1024;
 

@@ -3,7 +3,9 @@
 mod conflict;
 mod crash;
 mod faults;
+mod handlers;
 mod memory;
 mod offline;
+mod remote;
 mod server_contract;
 mod ui;
