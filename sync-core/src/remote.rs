@@ -426,3 +426,6 @@ impl<'q> Pages<'q> {
         Ok(new)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -452,3 +452,36 @@ async fn h_03_the_log_has_every_request_and_no_credential() {
     assert!(lines.iter().any(|line| line.contains("set-cookie: ***")));
     assert!(lines.last().expect("lines").contains("no answer"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w_14_redirects_are_followed_for_a_get_on_the_same_origin_only() {
+    let world = World::new().await;
+    world.server.as_ref().seed(&serde_json::json!({"id": "one", "text": "one", "complete": false})).await;
+    let redirect = |to: &str| {
+        let mut answer = Answer::new(307, "text/plain", "");
+        answer.headers.push(("Location".to_owned(), to.to_owned()));
+        Fault::Answer(answer)
+    };
+    let here = "/tables/TodoItem?$orderby=id&$top=1";
+    let provider = Provider::new(Some("good-token"), Err("not asked"));
+    let device = device(&world, |builder| builder.credentials(provider)).await;
+    let remote = device.remote::<Todo>();
+
+    world.proxy.inject(1, redirect(here), |_| true);
+    let row = remote.get("one").await.expect("followed").expect("there");
+    assert_eq!((row.text.as_str(), world.proxy.take_seen().len()), ("one", 2));
+
+    world.proxy.inject(1, redirect(here), |_| true);
+    let error = remote.insert(Todo::new("two")).await.expect_err("a write");
+    assert_eq!((error.kind(), world.proxy.take_seen().len()), (ErrorKind::InvalidResponse, 1));
+
+    let elsewhere = FaultProxy::start(world.server.as_ref().authority()).await;
+    world.proxy.inject(1, redirect(&format!("{}{here}", elsewhere.url())), |_| true);
+    let error = remote.get("one").await.expect_err("another origin");
+    assert_eq!((error.kind(), elsewhere.seen().len()), (ErrorKind::InvalidResponse, 0));
+
+    world.proxy.take_seen();
+    world.proxy.inject(100, redirect(here), |_| true);
+    let error = remote.get("one").await.expect_err("a loop");
+    assert_eq!((error.kind(), world.proxy.seen().len()), (ErrorKind::InvalidResponse, 6));
+}

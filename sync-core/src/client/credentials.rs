@@ -314,3 +314,6 @@ impl fmt::Debug for Credentials {
         f.debug_struct("Credentials").field("header", &self.header).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -181,9 +181,8 @@ impl LoggingHandler {
 
     fn show_headers(&self, headers: &HeaderMap, secrets: &Secrets) -> Vec<(String, String)> {
         let show = |name: &http::HeaderName, value: &http::HeaderValue| {
-            // Both hold addresses, whose queries hold values.
-            let is_address = name == LOCATION || name == LINK;
-            if is_secret(name, value) || (is_address && !self.query_values) {
+            // Addresses in headers may be signed, and their queries hold values.
+            if is_secret(name, value) || name == LOCATION || name == LINK {
                 return MASK.to_owned();
             }
             one_line(&secrets.mask(&String::from_utf8_lossy(value.as_bytes())))
@@ -296,3 +295,6 @@ impl fmt::Debug for LoggingHandler {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
