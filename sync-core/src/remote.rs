@@ -178,7 +178,8 @@ impl Remote {
         Ok(())
     }
 
-    /// Brings a row back that is marked deleted; returns it.
+    /// Brings a row back that is marked deleted; returns it. In dialect v3, where the whole row is sent back, the
+    /// server's row is read first.
     ///
     /// # Errors
     ///
@@ -190,16 +191,28 @@ impl Remote {
         id: &str,
         version: Option<&str>,
     ) -> Result<Row> {
-        let row = Row::empty(table, id);
-        let operation = outgoing(table, SentKind::Undelete, row, version.map(str::to_owned));
+        let gone = || {
+            Error::new(ErrorKind::NotFound, "the server does not have this row")
+                .with_table(table.name)
+                .with_item(id)
+        };
+        let mut version = version.map(str::to_owned);
+        let row = if self.requests.dialect() == Dialect::Datasync {
+            let mut held = self.fetch(table, id).await?.ok_or_else(gone)?;
+            // What is sent back must still be what the server holds.
+            version = version.or(held.version.take());
+            held
+        } else {
+            Row::empty(table, id)
+        };
+        let operation = outgoing(table, SentKind::Undelete, row, version);
         let answered = self.write(&operation).await?.filter(|row| is_whole(table, row));
         let row = match answered {
             Some(row) => Some(row),
             // Some servers answer with the mark only.
             None => self.fetch(table, id).await?,
         };
-        let gone = || Error::new(ErrorKind::NotFound, "the server does not have this row");
-        complete(table, row.ok_or_else(|| gone().with_table(table.name).with_item(id))?, None)
+        complete(table, row.ok_or_else(gone)?, None)
     }
 
     async fn send(&self, request: Request) -> Result<Response> {

@@ -178,6 +178,28 @@ async fn r_09_an_update_that_replaces_the_whole_row_reads_it_first() {
 }
 
 #[tokio::test]
+async fn w_09_a_row_that_is_sent_back_whole_is_read_first() {
+    for (version, sent) in [(None, "\"x\""), (Some("w"), "\"w\"")] {
+        let (remote, script) = remote(
+            Dialect::Datasync,
+            ServerProfile::conservative(),
+            &[
+                (200, r#"{"items":[{"id":"a","text":"1","note":"n","version":"x","deleted":true}]}"#),
+                (200, r#"{"id":"a","text":"1","note":"n","version":"y","deleted":false}"#),
+            ],
+        );
+        let row = remote.undelete(&TABLE, "a", version).await.expect("undeleted");
+        assert_eq!((row.version.as_deref(), row.deleted), (Some("y"), false));
+        let requests = script.requests.lock().expect("whole");
+        assert_eq!(requests.len(), 2);
+        assert_eq!(requests[1].headers["if-match"], sent);
+    }
+    let (remote, _) = remote(Dialect::Datasync, ServerProfile::conservative(), &[(200, r#"{"items":[]}"#)]);
+    let error = remote.undelete(&TABLE, "a", None).await.expect_err("not there");
+    assert_eq!((error.kind(), error.item()), (ErrorKind::NotFound, Some("a")));
+}
+
+#[tokio::test]
 async fn p_12_an_answer_about_another_row_is_no_success() {
     for body in ["<html>", r#"{"id":"b","text":"1"}"#, "[1]"] {
         let (remote, _) = v2(&[(200, body)]);
