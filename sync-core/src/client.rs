@@ -1,8 +1,8 @@
 //! The HTTP client: requests over real sockets, with reqwest and rustls (feature `client`).
 //!
 //! Connections are kept alive and shared; HTTP/2 is used where the server offers it; gzip is accepted and request
-//! bodies are never compressed. Redirects are not followed: a write must not go anywhere else (W-14). Bodies are
-//! read up to a limit, so a runaway answer cannot exhaust memory.
+//! bodies are never compressed. Redirects are followed for a GET on the same origin and for nothing else: a write must not go
+//! anywhere else, and neither must credentials (W-14). Bodies are read up to a limit, so a runaway answer cannot exhaust memory.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,12 +10,24 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use http::Method;
+use http::header::LOCATION;
+use url::Url;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::{Request, Response, SendError, Timer, Transport};
 
+pub use self::credentials::{CredentialHeader, CredentialProvider, Credentials, ProviderError, Token};
+pub use self::logging::{LoggedExchange, LoggingHandler};
+
+mod credentials;
+mod logging;
+
 /// Room reserved at once for an announced body; a larger one grows into it.
 const FIRST_RESERVE: u64 = 1024 * 1024;
+
+/// Redirects of one GET that are followed; a further one is the answer.
+const REDIRECTS: usize = 5;
 
 /// Sends requests with reqwest.
 #[derive(Clone)]
@@ -66,7 +78,21 @@ impl HttpClient {
         Ok(Self { client, body_limit: options.body_limit })
     }
 
-    async fn exchange(&self, request: Request) -> Result<Response, SendError> {
+    async fn exchange(&self, mut request: Request) -> Result<Response, SendError> {
+        if request.method != Method::GET {
+            return self.send_once(request).await;
+        }
+        for _ in 0..REDIRECTS {
+            let answer = self.send_once(request.clone()).await?;
+            match redirect_on_origin(&request.url, &answer) {
+                Some(url) => request.url = url,
+                None => return Ok(answer),
+            }
+        }
+        self.send_once(request).await
+    }
+
+    async fn send_once(&self, request: Request) -> Result<Response, SendError> {
         let mut builder = self.client.request(request.method, request.url).headers(request.headers);
         if let Some(body) = request.body {
             builder = builder.body(body);
@@ -94,6 +120,15 @@ impl HttpClient {
         }
         Ok(Response { status, headers, body: Bytes::from(body) })
     }
+}
+
+/// Where a redirect leads, if that is on the origin that was asked.
+fn redirect_on_origin(asked: &Url, answer: &Response) -> Option<Url> {
+    if !matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let url = asked.join(answer.headers.get(LOCATION)?.to_str().ok()?).ok()?;
+    (url.origin() == asked.origin()).then_some(url)
 }
 
 /// Addresses are left out: they may hold a user's parameters.

@@ -11,6 +11,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use crate::engine::PushReport;
+use crate::row::Row;
 
 /// Result with the product's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -28,6 +29,7 @@ struct Inner {
     query_id: Option<String>,
     status: Option<u16>,
     push_report: Option<PushReport>,
+    server_row: Option<Row>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -64,8 +66,11 @@ pub enum ErrorKind {
     InvalidValue,
     /// Insert of an id that already exists locally. Nothing changed.
     AlreadyExists,
-    /// Update or delete of a row that does not exist locally. Nothing changed.
+    /// Update or delete of a row that does not exist, locally or, in a direct call, on the server. Nothing changed.
     NotFound,
+    /// A direct call met another row, or another version, than it was made for. Nothing changed;
+    /// [`Error::server_row`] is what the server holds. Conflicts of a push are data, not errors of this kind.
+    Conflict,
     /// A purge without force met operations that were not pushed yet. Push first, or use force.
     PendingOperations,
     /// The stored error was resolved, or its operation changed since it was read. Read the errors again.
@@ -98,6 +103,7 @@ impl Error {
                 query_id: None,
                 status: None,
                 push_report: None,
+                server_row: None,
                 source: None,
             }),
         }
@@ -143,6 +149,17 @@ impl Error {
         self
     }
 
+    pub(crate) fn with_server_row(mut self, row: Option<Row>) -> Self {
+        self.inner.server_row = row;
+        self
+    }
+
+    /// The row the server holds instead, for [`ErrorKind::Conflict`]; marked deleted if it is, `None` if the server
+    /// did not show it.
+    pub fn server_row(&self) -> Option<&Row> {
+        self.inner.server_row.as_ref()
+    }
+
     /// What a push did before it failed, and the operations that failed.
     pub fn push_report(&self) -> Option<&PushReport> {
         self.inner.push_report.as_ref()
@@ -181,6 +198,11 @@ impl Error {
     /// The user must sign in (again) before the server accepts requests.
     pub fn is_unauthorized(&self) -> bool {
         self.inner.kind == ErrorKind::Unauthorized
+    }
+
+    /// The server holds another row or version than a direct call was made for; see [`Error::server_row`].
+    pub fn is_conflict(&self) -> bool {
+        self.inner.kind == ErrorKind::Conflict
     }
 
     /// The database file is damaged or from a newer version; nothing was changed in it.

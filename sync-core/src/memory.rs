@@ -33,7 +33,7 @@ use crate::store::{
     QueryKey, Resolution,
 };
 
-mod default;
+pub(crate) mod default;
 mod exchange;
 mod local;
 mod pull;

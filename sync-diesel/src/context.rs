@@ -9,14 +9,18 @@ use std::sync::Arc;
 
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::EmbeddedMigrations;
-use sync_core::client::{HttpClient, HttpOptions, TokioTimer};
+use sync_core::client::{
+    CredentialHeader, CredentialProvider, Credentials, HttpClient, HttpOptions, TokioTimer,
+};
 use sync_core::engine::{self, Engine, PullReport, PullRequest, PushOptions, PushReport};
 use sync_core::entity::SyncEntity;
 use sync_core::expression::IntoExpr;
+use sync_core::handler::{Handler, HandlerChain};
 use sync_core::operation::{Operation, OperationError};
 use sync_core::predicate::Predicate;
 use sync_core::profile::ServerProfile;
 use sync_core::protocol::{Dialect, Endpoint, ProbeReport, RequestBuilder};
+use sync_core::remote::Remote;
 use sync_core::store::{LocalStore, Purged, Resolution};
 use sync_core::transport::Transport;
 use sync_core::{Error, ErrorKind, Result};
@@ -24,6 +28,7 @@ use sync_core::{Error, ErrorKind, Result};
 use crate::conflict::{Conflict, Handlers, Resolve};
 use crate::connection::DatabaseOptions;
 use crate::migration;
+use crate::remote::RemoteTable;
 use crate::schema::SyncSchema;
 use crate::store::DieselStore;
 use crate::table::SyncTable;
@@ -37,6 +42,7 @@ use crate::table::SyncTable;
 /// Cloning is cheap and shares everything. Push, pull and purge of one context run one after another.
 pub struct SyncContext<A> {
     engine: Arc<Engine<DieselStore>>,
+    remote: Remote,
     defaults: Defaults,
     schema: PhantomData<fn() -> A>,
 }
@@ -58,6 +64,8 @@ pub struct Builder<A> {
     store: DatabaseOptions,
     http: HttpOptions,
     transport: Option<Arc<dyn Transport>>,
+    around: Vec<Arc<dyn Handler>>,
+    credentials: Option<(Arc<dyn CredentialProvider>, Option<CredentialHeader>)>,
     handlers: Handlers,
     defaults: Defaults,
     schema: PhantomData<fn() -> A>,
@@ -75,6 +83,8 @@ impl<A: SyncSchema> SyncContext<A> {
             store: DatabaseOptions::default(),
             http: HttpOptions::default(),
             transport: None,
+            around: Vec::new(),
+            credentials: None,
             handlers: Handlers::default(),
             defaults: Defaults { page_size: 1000, window: 1 },
             schema: PhantomData,
@@ -84,6 +94,11 @@ impl<A: SyncSchema> SyncContext<A> {
     /// The typed calls on one entity's local table.
     pub fn table<E: SyncEntity>(&self) -> SyncTable<E> {
         SyncTable::new(Arc::clone(self.engine.store()))
+    }
+
+    /// Calls on one entity's table on the server, without the local database. See [`RemoteTable`].
+    pub fn remote<E: SyncEntity>(&self) -> RemoteTable<E> {
+        RemoteTable::new(self.remote.clone())
     }
 
     /// Runs local reads in one snapshot of the database. The connection refuses to write.
@@ -266,9 +281,40 @@ impl<A: SyncSchema> Builder<A> {
         self
     }
 
-    /// Sends requests through this transport instead of the HTTP client.
+    /// Sends requests through this transport instead of the HTTP client, handlers and credentials around it.
     pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
         self.transport = Some(transport);
+        self
+    }
+
+    /// Puts a handler around every request of sync and of direct calls. Handlers stand in the order they are given,
+    /// the first outermost; see [`sync_core::handler`] for what one may do.
+    ///
+    /// ```
+    /// # use sync_diesel::prelude::*;
+    /// use sync_diesel::core::client::LoggingHandler;
+    /// # #[derive(SyncEntity, Clone)]
+    /// # pub struct Todo { pub text: String }
+    /// # sync_schema!(pub AppSchema: Todo);
+    /// let builder = SyncContext::<AppSchema>::builder("https://api.example.com").handler(LoggingHandler::new());
+    /// # let _ = builder;
+    /// ```
+    pub fn handler(mut self, handler: impl Handler) -> Self {
+        self.around.push(Arc::new(handler));
+        self
+    }
+
+    /// Sends the provider's tokens to this service, in the header its dialect uses: `X-ZUMO-AUTH`, or
+    /// `Authorization: Bearer` in v3. Default: no credentials. They are added after all handlers, which never see
+    /// them; see [`Credentials`].
+    pub fn credentials(mut self, provider: Arc<dyn CredentialProvider>) -> Self {
+        self.credentials = Some((provider, None));
+        self
+    }
+
+    /// As [`credentials`](Self::credentials), in this header.
+    pub fn credentials_in(mut self, header: CredentialHeader, provider: Arc<dyn CredentialProvider>) -> Self {
+        self.credentials = Some((provider, Some(header)));
         self
     }
 
@@ -325,6 +371,13 @@ impl<A: SyncSchema> Builder<A> {
             Some(transport) => transport,
             None => Arc::new(HttpClient::new(&self.http)?),
         };
+        let mut around = self.around;
+        if let Some((provider, header)) = self.credentials {
+            let header = header.unwrap_or(CredentialHeader::of(dialect));
+            around.push(Arc::new(Credentials::new(provider, requests.endpoint(), header)?));
+        }
+        let transport: Arc<dyn Transport> = Arc::new(HandlerChain::new(around, transport));
+        let remote = Remote::new(Arc::clone(&transport), requests.clone(), self.profile.clone());
         let migrations = self.migrations;
         let store = DieselStore::open_with(database, A::TABLES, self.store, move |conn| match &migrations {
             Some(migrations) => migration::run_pending(conn, migrations, A::TABLES),
@@ -336,7 +389,7 @@ impl<A: SyncSchema> Builder<A> {
         if !self.handlers.is_empty() {
             engine = engine.with_conflict_handler(Arc::new(self.handlers));
         }
-        Ok(SyncContext { engine: Arc::new(engine), defaults: self.defaults, schema: PhantomData })
+        Ok(SyncContext { engine: Arc::new(engine), remote, defaults: self.defaults, schema: PhantomData })
     }
 }
 
@@ -434,7 +487,12 @@ impl<'c, A: SyncSchema> IntoFuture for PurgeRows<'c, A> {
 
 impl<A> Clone for SyncContext<A> {
     fn clone(&self) -> Self {
-        Self { engine: Arc::clone(&self.engine), defaults: self.defaults, schema: PhantomData }
+        Self {
+            engine: Arc::clone(&self.engine),
+            remote: self.remote.clone(),
+            defaults: self.defaults,
+            schema: PhantomData,
+        }
     }
 }
 

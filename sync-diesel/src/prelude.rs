@@ -13,5 +13,6 @@ pub use sync_derive::{SyncEntity, sync_schema};
 pub use crate::conflict::{Conflict, Resolve, TypedError};
 pub use crate::context::SyncContext;
 pub use crate::record::Record;
+pub use crate::remote::RemoteTable;
 pub use crate::schema::{SyncSchema, create_table_sql};
 pub use crate::table::SyncTable;

@@ -15,7 +15,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let server = SyncServerFixture::start().await;
+        let server = SyncServerFixture::of_every_dialect().await;
         let proxy = FaultProxy::start(server.as_ref().authority()).await;
         Self { server, proxy, folder: tempfile::tempdir().expect("a folder") }
     }

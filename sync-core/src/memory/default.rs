@@ -7,7 +7,7 @@ use crate::value::{ColumnType, Value};
 
 /// Fills absent columns with their default, or with null where it is allowed. Returns the first column that has
 /// neither.
-pub(super) fn complete(table: &TableSchema, row: &mut Row) -> Option<&'static ColumnSchema> {
+pub(crate) fn complete(table: &TableSchema, row: &mut Row) -> Option<&'static ColumnSchema> {
     for (column, value) in table.columns.iter().zip(&mut row.values) {
         if value.is_none() {
             *value = default_of(column);

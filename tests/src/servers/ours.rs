@@ -2,6 +2,7 @@
 
 use sync_core::entity::{ColumnRole, ColumnSchema, TableSchema};
 use sync_core::profile::ServerProfile;
+use sync_core::protocol::Dialect;
 use sync_core::value::{ColumnType, IntegerWidth};
 use sync_server::{RunningServer, Server, ServerConfig};
 use tempfile::TempDir;
@@ -47,16 +48,24 @@ pub struct SyncServerFixture {
 }
 
 impl SyncServerFixture {
-    /// A server as it is by default: pages of up to 1000 rows.
+    /// A server of the v2 dialect, as the Node server is one: pages of up to 1000 rows.
     pub async fn start() -> Self {
+        Self::with_config(Self::mobile_apps()).await
+    }
+
+    /// A server that speaks every dialect, by the version each request names.
+    pub async fn of_every_dialect() -> Self {
         Self::with_config(ServerConfig::default()).await
+    }
+
+    fn mobile_apps() -> ServerConfig {
+        ServerConfig { dialect: Some(Dialect::MobileApps), ..ServerConfig::default() }
     }
 
     /// A server that sends no more than so many rows at once, without a link to the next page: a client finds out
     /// by asking on.
     pub async fn with_page_cap(rows: usize) -> Self {
-        Self::with_config(ServerConfig { page_cap: Some(rows), links: false, ..ServerConfig::default() })
-            .await
+        Self::with_config(ServerConfig { page_cap: Some(rows), links: false, ..Self::mobile_apps() }).await
     }
 
     /// A server with this configuration.
