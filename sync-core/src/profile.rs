@@ -62,7 +62,7 @@ impl ServerProfile {
     /// Its text functions are patterns with live wildcards, compared in the database's collation [section 10.5];
     /// null follows SQL [case 101]; numbers and dates are JavaScript's, dates of three digits [sections 5.2, 13].
     /// `$top` is honoured up to 1000, more is refused [section 11]; there are no links, so a page shorter than
-    /// asked for is the last one [R10].
+    /// asked for is the last one [R10, section 11].
     pub fn mobile_services() -> Self {
         Self { guaranteed_page: Some(1000), ..Self::conservative() }
     }
