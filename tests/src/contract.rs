@@ -23,6 +23,15 @@ macro_rules! server_contract {
     };
 }
 
+/// Makes a `#[tokio::test]` of every case of the client against a server; the argument is as for
+/// [`server_contract!`].
+#[macro_export]
+macro_rules! client_contract {
+    ($fixture:expr) => {
+        $crate::for_each_case! { $crate::client_contract_tests, $fixture }
+    };
+}
+
 /// The list of cases, by module of [`contract`](crate::contract).
 #[doc(hidden)]
 #[macro_export]
@@ -118,6 +127,15 @@ macro_rules! server_contract_tests {
                 }
             )+
         })+
+    };
+}
+
+/// Second half of [`client_contract!`](crate::client_contract).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! client_contract_tests {
+    ($fixture:expr; rows { $($rows:ident)+ } lists { $($lists:ident)+ } sync { $($case:ident)+ }) => {
+        $crate::server_contract_tests! { $fixture; sync { $($case)+ } }
     };
 }
 

@@ -39,7 +39,9 @@ impl Device {
         settings: impl FnOnce(Builder<Schema>) -> Builder<Schema>,
     ) -> Self {
         let directory = TempDir::new().expect("a temporary folder can be made");
-        let builder = model::device(url, &directory.path().join("app.db")).profile(server.profile());
+        let builder = model::device(url, &directory.path().join("app.db"))
+            .dialect(server.dialect())
+            .profile(server.profile());
         let sync = settings(builder).open().await.expect("the context opens");
         Self { sync, _directory: directory }
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use sync_core::profile::ServerProfile;
+use sync_core::protocol::Dialect;
 
 use crate::http::{Answer, Request, query, segment};
 
@@ -23,6 +24,7 @@ pub struct ServerUnderTest {
     storage: Storage,
     largest_page: usize,
     profile: ServerProfile,
+    dialect: Dialect,
 }
 
 /// How a server keeps its rows, for rows that no request could make: many with the same change time.
@@ -43,7 +45,7 @@ impl ServerUnderTest {
         largest_page: usize,
         profile: ServerProfile,
     ) -> Self {
-        Self { authority: authority.into(), storage, largest_page, profile }
+        Self { authority: authority.into(), storage, largest_page, profile, dialect: Dialect::MobileApps }
     }
 
     /// The Node server that `cargo xtask interop` started.
@@ -83,6 +85,23 @@ impl ServerUnderTest {
     /// What a client may trust this server with.
     pub fn profile(&self) -> ServerProfile {
         self.profile.clone()
+    }
+
+    /// The same server for clients of another dialect; plain requests of the suite stay in v2.
+    #[must_use]
+    pub fn for_clients_of(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// The dialect of the clients.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// The method by which the clients update a row.
+    pub fn update_method(&self) -> &'static str {
+        if self.dialect == Dialect::Datasync { "PUT" } else { "PATCH" }
     }
 
     /// Sends a request as it is.

@@ -1,4 +1,4 @@
-//! The server contract on `sync-server`, as it is and with small pages.
+//! The server contract on `sync-server`, as it is and with small pages, and its client cases in the other dialects.
 
 mod pages_of_1000 {
     use sync_tests::servers::SyncServerFixture;
@@ -10,4 +10,18 @@ mod pages_of_100_without_links {
     use sync_tests::servers::SyncServerFixture;
 
     sync_tests::server_contract!(SyncServerFixture::with_page_cap(100).await);
+}
+
+mod clients_of_mobile_services {
+    use sync_core::protocol::Dialect;
+    use sync_tests::servers::SyncServerFixture;
+
+    sync_tests::client_contract!(SyncServerFixture::for_clients_of(Dialect::MobileServices).await);
+}
+
+mod clients_of_datasync {
+    use sync_core::protocol::Dialect;
+    use sync_tests::servers::SyncServerFixture;
+
+    sync_tests::client_contract!(SyncServerFixture::for_clients_of(Dialect::Datasync).await);
 }

@@ -58,6 +58,12 @@ impl SyncServerFixture {
         Self::with_config(ServerConfig::default()).await
     }
 
+    /// A server that speaks every dialect, for clients of this one.
+    pub async fn for_clients_of(dialect: Dialect) -> Self {
+        let fixture = Self::of_every_dialect().await;
+        Self { server: fixture.server.for_clients_of(dialect), ..fixture }
+    }
+
     fn mobile_apps() -> ServerConfig {
         ServerConfig { dialect: Some(Dialect::MobileApps), ..ServerConfig::default() }
     }
