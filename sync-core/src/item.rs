@@ -85,6 +85,7 @@ fn from_sqlite(ty: ColumnType, scalar: Scalar<'_>) -> Option<Value> {
             Value::Integer(value)
         }
         (ColumnType::Float | ColumnType::Double, Scalar::Integer(value)) => Value::Real(value as f64),
+        (ColumnType::Float | ColumnType::Double, Scalar::Unsigned(value)) => Value::Real(value as f64),
         (ColumnType::Float | ColumnType::Double, Scalar::Real(value)) => Value::Real(value),
         (ColumnType::Text, Scalar::Text(value)) => Value::Text(value.into_owned()),
         (ColumnType::DateTime, Scalar::Text(value)) => Value::DateTime(time::parse(&value)?),

@@ -14,6 +14,8 @@ pub enum Scalar<'a> {
     Bool(bool),
     /// A whole number that fits.
     Integer(i64),
+    /// A whole number beyond `i64`.
+    Unsigned(u64),
     /// Any other number.
     Real(f64),
     /// A string.
@@ -28,6 +30,7 @@ impl<'a> Scalar<'a> {
         match self {
             Self::Text(text) => Some(text),
             Self::Integer(number) => Some(number.to_string().into()),
+            Self::Unsigned(number) => Some(number.to_string().into()),
             _ => None,
         }
     }
@@ -83,7 +86,7 @@ impl<'de> Visitor<'de> for ScalarSeed {
         Ok(Scalar::Integer(value))
     }
     fn visit_u64<E>(self, value: u64) -> Result<Scalar<'de>, E> {
-        Ok(i64::try_from(value).map_or(Scalar::Real(value as f64), Scalar::Integer))
+        Ok(i64::try_from(value).map_or(Scalar::Unsigned(value), Scalar::Integer))
     }
     fn visit_f64<E>(self, value: f64) -> Result<Scalar<'de>, E> {
         Ok(Scalar::Real(value))

@@ -649,6 +649,7 @@ fn convert<'a>(column: &ColumnSchema, scalar: Scalar<'a>) -> Option<Cell<'a>> {
         }
         (ColumnType::Text, Scalar::Text(text)) => Cell::Text(text),
         (ColumnType::Text, Scalar::Integer(number)) => Cell::Text(number.to_string().into()),
+        (ColumnType::Text, Scalar::Unsigned(number)) => Cell::Text(number.to_string().into()),
         (ColumnType::Bool, Scalar::Bool(value)) => Cell::Bool(value),
         (ColumnType::Bool, Scalar::Integer(number @ (0 | 1))) => Cell::Bool(number == 1),
         (ColumnType::Integer(width), scalar) => {
@@ -666,6 +667,7 @@ fn convert<'a>(column: &ColumnSchema, scalar: Scalar<'a>) -> Option<Cell<'a>> {
         (ColumnType::Float | ColumnType::Double, scalar) => {
             let number = match scalar {
                 Scalar::Integer(number) => number as f64,
+                Scalar::Unsigned(number) => number as f64,
                 Scalar::Real(number) => number,
                 Scalar::Text(text) => text.parse().ok()?,
                 _ => return None,
