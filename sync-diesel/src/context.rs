@@ -341,17 +341,30 @@ impl<A: SyncSchema> Builder<A> {
     }
 
     /// Finds out which dialects the server speaks before a context is opened, by at most three GETs of one row of
-    /// this entity's table. Needs the address and the settings of the connection, no database and no dialect.
+    /// this entity's table. Needs the address and the settings of the connection, no database and no dialect; without
+    /// a dialect, credentials travel as in v2 unless their header was named.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`] for a wrong address; else as [`SyncContext::probe`].
     pub async fn probe<E: SyncEntity>(&self) -> Result<ProbeReport> {
         let endpoint = Endpoint::parse(&self.url)?;
-        match &self.transport {
-            Some(transport) => engine::probe(&**transport, &endpoint, E::SCHEMA).await,
-            None => engine::probe(&HttpClient::new(&self.http)?, &endpoint, E::SCHEMA).await,
+        engine::probe(&*self.chain(&endpoint)?, &endpoint, E::SCHEMA).await
+    }
+
+    /// The transport with the handlers and credentials around it.
+    fn chain(&self, endpoint: &Endpoint) -> Result<Arc<dyn Transport>> {
+        let transport = match &self.transport {
+            Some(transport) => Arc::clone(transport),
+            None => Arc::new(HttpClient::new(&self.http)?),
+        };
+        let mut around = self.around.clone();
+        if let Some((provider, header)) = &self.credentials {
+            let dialect = self.dialect.unwrap_or(Dialect::MobileApps);
+            let header = header.unwrap_or_else(|| CredentialHeader::of(dialect));
+            around.push(Arc::new(Credentials::new(Arc::clone(provider), endpoint, header)?));
         }
+        Ok(Arc::new(HandlerChain::new(around, transport)))
     }
 
     /// Opens the database: runs migrations, checks the tables against the entities, installs change capture.
@@ -365,18 +378,9 @@ impl<A: SyncSchema> Builder<A> {
     pub async fn open(self) -> Result<SyncContext<A>> {
         let missing = |what: &str| Error::new(ErrorKind::InvalidArgument, format!("{what} is not set"));
         let dialect = self.dialect.ok_or_else(|| missing("the dialect"))?;
-        let database = self.database.ok_or_else(|| missing("the database"))?;
         let requests = RequestBuilder::new(Endpoint::parse(&self.url)?, dialect);
-        let transport = match self.transport {
-            Some(transport) => transport,
-            None => Arc::new(HttpClient::new(&self.http)?),
-        };
-        let mut around = self.around;
-        if let Some((provider, header)) = self.credentials {
-            let header = header.unwrap_or(CredentialHeader::of(dialect));
-            around.push(Arc::new(Credentials::new(provider, requests.endpoint(), header)?));
-        }
-        let transport: Arc<dyn Transport> = Arc::new(HandlerChain::new(around, transport));
+        let transport = self.chain(requests.endpoint())?;
+        let database = self.database.ok_or_else(|| missing("the database"))?;
         let remote = Remote::new(Arc::clone(&transport), requests.clone(), self.profile.clone());
         let migrations = self.migrations;
         let store = DieselStore::open_with(database, A::TABLES, self.store, move |conn| match &migrations {

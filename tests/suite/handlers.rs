@@ -259,6 +259,23 @@ async fn a_01_the_token_is_sent_in_the_dialects_header_and_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn h_01_a_probe_before_the_context_is_open_goes_through_handlers_and_credentials() {
+    let world = World::new().await;
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&seen);
+    let builder = model::device(world.proxy.url(), &world.folder.path().join("a.db"))
+        .credentials(Provider::new(Some("first"), Ok("renewed")))
+        .handler(from_fn(move |request, next| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            next.run(request)
+        }));
+    builder.probe::<Todo>().await.expect("a known server");
+    let tokens = sent(&world.proxy, "x-zumo-auth");
+    assert!(!tokens.is_empty() && tokens.iter().all(|token| token.as_deref() == Some("first")), "{tokens:?}");
+    assert_eq!(seen.load(Ordering::SeqCst), tokens.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_06_without_a_provider_or_a_token_no_header_is_sent() {
     for provider in [None, Some(Provider::new(None, Err("not asked")))] {
         let world = World::new().await;
