@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use diesel::connection::Connection;
-use diesel::result::{Error as DieselError, QueryResult};
+use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use diesel::{OptionalExtension, RunQueryDsl};
@@ -383,20 +383,11 @@ impl<'t> Applying<'t> {
                 count(&mut self.applied);
                 self.stored(conn, wire)
             }
-            Err(error) if is_about_the_row(&error) => self.refused(conn, page, position, wire, &error),
+            Err(error) if is_about_the_row(&error) => {
+                self.quarantine(conn, page, position, wire, row_fault(&error))
+            }
             Err(error) => Err(error).or_store(),
         }
-    }
-
-    fn refused(
-        &mut self,
-        conn: &mut SqliteConnection,
-        page: &mut PageInProgress<'_>,
-        position: usize,
-        wire: &WireRow<'_>,
-        error: &DieselError,
-    ) -> Result<()> {
-        self.quarantine(conn, page, position, wire, row_fault(error))
     }
 
     /// L-14, L-15: the server's copy of a row with an operation is kept beside.
