@@ -92,20 +92,10 @@ fn fault(column: &ColumnSchema, value: &Value) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entity::ColumnRole;
     use crate::value::IntegerWidth;
 
     const fn column(name: &'static str, ty: ColumnType, nullable: bool) -> ColumnSchema {
-        ColumnSchema {
-            name,
-            field: name,
-            ty,
-            nullable,
-            local: false,
-            default: None,
-            belongs_to: None,
-            role: ColumnRole::User,
-        }
+        ColumnSchema::new(name, ty).with_nullable(nullable)
     }
 
     static TABLE: TableSchema = TableSchema {

@@ -39,6 +39,9 @@ pub struct ColumnSchema {
     pub default: Option<&'static str>,
     /// Name of the table this column refers to (`#[sync(belongs_to = ..)]`).
     pub belongs_to: Option<&'static str>,
+    /// Whether generated migrations index the column (`#[sync(index)]`); a column that refers to another table
+    /// is always indexed.
+    pub indexed: bool,
     /// What the column is for.
     pub role: ColumnRole,
 }
@@ -65,7 +68,7 @@ const fn system(
     nullable: bool,
     role: ColumnRole,
 ) -> ColumnSchema {
-    ColumnSchema { name, field, ty, nullable, local: false, default: None, belongs_to: None, role }
+    ColumnSchema { field, nullable, role, ..ColumnSchema::new(name, ty) }
 }
 
 /// The id column of every synced table.
@@ -79,6 +82,74 @@ pub static UPDATED_AT: ColumnSchema =
 /// The soft delete column of every synced table.
 pub static DELETED: ColumnSchema =
     system("__deleted", "deleted", ColumnType::Bool, false, ColumnRole::Deleted);
+
+impl ColumnSchema {
+    /// A sent column of the app that is never null, with a field of the same name and nothing else.
+    ///
+    /// ```
+    /// use sync_core::entity::ColumnSchema;
+    /// use sync_core::value::ColumnType;
+    ///
+    /// static DUE: ColumnSchema =
+    ///     ColumnSchema::new("dueAt", ColumnType::DateTime).with_field("due_at").with_nullable(true);
+    /// assert!(DUE.nullable && !DUE.local);
+    /// ```
+    pub const fn new(name: &'static str, ty: ColumnType) -> Self {
+        Self {
+            name,
+            field: name,
+            ty,
+            nullable: false,
+            local: false,
+            default: None,
+            belongs_to: None,
+            indexed: false,
+            role: ColumnRole::User,
+        }
+    }
+
+    /// Sets [`field`](Self::field).
+    #[must_use]
+    pub const fn with_field(mut self, field: &'static str) -> Self {
+        self.field = field;
+        self
+    }
+
+    /// Sets [`nullable`](Self::nullable).
+    #[must_use]
+    pub const fn with_nullable(mut self, nullable: bool) -> Self {
+        self.nullable = nullable;
+        self
+    }
+
+    /// Sets [`local`](Self::local).
+    #[must_use]
+    pub const fn with_local(mut self, local: bool) -> Self {
+        self.local = local;
+        self
+    }
+
+    /// Sets [`default`](Self::default).
+    #[must_use]
+    pub const fn with_default(mut self, default: Option<&'static str>) -> Self {
+        self.default = default;
+        self
+    }
+
+    /// Sets [`belongs_to`](Self::belongs_to).
+    #[must_use]
+    pub const fn with_belongs_to(mut self, table: Option<&'static str>) -> Self {
+        self.belongs_to = table;
+        self
+    }
+
+    /// Sets [`indexed`](Self::indexed).
+    #[must_use]
+    pub const fn with_index(mut self, indexed: bool) -> Self {
+        self.indexed = indexed;
+        self
+    }
+}
 
 impl TableSchema {
     /// Position of the app's column with this name (exact spelling).

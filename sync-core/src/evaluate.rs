@@ -160,7 +160,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::entity::{ColumnRole, ColumnSchema};
+    use crate::entity::ColumnSchema;
     use crate::time;
     use crate::value::ColumnType;
 
@@ -168,16 +168,7 @@ mod tests {
     static OTHER: ColumnSchema = column("other", ColumnType::Bool);
 
     const fn column(name: &'static str, ty: ColumnType) -> ColumnSchema {
-        ColumnSchema {
-            name,
-            field: name,
-            ty,
-            nullable: true,
-            local: false,
-            default: None,
-            belongs_to: None,
-            role: ColumnRole::User,
-        }
+        ColumnSchema::new(name, ty).with_nullable(true)
     }
 
     struct Pair<'a>(ValueRef<'a>, ValueRef<'a>);

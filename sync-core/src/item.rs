@@ -119,20 +119,11 @@ impl<'de> Deserialize<'de> for Stored<'de> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entity::{ColumnRole, ColumnSchema};
+    use crate::entity::ColumnSchema;
     use crate::value::IntegerWidth;
 
     const fn column(name: &'static str, ty: ColumnType) -> ColumnSchema {
-        ColumnSchema {
-            name,
-            field: name,
-            ty,
-            nullable: true,
-            local: false,
-            default: None,
-            belongs_to: None,
-            role: ColumnRole::User,
-        }
+        ColumnSchema::new(name, ty).with_nullable(true)
     }
 
     static TABLE: TableSchema = TableSchema {

@@ -691,16 +691,7 @@ mod tests {
     use crate::value::IntegerWidth;
 
     const fn column(name: &'static str, ty: ColumnType, nullable: bool, local: bool) -> ColumnSchema {
-        ColumnSchema {
-            name,
-            field: name,
-            ty,
-            nullable,
-            local,
-            default: None,
-            belongs_to: None,
-            role: ColumnRole::User,
-        }
+        ColumnSchema::new(name, ty).with_nullable(nullable).with_local(local)
     }
 
     static TABLE: TableSchema = TableSchema {

@@ -214,22 +214,13 @@ mod tests {
     use http::header::{ETAG, HeaderMap, HeaderValue};
 
     use super::*;
-    use crate::entity::{ColumnRole, ColumnSchema, TableSchema};
+    use crate::entity::{ColumnSchema, TableSchema};
     use crate::operation::OperationKey;
     use crate::value::{ColumnType, Value};
 
     static TABLE: TableSchema = TableSchema {
         name: "T",
-        columns: &[ColumnSchema {
-            name: "text",
-            field: "text",
-            ty: ColumnType::Text,
-            nullable: false,
-            local: false,
-            default: None,
-            belongs_to: None,
-            role: ColumnRole::User,
-        }],
+        columns: &[ColumnSchema::new("text", ColumnType::Text)],
         versioned: true,
         keep_deleted: false,
     };

@@ -55,6 +55,7 @@ pub(crate) struct Column {
     /// Name of the Diesel column.
     pub(crate) diesel: Ident,
     pub(crate) local: bool,
+    pub(crate) index: bool,
     pub(crate) default: Option<String>,
     pub(crate) belongs_to: Option<Path>,
 }
@@ -258,6 +259,7 @@ impl Column {
             diesel: ident.clone(),
             constant,
             local: attrs.local,
+            index: attrs.index,
             default,
             belongs_to: attrs.belongs_to,
         })

@@ -462,7 +462,6 @@ fn invalid_value(column: &ColumnSchema) -> String {
 #[cfg(test)]
 mod tests {
     use diesel::Connection;
-    use sync_core::entity::ColumnRole;
     use sync_core::item;
     use sync_core::value::Value;
 
@@ -473,16 +472,7 @@ mod tests {
         let columns: Vec<ColumnSchema> = (0..130)
             .map(|index| {
                 let name: &'static str = format!("c{index}").leak();
-                ColumnSchema {
-                    name,
-                    field: name,
-                    ty: ColumnType::Text,
-                    nullable: true,
-                    local: false,
-                    default: None,
-                    belongs_to: None,
-                    role: ColumnRole::User,
-                }
+                ColumnSchema::new(name, ColumnType::Text).with_nullable(true)
             })
             .collect();
         let table: &'static TableSchema = Box::leak(Box::new(TableSchema {

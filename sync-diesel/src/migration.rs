@@ -4,9 +4,9 @@
 //!
 //! With the cargo feature `migration`, [`generate`] compares the entities with a database that the existing
 //! migrations build in memory, and writes the difference as a folder of Diesel's (`up.sql`, `down.sql`): tables, with
-//! their system columns and an id that is generated, columns, and an index on each `belongs_to` column. The text is
-//! for review and is the app's from then on. A column that is not null needs `#[sync(default = ..)]`, because rows
-//! exist already. What would lose or reinterpret data (a dropped, renamed or retyped column, a dropped table) is
+//! their system columns and an id that is generated, columns, and an index on each column with `belongs_to` or
+//! `index`. The text is for review and is the app's from then on. A column that is not null needs
+//! `#[sync(default = ..)]`, because rows exist already. What would lose or reinterpret data (a dropped, renamed or retyped column, a dropped table) is
 //! refused with advice, see [`Reason`]; such a migration is written by hand, and compared all the same.
 //!
 //! A small binary of the app is the whole tool, see [`cli`]; [`assert_migrations_current`] is the test that no

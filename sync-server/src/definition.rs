@@ -1,6 +1,6 @@
 //! Tables from the command line: `TodoItem(text:text, complete:bool, dueAt:datetime?)`.
 
-use sync_core::entity::{ColumnRole, ColumnSchema, TableSchema};
+use sync_core::entity::{ColumnSchema, TableSchema};
 use sync_core::value::{ColumnType, IntegerWidth};
 
 const TYPES: [(&str, ColumnType); 13] = [
@@ -57,16 +57,7 @@ fn parse_column(text: &str) -> Result<ColumnSchema, String> {
         let names: Vec<_> = TYPES.iter().map(|(name, _)| *name).collect();
         format!("column '{name}' has the unknown type '{ty}'; known are {}", names.join(", "))
     })?;
-    Ok(ColumnSchema {
-        name: leak(name),
-        field: leak(name),
-        ty: *ty,
-        nullable,
-        local: false,
-        default: None,
-        belongs_to: None,
-        role: ColumnRole::User,
-    })
+    Ok(ColumnSchema::new(leak(name), *ty).with_nullable(nullable))
 }
 
 fn leak(text: &str) -> &'static str {

@@ -138,20 +138,10 @@ fn zero(ty: ColumnType) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sync_core::entity::ColumnRole;
     use sync_core::value::IntegerWidth;
 
     fn check(ty: ColumnType, nullable: bool, default: Option<&'static str>, expected: Option<Value>) {
-        let column = ColumnSchema {
-            name: "c",
-            field: "c",
-            ty,
-            nullable,
-            local: false,
-            default,
-            belongs_to: None,
-            role: ColumnRole::User,
-        };
+        let column = ColumnSchema::new("c", ty).with_nullable(nullable).with_default(default);
         assert_eq!(default_value(&column), expected, "{ty:?} {default:?}");
     }
 

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
-use sync_core::entity::{ColumnRole, ColumnSchema, TableSchema};
+use sync_core::entity::{ColumnSchema, TableSchema};
 use sync_core::protocol::Dialect;
 use sync_core::value::{ColumnType, IntegerWidth};
 use sync_server::{RunningServer, Server, ServerConfig, ServerErrorKind};

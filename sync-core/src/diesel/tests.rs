@@ -6,7 +6,7 @@ use diesel::sql_types::Text;
 use proptest::prelude::*;
 
 use super::*;
-use crate::entity::{ColumnRole, ColumnSchema};
+use crate::entity::ColumnSchema;
 use crate::error::Result;
 use crate::evaluate::matches;
 use crate::expression::Column;
@@ -371,16 +371,7 @@ diesel::allow_tables_to_appear_in_same_query!(todo, list);
 diesel::joinable!(todo -> list (list_id));
 
 const fn schema_column(name: &'static str, ty: ColumnType, nullable: bool) -> ColumnSchema {
-    ColumnSchema {
-        name,
-        field: name,
-        ty,
-        nullable,
-        local: false,
-        default: None,
-        belongs_to: None,
-        role: ColumnRole::User,
-    }
+    ColumnSchema::new(name, ty).with_nullable(nullable)
 }
 
 static TODO: TableSchema = TableSchema {

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 
 use self::server::Server;
 use super::*;
-use crate::entity::{ColumnRole, ColumnSchema};
+use crate::entity::ColumnSchema;
 use crate::memory::MemoryStore;
 use crate::operation::{FailureClass, OperationState};
 use crate::predicate::Predicate;
@@ -23,16 +23,7 @@ use crate::value::{ColumnType, Value};
 mod dialects;
 mod server;
 
-const TEXT: ColumnSchema = ColumnSchema {
-    name: "text",
-    field: "text",
-    ty: ColumnType::Text,
-    nullable: false,
-    local: false,
-    default: None,
-    belongs_to: None,
-    role: ColumnRole::User,
-};
+const TEXT: ColumnSchema = ColumnSchema::new("text", ColumnType::Text);
 static TODO: TableSchema =
     TableSchema { name: "Todo", columns: &[TEXT], versioned: true, keep_deleted: false };
 static LIST: TableSchema =

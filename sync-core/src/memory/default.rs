@@ -58,20 +58,10 @@ fn parse(column: &ColumnSchema, literal: &str) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entity::ColumnRole;
     use crate::value::IntegerWidth;
 
     fn check(ty: ColumnType, nullable: bool, default: Option<&'static str>, expected: Option<Value>) {
-        let column = ColumnSchema {
-            name: "column",
-            field: "column",
-            ty,
-            nullable,
-            local: false,
-            default,
-            belongs_to: None,
-            role: ColumnRole::User,
-        };
+        let column = ColumnSchema::new("column", ty).with_nullable(nullable).with_default(default);
         assert_eq!(default_of(&column), expected, "{default:?} of {ty:?}");
     }
 

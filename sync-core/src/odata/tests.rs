@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::entity::{ColumnRole, DELETED, ID, UPDATED_AT, VERSION};
+use crate::entity::{DELETED, ID, UPDATED_AT, VERSION};
 use crate::error::ErrorKind;
 use crate::evaluate::matches;
 use crate::predicate::Node;
@@ -15,16 +15,7 @@ use crate::value::{ColumnType, IntegerWidth, Value};
 const V2: Dialect = Dialect::MobileApps;
 
 const fn column(name: &'static str, ty: ColumnType) -> ColumnSchema {
-    ColumnSchema {
-        name,
-        field: name,
-        ty,
-        nullable: true,
-        local: false,
-        default: None,
-        belongs_to: None,
-        role: ColumnRole::User,
-    }
+    ColumnSchema::new(name, ty).with_nullable(true)
 }
 
 static TODO: TableSchema = TableSchema {
@@ -38,7 +29,7 @@ static TODO: TableSchema = TableSchema {
         column("ratio", ColumnType::Float),
         column("dueAt", ColumnType::DateTime),
         column("owner", ColumnType::Uuid),
-        ColumnSchema { local: true, ..column("draft", ColumnType::Text) },
+        column("draft", ColumnType::Text).with_local(true),
         column("größe", ColumnType::Integer(IntegerWidth::I32)),
         column("a b", ColumnType::Text),
         column("null", ColumnType::Text),

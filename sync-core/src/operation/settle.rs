@@ -96,21 +96,11 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entity::ColumnRole;
     use crate::time;
     use crate::value::IntegerWidth;
 
     const fn column(name: &'static str, ty: ColumnType, local: bool) -> ColumnSchema {
-        ColumnSchema {
-            name,
-            field: name,
-            ty,
-            nullable: true,
-            local,
-            default: None,
-            belongs_to: None,
-            role: ColumnRole::User,
-        }
+        ColumnSchema::new(name, ty).with_nullable(true).with_local(local)
     }
 
     static TABLE: TableSchema = TableSchema {

@@ -8,23 +8,14 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use uuid::Uuid;
 
-use crate::entity::{self, ColumnRole, ColumnSchema, TableSchema};
+use crate::entity::{self, ColumnSchema, TableSchema};
 use crate::predicate::{Comparison, Function, Kind, Node};
 use crate::row::Row;
 use crate::time;
 use crate::value::{ColumnType, IntegerWidth, Value};
 
 const fn column(name: &'static str, ty: ColumnType, nullable: bool) -> ColumnSchema {
-    ColumnSchema {
-        name,
-        field: name,
-        ty,
-        nullable,
-        local: false,
-        default: None,
-        belongs_to: None,
-        role: ColumnRole::User,
-    }
+    ColumnSchema::new(name, ty).with_nullable(nullable)
 }
 
 /// A table with each type of column, nullable and not.

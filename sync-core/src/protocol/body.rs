@@ -113,21 +113,12 @@ fn push_value(out: &mut String, ty: ColumnType, value: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entity::{ColumnRole, ColumnSchema};
+    use crate::entity::ColumnSchema;
     use crate::protocol::Dialect;
     use crate::value::IntegerWidth;
 
     const fn column(name: &'static str, ty: ColumnType, local: bool) -> ColumnSchema {
-        ColumnSchema {
-            name,
-            field: name,
-            ty,
-            nullable: true,
-            local,
-            default: None,
-            belongs_to: None,
-            role: ColumnRole::User,
-        }
+        ColumnSchema::new(name, ty).with_nullable(true).with_local(local)
     }
 
     static TABLE: TableSchema = TableSchema {

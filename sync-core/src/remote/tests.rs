@@ -10,16 +10,7 @@ use crate::predicate::Function;
 use crate::protocol::Endpoint;
 
 const fn column(name: &'static str, nullable: bool, local: bool) -> ColumnSchema {
-    ColumnSchema {
-        name,
-        field: name,
-        ty: ColumnType::Text,
-        nullable,
-        local,
-        default: None,
-        belongs_to: None,
-        role: ColumnRole::User,
-    }
+    ColumnSchema::new(name, ColumnType::Text).with_nullable(nullable).with_local(local)
 }
 
 static TABLE: TableSchema = TableSchema {

@@ -1,6 +1,6 @@
 //! Metadata: the table's statics and the portable columns (`Todo::text`).
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 
@@ -27,34 +27,30 @@ pub(crate) fn statics(entity: &Entity) -> TokenStream {
 }
 
 fn column_schema(entity: &Entity, column: &Column) -> TokenStream {
-    let Column { name, field, local, .. } = column;
+    let Column { name, field, .. } = column;
     let field = syn::ext::IdentExt::unraw(field).to_string();
-    let nullable = column.ty.nullable;
     let inner = &column.ty.inner;
     let ty = quote_spanned!(inner.span()=> <#inner as __sync::ColumnValue>::TYPE);
-    let default = match &column.default {
-        Some(literal) => quote!(::core::option::Option::Some(#literal)),
-        None => quote!(::core::option::Option::None),
-    };
-    let belongs_to = match &column.belongs_to {
-        Some(parent) => {
-            let schema = schema_reference(entity, parent);
-            quote!(::core::option::Option::Some(#schema.name))
-        }
-        None => quote!(::core::option::Option::None),
-    };
-    quote! {
-        __sync::ColumnSchema {
-            name: #name,
-            field: #field,
-            ty: #ty,
-            nullable: #nullable,
-            local: #local,
-            default: #default,
-            belongs_to: #belongs_to,
-            role: __sync::ColumnRole::User,
+    let mut setters = TokenStream::new();
+    if field != *name {
+        setters.extend(quote!(.with_field(#field)));
+    }
+    for (set, flag) in
+        [(column.ty.nullable, "with_nullable"), (column.local, "with_local"), (column.index, "with_index")]
+    {
+        if set {
+            let setter = Ident::new(flag, Span::call_site());
+            setters.extend(quote!(.#setter(true)));
         }
     }
+    if let Some(literal) = &column.default {
+        setters.extend(quote!(.with_default(::core::option::Option::Some(#literal))));
+    }
+    if let Some(parent) = &column.belongs_to {
+        let schema = schema_reference(entity, parent);
+        setters.extend(quote!(.with_belongs_to(::core::option::Option::Some(#schema.name))));
+    }
+    quote!(__sync::ColumnSchema::new(#name, #ty)#setters)
 }
 
 /// One associated constant per column.

@@ -15,26 +15,10 @@
 const _: () = {
     use ::sync_diesel::__private as __sync;
     static __SYNC_COLUMNS: [__sync::ColumnSchema; 2usize] = [
-        __sync::ColumnSchema {
-            name: "name",
-            field: "name",
-            ty: <String as __sync::ColumnValue>::TYPE,
-            nullable: false,
-            local: false,
-            default: ::core::option::Option::None,
-            belongs_to: ::core::option::Option::None,
-            role: __sync::ColumnRole::User,
-        },
-        __sync::ColumnSchema {
-            name: "parent",
-            field: "parent",
-            ty: <String as __sync::ColumnValue>::TYPE,
-            nullable: true,
-            local: false,
-            default: ::core::option::Option::None,
-            belongs_to: ::core::option::Option::Some(__SYNC_TABLE.name),
-            role: __sync::ColumnRole::User,
-        },
+        __sync::ColumnSchema::new("name", <String as __sync::ColumnValue>::TYPE),
+        __sync::ColumnSchema::new("parent", <String as __sync::ColumnValue>::TYPE)
+            .with_nullable(true)
+            .with_belongs_to(::core::option::Option::Some(__SYNC_TABLE.name)),
     ];
     static __SYNC_TABLE: __sync::TableSchema = __sync::TableSchema {
         name: "Declared",

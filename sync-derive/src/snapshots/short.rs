@@ -18,58 +18,24 @@
 const _: () = {
     use ::sync_diesel::__private as __sync;
     static __SYNC_COLUMNS: [__sync::ColumnSchema; 5usize] = [
-        __sync::ColumnSchema {
-            name: "text",
-            field: "text",
-            ty: <String as __sync::ColumnValue>::TYPE,
-            nullable: false,
-            local: false,
-            default: ::core::option::Option::None,
-            belongs_to: ::core::option::Option::None,
-            role: __sync::ColumnRole::User,
-        },
-        __sync::ColumnSchema {
-            name: "complete",
-            field: "complete",
-            ty: <bool as __sync::ColumnValue>::TYPE,
-            nullable: false,
-            local: false,
-            default: ::core::option::Option::Some("0"),
-            belongs_to: ::core::option::Option::None,
-            role: __sync::ColumnRole::User,
-        },
-        __sync::ColumnSchema {
-            name: "dueAt",
-            field: "due_at",
-            ty: <DateTime<Utc> as __sync::ColumnValue>::TYPE,
-            nullable: true,
-            local: false,
-            default: ::core::option::Option::None,
-            belongs_to: ::core::option::Option::None,
-            role: __sync::ColumnRole::User,
-        },
-        __sync::ColumnSchema {
-            name: "rank",
-            field: "table",
-            ty: <i16 as __sync::ColumnValue>::TYPE,
-            nullable: false,
-            local: true,
-            default: ::core::option::Option::Some("-1"),
-            belongs_to: ::core::option::Option::None,
-            role: __sync::ColumnRole::User,
-        },
-        __sync::ColumnSchema {
-            name: "listId",
-            field: "list_id",
-            ty: <Uuid as __sync::ColumnValue>::TYPE,
-            nullable: true,
-            local: false,
-            default: ::core::option::Option::None,
-            belongs_to: ::core::option::Option::Some(
-                <crate::list::List as __sync::SyncEntity>::SCHEMA.name,
+        __sync::ColumnSchema::new("text", <String as __sync::ColumnValue>::TYPE),
+        __sync::ColumnSchema::new("complete", <bool as __sync::ColumnValue>::TYPE)
+            .with_default(::core::option::Option::Some("0")),
+        __sync::ColumnSchema::new("dueAt", <DateTime<Utc> as __sync::ColumnValue>::TYPE)
+            .with_field("due_at")
+            .with_nullable(true),
+        __sync::ColumnSchema::new("rank", <i16 as __sync::ColumnValue>::TYPE)
+            .with_field("table")
+            .with_local(true)
+            .with_default(::core::option::Option::Some("-1")),
+        __sync::ColumnSchema::new("listId", <Uuid as __sync::ColumnValue>::TYPE)
+            .with_field("list_id")
+            .with_nullable(true)
+            .with_belongs_to(
+                ::core::option::Option::Some(
+                    <crate::list::List as __sync::SyncEntity>::SCHEMA.name,
+                ),
             ),
-            role: __sync::ColumnRole::User,
-        },
     ];
     static __SYNC_TABLE: __sync::TableSchema = __sync::TableSchema {
         name: "TodoItem",

@@ -15,9 +15,9 @@ pub enum Change {
     CreateTable(&'static TableSchema),
     /// Adds a column; existing rows get its default, or null.
     AddColumn(&'static TableSchema, &'static ColumnSchema),
-    /// Makes the index of a `belongs_to` column.
+    /// Makes the index of a column with `belongs_to` or `index`.
     CreateIndex(&'static TableSchema, &'static ColumnSchema),
-    /// Removes the index of a column that no longer has `belongs_to`.
+    /// Removes the index of a column that has neither any more.
     DropIndex(&'static TableSchema, &'static ColumnSchema),
 }
 
@@ -65,7 +65,7 @@ impl Change {
     }
 }
 
-/// Name of the index of a `belongs_to` column.
+/// Name of the index of a column.
 pub(crate) fn index_name(table: &TableSchema, column: &ColumnSchema) -> String {
     format!("index_{}_{}", table.name, column.name)
 }

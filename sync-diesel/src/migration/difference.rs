@@ -162,9 +162,10 @@ fn is_declared(table: &TableSchema, name: &str) -> bool {
     SYSTEM.into_iter().chain(table.columns).any(|column| column.name == name)
 }
 
-/// A child's parent is looked up whenever rows are joined, and a parent's children when it is held back.
+/// A child's parent is looked up whenever rows are joined, and a parent's children when it is held back;
+/// other columns are indexed where the app says so.
 fn is_indexed(column: &ColumnSchema) -> bool {
-    column.belongs_to.is_some()
+    column.belongs_to.is_some() || column.indexed
 }
 
 /// Whether a column that is gone could be the new one under another name.

@@ -6,7 +6,7 @@ use diesel_migrations::MigrationHarness;
 use sync_diesel::migration::{Change, assert_migrations_current, difference, generate};
 use sync_diesel::schema::SyncSchema;
 
-use crate::model::{first, related, second, unrelated};
+use crate::model::{first, indexed, related, second, unrelated};
 use crate::support::{Folder, content, execute, lines, migrated, schema, time};
 
 /// The committed folders, which other tests embed, are what is generated: the text is reviewed here.
@@ -115,6 +115,19 @@ fn a_column_that_belongs_to_a_table_gets_an_index() {
     folder.write("2026-03-02-120000_mine", "CREATE INDEX mine ON \"TodoItem\" (\"listId\", text)");
     assert_migrations_current::<related::App>(folder.path());
     assert_migrations_current::<unrelated::App>(folder.path());
+}
+
+#[test]
+fn a_column_is_indexed_where_the_struct_says_so() {
+    let folder = Folder::of::<unrelated::App>();
+    let wanted = difference::<indexed::App>(folder.path()).expect("a comparison");
+    let [Change::CreateIndex(table, column)] = wanted.changes() else { panic!("{wanted}") };
+    assert_eq!((table.name, column.name), ("TodoItem", "dueAt"));
+    folder.generate::<indexed::App>("index", 2);
+    let index = "TodoItem index index_TodoItem_dueAt unique=0 origin=c (dueAt)".to_owned();
+    assert!(schema(&mut migrated(&folder)).contains(&index));
+    folder.generate::<unrelated::App>("unindex", 3);
+    assert!(!schema(&mut migrated(&folder)).contains(&index));
 }
 
 #[test]

@@ -155,3 +155,22 @@ pub(crate) mod unrelated {
 
     sync_schema!(pub(crate) App: List, Todo);
 }
+
+/// The same tables, one column indexed by wish.
+pub(crate) mod indexed {
+    use sync_diesel::prelude::*;
+
+    pub(crate) use super::related::List;
+
+    #[derive(SyncEntity)]
+    #[sync(table = "TodoItem", rename_all = "camelCase")]
+    pub(crate) struct Todo {
+        pub(crate) text: String,
+        pub(crate) complete: bool,
+        #[sync(index)]
+        pub(crate) due_at: Option<DateTime<Utc>>,
+        pub(crate) list_id: Option<String>,
+    }
+
+    sync_schema!(pub(crate) App: List, Todo);
+}

@@ -7,7 +7,7 @@ use diesel::connection::SimpleConnection;
 use diesel::sqlite::SqliteConnection;
 use diesel::{Connection, RunQueryDsl};
 use sync_core::diesel::DieselEntity;
-use sync_core::entity::{ColumnRole, ColumnSchema, SyncEntity, TableSchema};
+use sync_core::entity::{ColumnSchema, SyncEntity, TableSchema};
 use sync_core::error::{Error, Result};
 use sync_core::operation::{Operation, OperationKind, OperationState, ServerMayHold};
 use sync_core::page::PageSummary;
@@ -21,30 +21,21 @@ use sync_diesel::schema::{TableEntry, create_table_sql};
 use tempfile::TempDir;
 
 const fn column(name: &'static str, ty: ColumnType, nullable: bool) -> ColumnSchema {
-    ColumnSchema {
-        name,
-        field: name,
-        ty,
-        nullable,
-        local: false,
-        default: None,
-        belongs_to: None,
-        role: ColumnRole::User,
-    }
+    ColumnSchema::new(name, ty).with_nullable(nullable)
 }
 
 pub(crate) static TODO: TableSchema = TableSchema {
     name: "Todo",
     columns: &[
         column("text", ColumnType::Text, false),
-        ColumnSchema { default: Some("0"), ..column("complete", ColumnType::Bool, false) },
+        column("complete", ColumnType::Bool, false).with_default(Some("0")),
         column("rank", ColumnType::Integer(IntegerWidth::I8), true),
         column("n", ColumnType::Integer(IntegerWidth::I64), true),
         column("due", ColumnType::DateTime, true),
         column("single", ColumnType::Float, true),
         column("double", ColumnType::Double, true),
         column("owner", ColumnType::Uuid, true),
-        ColumnSchema { local: true, ..column("note", ColumnType::Text, true) },
+        column("note", ColumnType::Text, true).with_local(true),
     ],
     versioned: true,
     keep_deleted: false,

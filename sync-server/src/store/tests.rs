@@ -1,21 +1,12 @@
 use super::*;
-use sync_core::entity::{ColumnRole, ColumnSchema, ID, TableSchema, UPDATED_AT};
+use sync_core::entity::{ColumnSchema, ID, TableSchema, UPDATED_AT};
 use sync_core::evaluate::matches;
 use sync_core::predicate::{Comparison, Function};
 use sync_core::row::{Row, TableRow};
 use sync_core::value::{ColumnType, IntegerWidth, Value};
 
 const fn column(name: &'static str, ty: ColumnType) -> ColumnSchema {
-    ColumnSchema {
-        name,
-        field: name,
-        ty,
-        nullable: true,
-        local: false,
-        default: None,
-        belongs_to: None,
-        role: ColumnRole::User,
-    }
+    ColumnSchema::new(name, ty).with_nullable(true)
 }
 
 static COLUMNS: [ColumnSchema; 4] = [
@@ -118,7 +109,7 @@ fn a_new_column_is_added_with_its_default_and_a_changed_type_is_refused() {
     };
     static NEW_COLUMNS: [ColumnSchema; 2] = [
         column("a", ColumnType::Text),
-        ColumnSchema { default: Some("'it''s'"), nullable: false, ..column("b", ColumnType::Text) },
+        column("b", ColumnType::Text).with_default(Some("'it''s'")).with_nullable(false),
     ];
     static NEW: TableSchema =
         TableSchema { name: "T", columns: &NEW_COLUMNS, versioned: true, keep_deleted: true };

@@ -3,16 +3,7 @@
 use super::*;
 
 const fn column(name: &'static str, ty: ColumnType) -> ColumnSchema {
-    ColumnSchema {
-        name,
-        field: name,
-        ty,
-        nullable: true,
-        local: false,
-        default: None,
-        belongs_to: None,
-        role: ColumnRole::User,
-    }
+    ColumnSchema::new(name, ty).with_nullable(true)
 }
 
 pub(crate) static TODO: TableSchema = TableSchema {
@@ -23,7 +14,7 @@ pub(crate) static TODO: TableSchema = TableSchema {
         column("n", ColumnType::Integer(IntegerWidth::I64)),
         column("when", ColumnType::DateTime),
         column("ratio", ColumnType::Double),
-        ColumnSchema { local: true, ..column("draft", ColumnType::Text) },
+        column("draft", ColumnType::Text).with_local(true),
     ],
     versioned: true,
     keep_deleted: true,

@@ -140,16 +140,9 @@ async fn every_answer_names_the_server_and_its_time() {
 async fn tables_that_cannot_be_served_are_refused_at_open() {
     static SYSTEM: TableSchema = TableSchema {
         name: "T",
-        columns: &[ColumnSchema {
-            name: "UpdatedAt",
-            field: "updated_at",
-            ty: ColumnType::Text,
-            nullable: true,
-            local: false,
-            default: None,
-            belongs_to: None,
-            role: ColumnRole::User,
-        }],
+        columns: &[ColumnSchema::new("UpdatedAt", ColumnType::Text)
+            .with_field("updated_at")
+            .with_nullable(true)],
         versioned: true,
         keep_deleted: true,
     };

@@ -1,6 +1,6 @@
 //! `sync-server` in this process.
 
-use sync_core::entity::{ColumnRole, ColumnSchema, TableSchema};
+use sync_core::entity::{ColumnSchema, TableSchema};
 use sync_core::profile::ServerProfile;
 use sync_core::protocol::Dialect;
 use sync_core::value::{ColumnType, IntegerWidth};
@@ -25,16 +25,7 @@ static TODO_ITEM: TableSchema = TableSchema {
 };
 
 const fn column(name: &'static str, ty: ColumnType) -> ColumnSchema {
-    ColumnSchema {
-        name,
-        field: name,
-        ty,
-        nullable: true,
-        local: false,
-        default: None,
-        belongs_to: None,
-        role: ColumnRole::User,
-    }
+    ColumnSchema::new(name, ty).with_nullable(true)
 }
 
 /// A `sync-server` with the suite's table, on a free loopback port and a database of its own. It ends with this

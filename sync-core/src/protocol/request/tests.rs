@@ -1,7 +1,7 @@
 //! Requests by dialect: method, path, decoded query, headers, body.
 
 use super::*;
-use crate::entity::{ColumnRole, ColumnSchema, ID, UPDATED_AT};
+use crate::entity::{ColumnSchema, ID, UPDATED_AT};
 use crate::operation::OperationKey;
 use crate::row::Row;
 use crate::time;
@@ -12,16 +12,7 @@ const V2: Dialect = Dialect::MobileApps;
 const V3: Dialect = Dialect::Datasync;
 
 const fn column(name: &'static str, ty: ColumnType, local: bool) -> ColumnSchema {
-    ColumnSchema {
-        name,
-        field: name,
-        ty,
-        nullable: true,
-        local,
-        default: None,
-        belongs_to: None,
-        role: ColumnRole::User,
-    }
+    ColumnSchema::new(name, ty).with_nullable(true).with_local(local)
 }
 
 static TODO: TableSchema = TableSchema {

@@ -1,27 +1,18 @@
 //! The tables of the suite.
 
-use crate::entity::{ColumnRole, ColumnSchema, TableSchema};
+use crate::entity::{ColumnSchema, TableSchema};
 use crate::value::{ColumnType, IntegerWidth};
 
 const fn column(name: &'static str, ty: ColumnType) -> ColumnSchema {
-    ColumnSchema {
-        name,
-        field: name,
-        ty,
-        nullable: false,
-        local: false,
-        default: None,
-        belongs_to: None,
-        role: ColumnRole::User,
-    }
+    ColumnSchema::new(name, ty)
 }
 
 const fn nullable(name: &'static str, ty: ColumnType) -> ColumnSchema {
-    ColumnSchema { nullable: true, ..column(name, ty) }
+    column(name, ty).with_nullable(true)
 }
 
 const fn with_default(name: &'static str, ty: ColumnType, default: &'static str) -> ColumnSchema {
-    ColumnSchema { default: Some(default), ..column(name, ty) }
+    column(name, ty).with_default(Some(default))
 }
 
 /// A table with a column of every kind. In SQL:
@@ -52,7 +43,7 @@ pub static TODO: TableSchema = TableSchema {
         nullable("ratio", ColumnType::Float),
         nullable("weight", ColumnType::Double),
         nullable("owner", ColumnType::Uuid),
-        ColumnSchema { local: true, ..nullable("note", ColumnType::Text) },
+        nullable("note", ColumnType::Text).with_local(true),
     ],
     versioned: true,
     keep_deleted: false,

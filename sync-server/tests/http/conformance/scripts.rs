@@ -66,16 +66,7 @@ async fn strict_versions(dialect: Dialect) {
 
 static VERSIONED: TableSchema = TableSchema {
     name: "TodoItem",
-    columns: &[ColumnSchema {
-        name: "version",
-        field: "version",
-        ty: ColumnType::Text,
-        nullable: true,
-        local: false,
-        default: None,
-        belongs_to: None,
-        role: ColumnRole::User,
-    }],
+    columns: &[ColumnSchema::new("version", ColumnType::Text).with_nullable(true)],
     versioned: true,
     keep_deleted: true,
 };
