@@ -5,10 +5,12 @@
 //! - [`contract`]: the cases every server passes; the macro [`server_contract!`] makes tests of them.
 //! - [`proxy`]: [`FaultProxy`](proxy::FaultProxy) between a client and a server.
 //! - [`model`] and [`device`]: the entities of the suite, and local databases that keep them.
+//! - [`differential`]: random filters, judged by every engine.
 //! - [`http`]: HTTP/1.1 as bytes on a socket, so that a case decides each byte it sends.
 
 pub mod contract;
 pub mod device;
+pub mod differential;
 pub mod http;
 pub mod model;
 pub mod proxy;

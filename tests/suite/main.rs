@@ -3,6 +3,7 @@
 mod conflict;
 mod crash;
 mod dialects;
+mod differential;
 mod faults;
 mod handlers;
 mod memory;

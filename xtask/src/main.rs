@@ -2,6 +2,7 @@
 
 mod ci;
 mod deny;
+mod differential;
 mod interop;
 mod migration;
 mod process;
@@ -24,6 +25,8 @@ enum Command {
     Ci(ci::Arguments),
     /// Licences, sources and known vulnerabilities of the dependencies (needs cargo-deny).
     Deny(deny::Arguments),
+    /// Random filters, judged by every engine: they must find the same rows.
+    Differential(differential::Arguments),
     /// The server contract suite against the official Node server (needs Node and npm).
     Interop(interop::Arguments),
     /// An app's migrations, made from its entities.
@@ -34,6 +37,7 @@ fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Ci(arguments) => ci::run(&arguments),
         Command::Deny(arguments) => deny::run(&arguments),
+        Command::Differential(arguments) => differential::run(&arguments),
         Command::Interop(arguments) => interop::run(&arguments),
         Command::Migration(arguments) => migration::run(&arguments),
     }

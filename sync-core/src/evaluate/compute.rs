@@ -73,18 +73,26 @@ fn arithmetic(function: Function, left: ValueRef<'_>, right: ValueRef<'_>) -> Va
             return Value::Integer(exact);
         }
     }
+    if function == Function::Mod {
+        let (Some(left), Some(right)) = (whole(left), whole(right)) else { return Value::Null };
+        return if right == 0 { Value::Null } else { Value::Real(left.wrapping_rem(right) as f64) };
+    }
     let (Some(left), Some(right)) = (real(left), real(right)) else { return Value::Null };
     match function {
         Function::Add => Value::Real(left + right),
         Function::Sub => Value::Real(left - right),
         Function::Mul => Value::Real(left * right),
-        Function::Div if right == 0.0 => Value::Null,
-        Function::Div => Value::Real(left / right),
-        // Of the whole parts, beyond 64 bits the greatest.
-        _ => match (left as i64, right as i64) {
-            (_, 0) => Value::Null,
-            (left, right) => Value::Real(left.wrapping_rem(right) as f64),
-        },
+        _ if right == 0.0 => Value::Null,
+        _ => Value::Real(left / right),
+    }
+}
+
+/// The whole part; beyond 64 bits the greatest.
+fn whole(value: ValueRef<'_>) -> Option<i64> {
+    match value {
+        ValueRef::Integer(value) => Some(value),
+        ValueRef::Real(value) => Some(value as i64),
+        _ => None,
     }
 }
 
@@ -147,6 +155,7 @@ mod tests {
             (F::Mod, vec![I(i64::MIN), I(-1)], int(0)),
             (F::Mod, vec![R(7.9), I(2)], Value::Real(1.0)),
             (F::Mod, vec![I(7), R(0.5)], Value::Null),
+            (F::Mod, vec![R(1e300), I(i64::MAX - 1)], Value::Real(1.0)),
             (F::Round, vec![R(-2.5)], Value::Real(-3.0)),
             (F::Floor, vec![R(-2.5)], Value::Real(-3.0)),
             (F::Ceiling, vec![R(-2.5)], Value::Real(-2.0)),
