@@ -46,6 +46,12 @@ pub fn find_column(
         .find(|column| dialect.column_name(column) == name)
 }
 
+/// Words with a meaning of their own: the parsers of the servers take none of them for a column.
+const RESERVED: [&str; 19] = [
+    "null", "true", "false", "not", "and", "or", "eq", "ne", "gt", "ge", "lt", "le", "add", "sub", "mul",
+    "div", "mod", "in", "has",
+];
+
 /// Whether a column can be named in OData text: sent at all, and its name is a plain word without a meaning of
 /// its own.
 pub(crate) fn is_expressible(column: &'static ColumnSchema, dialect: Dialect) -> bool {
@@ -54,7 +60,7 @@ pub(crate) fn is_expressible(column: &'static ColumnSchema, dialect: Dialect) ->
     !column.local
         && characters.next().is_some_and(starts_name)
         && characters.all(continues_name)
-        && !matches!(name, "null" | "true" | "false" | "not")
+        && !RESERVED.contains(&name)
 }
 
 fn starts_name(character: char) -> bool {

@@ -8,7 +8,7 @@ use sync_core::protocol::Dialect;
 
 use crate::http::{Answer, Request, query, segment};
 
-pub use self::ours::SyncServerFixture;
+pub use self::ours::{SyncServerFixture, TODO_ITEM};
 
 mod blocks;
 mod ours;

@@ -39,6 +39,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let server = Server::start(&modules, &database, &log)?;
     let mut test = cargo(&["test", "-p", "sync-tests", "--features", "interop", "--test", "interop"]);
     test.env("SYNC_INTEROP_URL", format!("http://{}", server.address)).env("SYNC_INTEROP_DB", &database);
+    test.env("NODE_PATH", &modules);
     if !arguments.test.is_empty() {
         test.arg("--").args(&arguments.test);
     }

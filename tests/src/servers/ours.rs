@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::{ServerUnderTest, Storage, TABLE};
 
 /// The suite's table as the Node server has it: every column may be null.
-static TODO_ITEM: TableSchema = TableSchema {
+pub static TODO_ITEM: TableSchema = TableSchema {
     name: TABLE,
     columns: &[
         column("text", ColumnType::Text),
