@@ -6,6 +6,7 @@ mod dialects;
 mod differential;
 mod faults;
 mod handlers;
+mod injection;
 mod memory;
 mod offline;
 mod remote;
