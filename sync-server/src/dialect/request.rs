@@ -12,6 +12,7 @@ use sync_core::protocol::{Dialect, SystemNames};
 use uuid::Uuid;
 
 use super::conditional::{joined, tag_of};
+use crate::access::Scope;
 use crate::body::{self, BodyId, RowBody};
 use crate::error::Refusal;
 use crate::http::{Call, json, public_base, set};
@@ -31,6 +32,8 @@ pub(super) struct Request<'r> {
     pub(super) parameters: &'r Parameters<'r>,
     pub(super) call: &'r Call,
     pub(super) dialect: Dialect,
+    /// What the caller may see and write.
+    pub(super) scope: Scope,
 }
 
 impl Request<'_> {
@@ -109,6 +112,9 @@ impl Request<'_> {
         if !is_json(&self.call.headers) {
             return Err(Refusal::MediaType);
         }
+        if is_encoded(&self.call.headers) {
+            return Err(Refusal::Encoded);
+        }
         match &self.call.body {
             Ok(body) => body::decode(body, self.table, self.dialect),
             Err(Refusal::TooLarge) => Err(Refusal::TooLarge),
@@ -151,18 +157,27 @@ impl Request<'_> {
 
     /// The row with this id, deleted or not, whole.
     pub(super) async fn find(&self, id: &str) -> Result<StoredRow, Refusal> {
-        let found = self.shared.store.read(Arc::clone(self.table), id.to_owned()).await;
+        let view = self.scope.view.clone();
+        let found = self.shared.store.read(Arc::clone(self.table), id.to_owned(), view).await;
         found.map_err(|error| self.failed(&error))?.ok_or(Refusal::NoRow)
     }
 
-    pub(super) async fn change(&self, change: Change) -> Result<Written, Refusal> {
-        let written = self.shared.store.change(Arc::clone(self.table), change).await;
+    pub(super) async fn change(&self, mut change: Change) -> Result<Written, Refusal> {
+        if let Some((place, value)) = &self.scope.stamp {
+            change.stamp(*place, value);
+        }
+        let view = self.scope.view.clone();
+        let written = self.shared.store.change(Arc::clone(self.table), change, view).await;
         written.map_err(|error| self.failed(&error))
     }
 
     pub(super) fn failed(&self, error: &StoreError) -> Refusal {
-        if let StoreError::Filter(unsupported) = error {
-            return Refusal::Bad(format!("invalid $filter: {}", unsupported.0));
+        match error {
+            StoreError::Filter(unsupported) => {
+                return Refusal::Bad(format!("invalid $filter: {}", unsupported.0));
+            }
+            StoreError::OutOfView => return Refusal::Forbidden,
+            _ => {}
         }
         let cause = error.source().map(ToString::to_string).unwrap_or_default();
         tracing::error!(table = self.table.schema.name, %error, cause, "a request failed");
@@ -236,6 +251,12 @@ fn check_id(id: &str) -> Result<(), Refusal> {
         return Err(Refusal::bad("member 'id' must not be '.' or '..'"));
     }
     Ok(())
+}
+
+/// Whether the body is compressed, or encoded in another way.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
+    values.any(|value| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
 /// Whether the body is JSON by its content type; a missing one counts as JSON.

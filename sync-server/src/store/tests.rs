@@ -30,7 +30,7 @@ fn open(path: &Path) -> SqliteConnection {
 
 fn insert(connection: &mut SqliteConnection, id: &str, values: [Option<Value>; 4], now: i64) -> StoredRow {
     let change = Change::Insert { id: id.into(), values: values.to_vec(), deleted: false };
-    match change::apply(connection, &table(), change, || now).expect("runs") {
+    match change::apply(connection, &table(), change, None, || now).expect("runs") {
         Written::Done(row) => row,
         other => panic!("{other:?}"),
     }
@@ -67,7 +67,7 @@ fn case_131_times_rise_by_whole_milliseconds_across_a_restart_and_a_clock_set_ba
     let gone = Change::Delete { id: "e".into(), expected: Vec::new() };
     let mut hard = table();
     hard.soft_delete = false;
-    change::apply(&mut connection, &hard, gone, || 0).expect("runs");
+    change::apply(&mut connection, &hard, gone, None, || 0).expect("runs");
     // The greatest time is remembered even when its row is gone.
     step(&mut connection, "e", 20, 5002);
 }
@@ -82,7 +82,7 @@ fn versions_are_the_commit_counter_and_refusals_use_none_up() {
     };
     assert_eq!(version(&insert(&mut connection, "a", NONE, 1)), "AAAAAAAAAAE=");
     let table = table();
-    let mut apply = |change| change::apply(&mut connection, &table, change, || 2).expect("runs");
+    let mut apply = |change| change::apply(&mut connection, &table, change, None, || 2).expect("runs");
     let expected = vec![Precondition::version("old".to_owned())];
     assert!(matches!(
         apply(Change::Insert { id: "a".into(), values: Vec::new(), deleted: false }),
@@ -125,9 +125,9 @@ fn a_new_column_is_added_with_its_default_and_a_changed_type_is_refused() {
         [&OLD, &NEW, &CHANGED].map(|schema| Table::new(schema, true).expect("a valid table"));
     schema::prepare(&mut connection, &[&old]).expect("prepares");
     let change = Change::Insert { id: "a".into(), values: vec![None], deleted: false };
-    change::apply(&mut connection, &old, change, || 1).expect("runs");
+    change::apply(&mut connection, &old, change, None, || 1).expect("runs");
     schema::prepare(&mut connection, &[&new]).expect("adds the column");
-    let row = change::find(&mut connection, &new, "a").expect("runs").expect("the row");
+    let row = change::find(&mut connection, &new, "a", None).expect("runs").expect("the row");
     assert_eq!(row.cell(field_position(Field::Column(1))), Cell::Text("it's"));
     let error = schema::prepare(&mut connection, &[&changed]).expect_err("another type");
     assert_eq!(
@@ -141,6 +141,7 @@ fn matching(connection: &mut SqliteConnection, filter: Node) -> Vec<String> {
     let query = ListQuery {
         fields: vec![Field::Id],
         filter: Some(filter),
+        view: None,
         order: vec![(Field::Id, false)],
         include_deleted: false,
         skip: 0,
@@ -372,7 +373,7 @@ async fn of_jobs_in_one_commit_a_failed_one_leaves_nothing_and_the_others_stay()
     let job = |id: &'static str, fail: bool| {
         writer.transaction(move |connection| {
             let change = Change::Insert { id: id.into(), values: Vec::new(), deleted: false };
-            change::apply(connection, &table(), change, || 1)?;
+            change::apply(connection, &table(), change, None, || 1)?;
             if fail { Err(diesel::result::Error::RollbackTransaction.into()) } else { Ok(()) }
         })
     };
@@ -386,7 +387,7 @@ async fn of_jobs_in_one_commit_a_failed_one_leaves_nothing_and_the_others_stay()
     drop(writer);
     let mut connection = open_writer(&path).expect("opens");
     assert_eq!(matching(&mut connection, Node::ALWAYS), ["a", "c"]);
-    let c = change::find(&mut connection, &table(), "c").expect("runs").expect("the row");
+    let c = change::find(&mut connection, &table(), "c", None).expect("runs").expect("the row");
     // The failed job's time and version are free again.
     assert_eq!(updated_at(&c), 2);
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-type Script = fn(Dialect) -> BoxFuture<'static, ()>;
+pub(super) type Script = fn(Dialect) -> BoxFuture<'static, ()>;
 
 pub(super) const SCRIPTS: &[(&[u16], Script)] = &[
     (&[2], |dialect| Box::pin(strict_versions(dialect))),
@@ -13,12 +13,18 @@ pub(super) const SCRIPTS: &[(&[u16], Script)] = &[
     (&[83, 86, 87], |dialect| Box::pin(next_links(dialect))),
     (&[129, 130, 131, 133], |dialect| Box::pin(pulls(dialect))),
     (&[132], |dialect| Box::pin(concurrent_writers(dialect))),
+    (&[142], |dialect| Box::pin(compressed_answers(dialect))),
     (&[141], |dialect| Box::pin(cross_origin(dialect))),
     (&[145], |dialect| Box::pin(one_row_three_faces(dialect))),
 ];
 
+/// The scripts of every file.
+pub(super) fn all() -> impl Iterator<Item = &'static (&'static [u16], Script)> {
+    SCRIPTS.iter().chain(callers::SCRIPTS)
+}
+
 impl Bench {
-    async fn expect(&self, request: &str, cell: &str) -> Answer {
+    pub(super) async fn expect(&self, request: &str, cell: &str) -> Answer {
         let answer = self.send(request).await;
         if let Err(fault) = (Judge { bench: self, answer: &answer }).check(cell) {
             panic!("{} {request}\n  expected {cell}\n  found {fault}\n  {}", name(self.dialect), answer.text);
@@ -319,4 +325,32 @@ async fn one_row_three_faces(dialect: Dialect) {
         assert_eq!(row[names.deleted], false);
     }
     assert_eq!(faces.len(), 1, "{faces:?}");
+}
+
+/// A list and a row in gzip, as one client asks for it and another does not.
+async fn compressed_answers(dialect: Dialect) {
+    let bench = Bench::new(Seed::Many(30), dialect, false).await;
+    let long = "milk ".repeat(400);
+    bench.expect(&format!("POST T\n\n{{\"id\":\"long\",\"text\":\"{long}\"}}"), "201").await;
+    for path in ["GET T?__systemProperties=*", "GET T/long?__systemProperties=*"] {
+        let plain = bench.expect(&format!("{path}\naccept-encoding: identity"), "200").await;
+        assert_eq!(plain.header("content-encoding"), None);
+        let packed = bench.expect(&format!("{path}\naccept-encoding: gzip"), "200").await;
+        assert_eq!(packed.header("content-encoding"), Some("gzip"), "{path}");
+        assert!(packed.header("vary").is_some_and(|vary| vary.contains("accept-encoding")));
+        assert_eq!(packed.header("etag"), plain.header("etag"), "strong, and the version");
+        assert_eq!(packed.bytes[..2], [0x1f, 0x8b], "the magic number of gzip");
+        assert!(packed.bytes.len() < plain.bytes.len() / 4, "{} bytes", packed.bytes.len());
+        let decoded = bench.expect(path, "200").await;
+        assert_eq!(decoded.text, plain.text, "{path}");
+    }
+    let tag = bench.expect("GET T/long?__systemProperties=*\naccept-encoding: gzip", "200").await;
+    assert!(tag.header("etag").is_some_and(|tag| tag.starts_with('"')));
+    let small = bench.expect("GET T/r001?__systemProperties=*\naccept-encoding: gzip", "200 row").await;
+    assert_eq!(small.header("content-encoding"), None);
+    let mut bench = bench;
+    bench.fixture =
+        bench.fixture.reopen(ServerConfig { compression: false, ..ServerConfig::default() }).await;
+    let plain = bench.expect("GET T\naccept-encoding: gzip", "200").await;
+    assert_eq!(plain.header("content-encoding"), None);
 }
