@@ -64,7 +64,7 @@ pub(crate) struct ListQuery {
     /// The rows that are there for the caller.
     pub(crate) view: Option<Node>,
     /// Keys with "greatest first"; ends with the id, so that every order is total.
-    pub(crate) order: Vec<(Field, bool)>,
+    pub(crate) order: Vec<(Node, bool)>,
     pub(crate) include_deleted: bool,
     pub(crate) skip: u64,
     /// Most rows of the page.
@@ -87,6 +87,8 @@ pub(crate) struct Listed {
 pub(crate) enum StoreError {
     /// The condition cannot be run: the client's fault.
     Filter(Unsupported),
+    /// A key of the order cannot be run: the client's fault.
+    Order(Unsupported),
     /// The condition of a view cannot be run: the app's fault.
     View(Unsupported),
     /// The change would take the row out of its caller's view.
@@ -102,7 +104,7 @@ pub(crate) enum StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Filter(unsupported) => f.write_str(&unsupported.0),
+            Self::Filter(unsupported) | Self::Order(unsupported) => f.write_str(&unsupported.0),
             Self::View(unsupported) => write!(f, "the view cannot be run: {}", unsupported.0),
             Self::OutOfView => f.write_str("the row would leave the caller's view"),
             Self::Database(_) => f.write_str("the database failed"),
@@ -116,7 +118,12 @@ impl fmt::Display for StoreError {
 impl StdError for StoreError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::Filter(_) | Self::View(_) | Self::OutOfView | Self::NotCommitted | Self::Closed => None,
+            Self::Filter(_)
+            | Self::Order(_)
+            | Self::View(_)
+            | Self::OutOfView
+            | Self::NotCommitted
+            | Self::Closed => None,
             Self::Database(error) => Some(error),
             Self::Connection(error) => Some(error),
         }
@@ -211,9 +218,9 @@ fn page_statement(table: &Table, query: &ListQuery) -> Result<Statement, StoreEr
         statement.name(field_name(table, *field));
     }
     from_where(&mut statement, table, query)?;
-    for (index, (field, descending)) in query.order.iter().enumerate() {
+    for (index, (key, descending)) in query.order.iter().enumerate() {
         statement.sql(if index == 0 { " ORDER BY " } else { ", " });
-        statement.name(field_name(table, *field));
+        filter::value(&mut statement, table, key).map_err(StoreError::Order)?;
         if *descending {
             statement.sql(" DESC");
         }

@@ -95,7 +95,7 @@ async fn read(request: &Request<'_>, id: &str) -> Result<Response, Refusal> {
             Some(filter) => this.and(filter),
             None => this,
         }),
-        order: vec![(Field::Id, false)],
+        order: vec![(Node::Column(&ID), false)],
         view: request.scope.view.clone(),
         include_deleted: include_deleted(request),
         skip: 0,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sync_core::entity::ID;
 use sync_core::odata::{self, Limits};
 use sync_core::predicate::Node;
 use sync_core::protocol::{Dialect, SystemNames};
@@ -66,33 +67,20 @@ impl Request<'_> {
     }
 
     /// The keys asked for, then the id: without a total order, paging would lose rows.
-    pub(super) fn order(&self) -> Result<Vec<(Field, bool)>, Refusal> {
-        // The Mobile Services server knows no `DESC`.
-        let is = |word: &str, direction: &str| match self.dialect {
-            Dialect::MobileServices => word == direction,
-            _ => word.eq_ignore_ascii_case(direction),
-        };
-        let mut order: Vec<(Field, bool)> = Vec::new();
-        for key in query::list(self.parameters.get("$orderby")?.unwrap_or_default(), "$orderby")? {
-            let mut words = key.split_ascii_whitespace();
-            let field = self.field(words.next().unwrap_or_default(), "$orderby")?;
-            let descending = match words.next() {
-                None => false,
-                Some(word) if is(word, "asc") => false,
-                Some(word) if is(word, "desc") => true,
-                Some(_) => return Err(Refusal::bad("$orderby knows the directions asc and desc")),
-            };
-            if words.next().is_some() {
-                return Err(Refusal::bad("$orderby takes a column and a direction, separated by commas"));
-            }
-            if order.iter().all(|(known, _)| *known != field) {
-                order.push((field, descending));
+    pub(super) fn order(&self) -> Result<Vec<(Node, bool)>, Refusal> {
+        let text = self.parameters.get("$orderby")?.unwrap_or_default();
+        let keys = odata::parse_order(text, self.table.schema, self.dialect, &Limits::default())
+            .map_err(|error| Refusal::Bad(format!("invalid $orderby: {error}")))?;
+        let mut order: Vec<(Node, bool)> = Vec::new();
+        for (key, descending) in keys {
+            if order.iter().all(|(known, _)| *known != key) {
+                order.push((key, descending));
             }
         }
         // Behind the id nothing can decide any more.
-        match order.iter().position(|(field, _)| *field == Field::Id) {
+        match order.iter().position(|(key, _)| *key == Node::Column(&ID)) {
             Some(position) => order.truncate(position + 1),
-            None => order.push((Field::Id, false)),
+            None => order.push((Node::Column(&ID), false)),
         }
         Ok(order)
     }
@@ -175,6 +163,9 @@ impl Request<'_> {
         match error {
             StoreError::Filter(unsupported) => {
                 return Refusal::Bad(format!("invalid $filter: {}", unsupported.0));
+            }
+            StoreError::Order(unsupported) => {
+                return Refusal::Bad(format!("invalid $orderby: {}", unsupported.0));
             }
             StoreError::OutOfView => return Refusal::Forbidden,
             _ => {}

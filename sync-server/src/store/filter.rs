@@ -8,6 +8,7 @@
 //! Text is never matched by `LIKE`: `instr` and byte-wise `substr` have no wildcards and no case folding.
 
 use sync_core::entity::{ColumnRole, ColumnSchema};
+use sync_core::odata;
 use sync_core::predicate::{Comparison, Function, Kind, Node};
 use sync_core::value::Value;
 
@@ -144,7 +145,8 @@ fn may_be_null(node: &Node) -> bool {
     }
 }
 
-fn value(out: &mut Statement, table: &Table, node: &Node) -> Result<()> {
+/// Appends the value of a node.
+pub(crate) fn value(out: &mut Statement, table: &Table, node: &Node) -> Result<()> {
     match node {
         Node::Column(column) => column_name(out, table, column),
         Node::Literal(value) => {
@@ -257,12 +259,11 @@ fn column_name(out: &mut Statement, table: &Table, column: &'static ColumnSchema
         ColumnRole::Version => Field::Version,
         ColumnRole::UpdatedAt => Field::UpdatedAt,
         ColumnRole::Deleted => Field::Deleted,
-        ColumnRole::User => {
-            let index = table.columns.iter().position(|known| known.name == column.name);
-            Field::Column(
-                index.ok_or_else(|| Unsupported(format!("the table has no column {}", column.name)))?,
-            )
-        }
+        ColumnRole::User => match table.columns.iter().position(|known| known.name == column.name) {
+            Some(index) => Field::Column(index),
+            None if odata::CREATED_AT.iter().any(|created| created == column) => Field::CreatedAt,
+            None => return Err(Unsupported(format!("the table has no column {}", column.name))),
+        },
     };
     out.name(field_name(table, field));
     Ok(())

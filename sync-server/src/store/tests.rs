@@ -142,7 +142,7 @@ fn matching(connection: &mut SqliteConnection, filter: Node) -> Vec<String> {
         fields: vec![Field::Id],
         filter: Some(filter),
         view: None,
-        order: vec![(Field::Id, false)],
+        order: vec![(Node::Column(&ID), false)],
         include_deleted: false,
         skip: 0,
         limit: 100,
