@@ -173,7 +173,7 @@ fn g9_functions_have_the_values_of_the_evaluator() {
     use Function as F;
     let dir = tempfile::tempdir().expect("a directory");
     let mut connection = open(&dir.path().join("server.db"));
-    let texts = ["", "a", " a ", "Äbc ä", "MILK milk", "a.a.a", "50% off_", "😀😀"];
+    let texts = ["", "a\0", " a ", "Äbc\0ä", "MILK milk", "\0a.\0a.a\0", "\\u0000\\\\\0\"", "😀\0😀"];
     let numbers = [0, 1, -1, 2, 3, -7, i64::MAX, i64::MIN];
     let times = [
         "0001-01-01T00:00:00Z",
@@ -216,6 +216,14 @@ fn g9_functions_have_the_values_of_the_evaluator() {
         Node::Call(F::Substring, vec![text.clone(), real(1.5), int(2)]),
         Node::Call(F::Replace, vec![text.clone(), word("a"), word("bb")]),
         Node::Call(F::Replace, vec![text.clone(), word(""), word("bb")]),
+        Node::Call(F::Replace, vec![text.clone(), word("\0"), word("a")]),
+        Node::Call(F::Replace, vec![text.clone(), word("\0a"), word("\0\0")]),
+        Node::Call(F::Replace, vec![text.clone(), word("a\0"), text.clone()]),
+        Node::Call(F::IndexOf, vec![text.clone(), word("\0a")]),
+        Node::Call(F::SubstringFrom, vec![text.clone(), int(1)]),
+        Node::Call(F::SubstringFrom, vec![text.clone(), int(4)]),
+        Node::Call(F::Substring, vec![text.clone(), int(0), int(2)]),
+        Node::Call(F::Length, vec![Node::Call(F::Substring, vec![text.clone(), int(1), int(4)])]),
         Node::Call(F::ToLower, vec![text.clone()]),
         Node::Call(F::ToUpper, vec![text.clone()]),
         Node::Call(F::Trim, vec![text.clone()]),
@@ -239,9 +247,14 @@ fn g9_functions_have_the_values_of_the_evaluator() {
         word(""),
         word("a"),
         word("milk milk"),
+        word("\0a.a\0"),
+        word("a\0"),
+        word("😀\0"),
+        word("aa"),
         int(-1),
         int(0),
         int(1),
+        int(4),
         int(12),
         int(59),
         real(0.5),
@@ -260,6 +273,23 @@ fn g9_functions_have_the_values_of_the_evaluator() {
             }
         }
     }
+}
+
+#[test]
+fn functions_may_be_nested_as_deep_as_a_filter() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut connection = open(&dir.path().join("server.db"));
+    insert(&mut connection, "a", [Some(Value::Text("0\x00123".into())), None, None, None], 1);
+    let int = |value: i64| Node::Literal(Value::Integer(value));
+    let word = |value: &str| Node::Literal(Value::Text(value.into()));
+    let mut text = Node::Column(&COLUMNS[0]);
+    for _ in 0..31 {
+        text = Node::Call(Function::SubstringFrom, vec![text, int(0)]);
+        text = Node::Call(Function::Replace, vec![text, word("\0"), word("\0")]);
+    }
+    let length = Node::Call(Function::Length, vec![text]);
+    let filter = Node::Compare(Comparison::Eq, Box::new(length), Box::new(int(5)));
+    assert_eq!(matching(&mut connection, filter), ["a"]);
 }
 
 fn instant(text: &str) -> Value {
