@@ -103,7 +103,7 @@ struct Bench {
 
 impl Bench {
     async fn new(seed: Seed, dialect: Dialect, only: bool) -> Self {
-        let config = ServerConfig { body_limit: 4096, ..ServerConfig::default() };
+        let config = ServerConfig { body_limit: 4096, compression: true, ..ServerConfig::default() };
         let (mut version, mut old, mut deleted) = Default::default();
         let mut fixture = Fixture::with(config.clone()).await;
         match seed {
