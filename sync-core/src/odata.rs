@@ -25,16 +25,24 @@
 use crate::entity::{self, ColumnSchema, TableSchema};
 use crate::predicate::{Comparison, Function, Kind};
 use crate::protocol::Dialect;
+use crate::value::ColumnType;
 
-pub use self::parse::{Limits, ParseError, ParseErrorKind, parse};
+pub use self::parse::{Limits, ParseError, ParseErrorKind, parse, parse_order};
 pub use self::render::render;
 
 mod literal;
 mod parse;
 mod render;
 
+/// The creation time of rows as v1 and as v2 name it: a property that servers keep and clients do not, so that no
+/// entity and no store has a column for it. Filters and orders of a server may name it.
+pub static CREATED_AT: [ColumnSchema; 2] = [
+    ColumnSchema::new("__createdAt", ColumnType::DateTime),
+    ColumnSchema::new("createdAt", ColumnType::DateTime),
+];
+
 /// The column a name stands for in filters and orderings of the dialect: exact spelling, system columns
-/// included, local columns not.
+/// included ([`CREATED_AT`] where the dialect has it), local columns not.
 pub fn find_column(
     table: &'static TableSchema,
     name: &str,
@@ -43,6 +51,11 @@ pub fn find_column(
     [&entity::ID, &entity::VERSION, &entity::UPDATED_AT, &entity::DELETED]
         .into_iter()
         .chain(table.columns.iter().filter(|column| !column.local))
+        .chain(match dialect {
+            Dialect::MobileServices => CREATED_AT.get(..1).unwrap_or_default(),
+            Dialect::MobileApps => CREATED_AT.get(1..).unwrap_or_default(),
+            Dialect::Datasync => &[],
+        })
         .find(|column| dialect.column_name(column) == name)
 }
 

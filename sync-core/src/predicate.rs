@@ -7,7 +7,7 @@
 //! - A comparison is two-valued: `eq` and `ne` treat null as a value of its own (`null eq null` is true,
 //!   `null ne 'x'` is true); `gt`, `ge`, `lt`, `le` and the text functions with a null operand are false.
 //! - `not` is the exact complement.
-//! - Text compares by code point, case-sensitively; nothing is a wildcard.
+//! - Text compares by code point, case-sensitively; nothing is a wildcard, and U+0000 is a character like any other.
 //! - Functions and arithmetic with a null operand are null; so are a division by zero and an operand of the wrong
 //!   kind. What each does otherwise stands at [`Function`].
 //! - Dates compare as instants, numbers as numbers; values of different [kinds](Kind) are never equal and have

@@ -31,6 +31,11 @@ pub struct ServerConfig {
     /// Whether a deleted row stays, marked, so that other clients learn of it. Default true;
     /// [`ServerBuilder::soft_delete`](crate::ServerBuilder::soft_delete) decides for one table.
     pub soft_delete: bool,
+    /// Whether answers of 1 KiB and more are sent in gzip to clients that accept it. Default false, as in the
+    /// original servers, which left it to a gateway; worth it where clients are further away than this machine or
+    /// its network. A tag (`ETag`) stays strong and is the same in both forms, because clients take it for the row's
+    /// version.
+    pub compression: bool,
     /// Greatest request body in bytes; more is refused with 413. Default 1 MiB.
     pub body_limit: usize,
     /// Scheme and authority for next links (`https://api.example.com`), needed behind a proxy that changes
@@ -54,6 +59,7 @@ impl Default for ServerConfig {
             page_cap: None,
             links: true,
             soft_delete: true,
+            compression: false,
             body_limit: 1024 * 1024,
             public_url: None,
             allowed_origins: Vec::new(),

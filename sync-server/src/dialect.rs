@@ -6,6 +6,7 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use sync_core::protocol::Dialect;
 
+use crate::access;
 use crate::config::ServerConfig;
 use crate::error::{Refusal, ServerError};
 use crate::http::{Call, set};
@@ -58,11 +59,18 @@ pub(crate) async fn answer(shared: &Shared, call: Call) -> Response {
     let mut response = match chosen {
         Ok((dialect, parameters)) => match shared.table(&call.table) {
             Some(table) => {
-                let request = Request { shared, table, parameters: &parameters, call: &call, dialect };
-                let answered = match dialect {
-                    Dialect::MobileServices => mobile_services::run(&request).await,
-                    Dialect::Datasync => datasync::run(&request).await,
-                    _ => mobile_apps::run(&request).await,
+                let admitted = access::admit(shared.authentication.as_deref(), table, dialect, &call).await;
+                let answered = match admitted {
+                    Err(refusal) => Err(refusal),
+                    Ok(scope) => {
+                        let (parameters, call) = (&parameters, &call);
+                        let request = Request { shared, table, parameters, call, dialect, scope };
+                        match dialect {
+                            Dialect::MobileServices => mobile_services::run(&request).await,
+                            Dialect::Datasync => datasync::run(&request).await,
+                            _ => mobile_apps::run(&request).await,
+                        }
+                    }
                 };
                 answered.unwrap_or_else(|refusal| refused(dialect, &refusal))
             }
@@ -115,12 +123,24 @@ pub(crate) fn refused(dialect: Dialect, refusal: &Refusal) -> Response {
         Refusal::NoTable(name) => (StatusCode::NOT_FOUND, format!("Table '{name}' does not exist.")),
         Refusal::NoRow => (StatusCode::NOT_FOUND, "The item does not exist".to_owned()),
         Refusal::Gone => (StatusCode::GONE, "The item is deleted".to_owned()),
+        Refusal::Unauthorized(message) => (StatusCode::UNAUTHORIZED, (*message).to_owned()),
+        Refusal::Unavailable => {
+            (StatusCode::SERVICE_UNAVAILABLE, "The credentials cannot be checked now".to_owned())
+        }
+        Refusal::Forbidden => (StatusCode::FORBIDDEN, "This is not allowed for the caller".to_owned()),
+        Refusal::Disabled(_) if dialect == Dialect::MobileApps => {
+            (StatusCode::METHOD_NOT_ALLOWED, "The operation is not allowed".to_owned())
+        }
+        Refusal::Disabled(_) => (StatusCode::FORBIDDEN, "The operation is not allowed".to_owned()),
         Refusal::VersionSent => {
             (StatusCode::BAD_REQUEST, "The version header is not supported by this server".to_owned())
         }
         Refusal::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed here".to_owned()),
         Refusal::MediaType => {
             (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must be application/json".to_owned())
+        }
+        Refusal::Encoded => {
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body must not be compressed or encoded".to_owned())
         }
         Refusal::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large".to_owned()),
         Refusal::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal error".to_owned()),
@@ -130,8 +150,14 @@ pub(crate) fn refused(dialect: Dialect, refusal: &Refusal) -> Response {
         Dialect::Datasync => datasync::refused(status, &message),
         _ => mobile_apps::refused(status, &message),
     };
-    if let Refusal::Method(allowed) = refusal {
-        set(&mut response, header::ALLOW, allowed);
+    match refusal {
+        Refusal::Method(allowed) => set(&mut response, header::ALLOW, allowed),
+        Refusal::Disabled(allowed) if status == StatusCode::METHOD_NOT_ALLOWED => {
+            set(&mut response, header::ALLOW, allowed);
+        }
+        Refusal::Unauthorized(_) => set(&mut response, header::WWW_AUTHENTICATE, "Bearer"),
+        Refusal::Encoded => set(&mut response, header::ACCEPT_ENCODING, "identity"),
+        _ => {}
     }
     response
 }

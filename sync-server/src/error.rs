@@ -79,12 +79,22 @@ pub(crate) enum Refusal {
     NoRow,
     /// The row is deleted, where the dialect tells that apart.
     Gone,
+    /// The credentials are missing or no good, with what to say.
+    Unauthorized(&'static str),
+    /// The credentials cannot be checked now.
+    Unavailable,
+    /// The caller may not do this.
+    Forbidden,
+    /// Nobody may do this; with the methods that are left, for `Allow`.
+    Disabled(String),
     /// A version was sent where none may be.
     VersionSent,
     /// The method does not exist here; with the ones that do, for `Allow`.
     Method(&'static str),
     /// The body is not JSON by its content type.
     MediaType,
+    /// The body is encoded (`Content-Encoding`), which no client of the protocol does.
+    Encoded,
     /// The body is larger than the limit.
     TooLarge,
     /// A fault of this server; the details went to the log.

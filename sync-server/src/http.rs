@@ -11,6 +11,9 @@ use axum::response::Response;
 use axum::routing::any;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::SizeAbove;
 
 use crate::dialect;
 use crate::error::Refusal;
@@ -31,13 +34,23 @@ pub(crate) struct Call {
 }
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    Router::new()
+    let compression = shared.config.compression;
+    let router = Router::new()
         .route("/tables/{table}", any(handle))
         .route("/tables/{table}/", any(handle))
         .route("/tables/{table}/{id}", any(handle))
         .route("/tables/{table}/{id}/", any(handle))
-        .with_state(shared)
+        .with_state(shared);
+    if !compression {
+        return router;
+    }
+    // One row gains nothing worth the work. A tag stays that of the version, since clients compare it as such.
+    let quality = CompressionLevel::Fastest;
+    router.layer(CompressionLayer::new().quality(quality).compress_when(SizeAbove::new(SMALLEST_COMPRESSED)))
 }
+
+/// Bytes from which on an answer is compressed.
+const SMALLEST_COMPRESSED: u16 = 1024;
 
 /// The answer to an address that is no table's.
 pub(crate) async fn not_found() -> Response {

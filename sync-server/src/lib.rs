@@ -37,9 +37,13 @@
 //! `http` turns a request into a call, `dialect` maps calls to operations and results to answers of one
 //! generation of the protocol, `store` runs operations on SQLite and knows no dialect.
 //!
-//! There is no authentication: wrap [`Server::router`] in a layer of your own, or keep the server behind a
-//! proxy that does it.
+//! # Callers
+//!
+//! By default everyone may do everything. [`ServerBuilder::authenticate`] takes what tells callers by their
+//! credentials ([`Tokens`] is the simplest), [`ServerBuilder::rules`] says who may do what to a table, and which of
+//! its rows are there for whom.
 
+mod access;
 mod body;
 mod config;
 mod dialect;
@@ -51,6 +55,9 @@ mod server;
 mod store;
 mod table;
 
+pub use crate::access::{
+    Access, Authenticate, Authentication, AuthenticationError, Caller, Credentials, TableRules, Tokens,
+};
 pub use crate::config::ServerConfig;
 pub use crate::error::{ServerError, ServerErrorKind};
 pub use crate::server::{RunningServer, Server, ServerBuilder};

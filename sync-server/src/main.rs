@@ -6,10 +6,13 @@ use std::process::ExitCode;
 use clap::Parser;
 use sync_core::entity::TableSchema;
 use sync_core::protocol::Dialect;
-use sync_server::{Server, ServerConfig, ServerError};
+use sync_server::{Access, Caller, Server, ServerConfig, ServerError, TableRules, Tokens};
+
+use self::token::TokenArgument;
 
 mod definition;
 mod log;
+mod token;
 
 /// A server of the Azure Mobile Apps tables protocol on one SQLite file.
 #[derive(Debug, Parser)]
@@ -43,6 +46,21 @@ struct Arguments {
     /// Remove deleted rows instead of marking them; other clients then never learn of it.
     #[arg(long)]
     hard_delete: bool,
+    /// A token that callers must show (X-ZUMO-AUTH, or Authorization: Bearer), as 'NAME:TOKEN' or 'TOKEN'. Repeat
+    /// for more, or put them into the variable, separated by commas: arguments can be seen by other users of the
+    /// machine. Without any, everyone may do everything.
+    #[arg(long = "token", env = "SYNC_SERVER_TOKENS", hide_env_values = true, value_delimiter = ',')]
+    tokens: Vec<TokenArgument>,
+    /// Let everyone read; only changes need a token.
+    #[arg(long, requires = "tokens")]
+    anonymous_read: bool,
+    /// A text column that holds the name of the caller a row belongs to: callers see their own rows only. As
+    /// 'Table.column'; repeat for more tables.
+    #[arg(long = "owner", value_parser = parse_owner, requires = "tokens")]
+    owners: Vec<(String, String)>,
+    /// Send answers as they are, also to clients that accept gzip.
+    #[arg(long)]
+    no_compression: bool,
     /// Origin of web pages that may call the server; * allows all. Repeat for more.
     #[arg(long = "allow-origin")]
     allowed_origins: Vec<String>,
@@ -79,9 +97,24 @@ async fn run(arguments: Arguments) -> Result<(), ServerError> {
         soft_delete: !arguments.hard_delete,
         allowed_origins: arguments.allowed_origins,
         public_url: arguments.public_url,
+        compression: !arguments.no_compression,
         ..ServerConfig::default()
     };
-    let server = Server::builder(arguments.tables).config(config).open(&arguments.database).await?;
+    let mut builder = Server::builder(arguments.tables).config(config);
+    if !arguments.tokens.is_empty() {
+        let mut tokens = Tokens::new();
+        for (number, TokenArgument { name, token }) in (1..).zip(arguments.tokens) {
+            let name = name.unwrap_or_else(|| format!("caller-{number}"));
+            tokens.insert(token, Caller::new(name))?;
+        }
+        let read = if arguments.anonymous_read { Access::Anonymous } else { Access::Authenticated };
+        let rules = TableRules::authenticated().read(read);
+        builder = builder.authenticate(tokens).default_rules(rules.clone());
+        for (table, column) in arguments.owners {
+            builder = builder.rules(table, rules.clone().owner(column));
+        }
+    }
+    let server = builder.open(&arguments.database).await?;
     let running = server.start(arguments.listen.as_str()).await?;
     announce(&running.url());
     if let Err(error) = asked_to_stop().await {
@@ -97,6 +130,11 @@ fn parse_dialect(text: &str) -> Result<Dialect, String> {
         "v3" => Ok(Dialect::Datasync),
         _ => Err("known are v1, v2 and v3".to_owned()),
     }
+}
+
+fn parse_owner(text: &str) -> Result<(String, String), String> {
+    let (table, column) = text.rsplit_once('.').ok_or("expected 'Table.column'")?;
+    Ok((table.trim().to_owned(), column.trim().to_owned()))
 }
 
 /// Ctrl-C, or the polite signal of service managers.

@@ -1,6 +1,7 @@
 //! Opening, embedding and running a server.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,16 +9,18 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::serve::ListenerExt;
+use chrono::{DateTime, Utc};
 use sync_core::entity::TableSchema;
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::access::{Authenticate, CheckedRules, TableRules};
 use crate::config::ServerConfig;
 use crate::dialect;
 use crate::error::ServerError;
 use crate::http;
-use crate::store::Store;
+use crate::store::{Clock, Store};
 use crate::table::Table;
 
 /// Tables in an open database, ready to be served.
@@ -30,21 +33,46 @@ pub struct Server {
 }
 
 /// What every request reads.
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: ServerConfig,
+    pub(crate) authentication: Option<Box<dyn Authenticate>>,
     pub(crate) store: Store,
     /// By name in lower case: clients may write a table's name in any case.
     pub(crate) tables: HashMap<String, Arc<Table>>,
 }
 
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("config", &self.config)
+            .field("store", &self.store)
+            .field("tables", &self.tables)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Collects what [`Server`] needs; made by [`Server::builder`].
-#[derive(Debug)]
 #[must_use = "nothing is served before `open`"]
 pub struct ServerBuilder {
     schemas: Vec<&'static TableSchema>,
     config: ServerConfig,
     soft_delete: Vec<(String, bool)>,
+    authentication: Option<Box<dyn Authenticate>>,
+    default_rules: TableRules,
+    rules: Vec<(String, TableRules)>,
+    clock: Clock,
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder")
+            .field("config", &self.config)
+            .field("soft_delete", &self.soft_delete)
+            .field("has_authentication", &self.authentication.is_some())
+            .field("default_rules", &self.default_rules)
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A server on a port of its own, stopped by [`shutdown`](Self::shutdown). Dropping it stops it at once, in
@@ -64,6 +92,10 @@ impl Server {
             schemas: tables.into_iter().collect(),
             config: ServerConfig::default(),
             soft_delete: Vec::new(),
+            authentication: None,
+            default_rules: TableRules::default(),
+            rules: Vec::new(),
+            clock: Arc::new(|| Utc::now().timestamp_millis()),
         }
     }
 
@@ -126,6 +158,31 @@ impl ServerBuilder {
         self
     }
 
+    /// Who tells callers by their credentials. Default nobody: credentials are not looked at, and every request is
+    /// anonymous.
+    pub fn authenticate(mut self, authentication: impl Authenticate + 'static) -> Self {
+        self.authentication = Some(Box::new(authentication));
+        self
+    }
+
+    /// Who may do what to one table, instead of the [default rules](Self::default_rules).
+    pub fn rules(mut self, table: impl Into<String>, rules: TableRules) -> Self {
+        self.rules.push((table.into(), rules));
+        self
+    }
+
+    /// Who may do what to the tables that have no [`rules`](Self::rules) of their own. Default: everyone everything.
+    pub fn default_rules(mut self, rules: TableRules) -> Self {
+        self.default_rules = rules;
+        self
+    }
+
+    /// The clock of change times. Default the system's. They rise in the order of changes whatever it says.
+    pub fn clock(mut self, now: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
+        self.clock = Arc::new(move || now().timestamp_millis());
+        self
+    }
+
     /// Opens or creates the database file and makes missing tables, columns and indexes in it.
     ///
     /// # Errors
@@ -155,23 +212,27 @@ impl ServerBuilder {
         }
         let mut tables: HashMap<String, Arc<Table>> = HashMap::new();
         for schema in self.schemas {
-            let named = |(name, _): &&(String, bool)| name.to_lowercase() == schema.name.to_lowercase();
-            let soft_delete =
-                self.soft_delete.iter().rfind(named).map_or(config.soft_delete, |(_, keep)| *keep);
-            let table = Table::new(schema, soft_delete)?;
+            let is_this = |name: &str| name.to_lowercase() == schema.name.to_lowercase();
+            let soft_delete = self.soft_delete.iter().rfind(|(name, _)| is_this(name));
+            let mut table = Table::new(schema, soft_delete.map_or(config.soft_delete, |(_, keep)| *keep))?;
+            let rules = self.rules.iter().rfind(|(name, _)| is_this(name));
+            let rules = rules.map_or(&self.default_rules, |(_, rules)| rules).clone();
+            table.rules = CheckedRules::new(rules, &table, self.authentication.is_some())?;
             dialect::check(&table, config.dialect)?;
             if tables.insert(schema.name.to_lowercase(), Arc::new(table)).is_some() {
                 return Err(ServerError::configuration(format!("two tables are named {}", schema.name)));
             }
         }
-        if let Some((name, _)) =
-            self.soft_delete.iter().find(|(name, _)| !tables.contains_key(&name.to_lowercase()))
-        {
+        let is_unknown = |name: &&String| !tables.contains_key(&name.to_lowercase());
+        if let Some(name) = self.soft_delete.iter().map(|(name, _)| name).find(is_unknown) {
             return Err(ServerError::configuration(format!("soft_delete names an unknown table, {name}")));
         }
+        if let Some(name) = self.rules.iter().map(|(name, _)| name).find(is_unknown) {
+            return Err(ServerError::configuration(format!("rules name an unknown table, {name}")));
+        }
         let list: Vec<&Table> = tables.values().map(AsRef::as_ref).collect();
-        let store = Store::open(path, &list, config.readers)?;
-        Ok(Shared { config, store, tables })
+        let store = Store::open(path, &list, config.readers, self.clock)?;
+        Ok(Shared { config, authentication: self.authentication, store, tables })
     }
 }
 

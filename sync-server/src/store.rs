@@ -16,7 +16,6 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use chrono::Utc;
 use diesel::connection::DefaultLoadingMode;
 use diesel::sqlite::SqliteConnection;
 use diesel::{ConnectionError, RunQueryDsl};
@@ -41,10 +40,19 @@ mod schema;
 mod statement;
 
 /// The open database.
-#[derive(Debug)]
 pub(crate) struct Store {
     writer: Writer,
     readers: Readers,
+    clock: Clock,
+}
+
+/// Gives the milliseconds since 1970.
+pub(crate) type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("readers", &self.readers).finish_non_exhaustive()
+    }
 }
 
 /// What a list asks for.
@@ -53,8 +61,10 @@ pub(crate) struct ListQuery {
     /// Properties of each row, in this order.
     pub(crate) fields: Vec<Field>,
     pub(crate) filter: Option<Node>,
+    /// The rows that are there for the caller.
+    pub(crate) view: Option<Node>,
     /// Keys with "greatest first"; ends with the id, so that every order is total.
-    pub(crate) order: Vec<(Field, bool)>,
+    pub(crate) order: Vec<(Node, bool)>,
     pub(crate) include_deleted: bool,
     pub(crate) skip: u64,
     /// Most rows of the page.
@@ -77,6 +87,12 @@ pub(crate) struct Listed {
 pub(crate) enum StoreError {
     /// The condition cannot be run: the client's fault.
     Filter(Unsupported),
+    /// A key of the order cannot be run: the client's fault.
+    Order(Unsupported),
+    /// The condition of a view cannot be run: the app's fault.
+    View(Unsupported),
+    /// The change would take the row out of its caller's view.
+    OutOfView,
     Database(diesel::result::Error),
     Connection(ConnectionError),
     /// The change was made, but the disk did not take the commit.
@@ -88,7 +104,9 @@ pub(crate) enum StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Filter(unsupported) => f.write_str(&unsupported.0),
+            Self::Filter(unsupported) | Self::Order(unsupported) => f.write_str(&unsupported.0),
+            Self::View(unsupported) => write!(f, "the view cannot be run: {}", unsupported.0),
+            Self::OutOfView => f.write_str("the row would leave the caller's view"),
             Self::Database(_) => f.write_str("the database failed"),
             Self::Connection(_) => f.write_str("the database cannot be opened"),
             Self::NotCommitted => f.write_str("the database did not commit"),
@@ -100,7 +118,12 @@ impl fmt::Display for StoreError {
 impl StdError for StoreError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::Filter(_) | Self::NotCommitted | Self::Closed => None,
+            Self::Filter(_)
+            | Self::Order(_)
+            | Self::View(_)
+            | Self::OutOfView
+            | Self::NotCommitted
+            | Self::Closed => None,
             Self::Database(error) => Some(error),
             Self::Connection(error) => Some(error),
         }
@@ -115,13 +138,18 @@ impl From<diesel::result::Error> for StoreError {
 
 impl Store {
     /// Opens or creates the file and the tables in it. Blocks.
-    pub(crate) fn open(path: &Path, tables: &[&Table], readers: usize) -> Result<Self, ServerError> {
+    pub(crate) fn open(
+        path: &Path,
+        tables: &[&Table],
+        readers: usize,
+        clock: Clock,
+    ) -> Result<Self, ServerError> {
         let mut connection = open_writer(path)
             .map_err(|error| ServerError::database("the server's database cannot be opened", error))?;
         schema::prepare(&mut connection, tables)?;
         let writer = Writer::start(path, connection)
             .map_err(|error| ServerError::database("the writer thread cannot be started", error))?;
-        Ok(Self { writer, readers: Readers::new(path, readers) })
+        Ok(Self { writer, readers: Readers::new(path, readers), clock })
     }
 
     /// Hands each row of a page to `each`, which collects into `page`. Page and total are of one snapshot.
@@ -154,16 +182,28 @@ impl Store {
             .await
     }
 
-    /// One row with every property in the order of [`Table::fields`], deleted or not.
-    pub(crate) async fn read(&self, table: Arc<Table>, id: String) -> Result<Option<StoredRow>, StoreError> {
-        self.readers.snapshot(move |connection| Ok(change::find(connection, &table, &id)?)).await
+    /// One row of a view with every property in the order of [`Table::fields`], deleted or not.
+    pub(crate) async fn read(
+        &self,
+        table: Arc<Table>,
+        id: String,
+        view: Option<Node>,
+    ) -> Result<Option<StoredRow>, StoreError> {
+        self.readers.snapshot(move |connection| change::find(connection, &table, &id, view.as_ref())).await
     }
 
-    /// Changes one row, all or nothing, durable on return.
-    pub(crate) async fn change(&self, table: Arc<Table>, change: Change) -> Result<Written, StoreError> {
+    /// Changes one row of a view, all or nothing, durable on return. A row that leaves the view by it is
+    /// [`StoreError::OutOfView`].
+    pub(crate) async fn change(
+        &self,
+        table: Arc<Table>,
+        change: Change,
+        view: Option<Node>,
+    ) -> Result<Written, StoreError> {
+        let clock = Arc::clone(&self.clock);
         self.writer
             .transaction(move |connection| {
-                Ok(change::apply(connection, &table, change, || Utc::now().timestamp_millis())?)
+                change::apply(connection, &table, change, view.as_ref(), || clock())
             })
             .await
     }
@@ -178,9 +218,9 @@ fn page_statement(table: &Table, query: &ListQuery) -> Result<Statement, StoreEr
         statement.name(field_name(table, *field));
     }
     from_where(&mut statement, table, query)?;
-    for (index, (field, descending)) in query.order.iter().enumerate() {
+    for (index, (key, descending)) in query.order.iter().enumerate() {
         statement.sql(if index == 0 { " ORDER BY " } else { ", " });
-        statement.name(field_name(table, *field));
+        filter::value(&mut statement, table, key).map_err(StoreError::Order)?;
         if *descending {
             statement.sql(" DESC");
         }
@@ -197,9 +237,14 @@ fn from_where(statement: &mut Statement, table: &Table, query: &ListQuery) -> Re
     statement.sql(" FROM ");
     statement.name(table.schema.name);
     statement.sql(if query.include_deleted { " WHERE 1" } else { " WHERE \"__deleted\" = 0" });
-    if let Some(filter) = &query.filter {
-        statement.sql(" AND ");
-        filter::condition(statement, table, filter).map_err(StoreError::Filter)?;
+    for (condition, fault) in [
+        (&query.view, StoreError::View as fn(Unsupported) -> StoreError),
+        (&query.filter, StoreError::Filter),
+    ] {
+        if let Some(condition) = condition {
+            statement.sql(" AND ");
+            filter::condition(statement, table, condition).map_err(fault)?;
+        }
     }
     Ok(())
 }

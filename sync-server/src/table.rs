@@ -6,6 +6,7 @@ use sync_core::time;
 use sync_core::value::{ColumnType, Value};
 use uuid::Uuid;
 
+use crate::access::CheckedRules;
 use crate::error::ServerError;
 
 /// A table the server keeps.
@@ -19,6 +20,8 @@ pub(crate) struct Table {
     pub(crate) defaults: Vec<Value>,
     /// Whether deleted rows stay, marked.
     pub(crate) soft_delete: bool,
+    /// Who may do what; open to everyone unless the builder says otherwise.
+    pub(crate) rules: CheckedRules,
 }
 
 /// A property of a row: a system property or one of the table's [`columns`](Table::columns).
@@ -67,7 +70,7 @@ impl Table {
                 })
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { schema, columns, defaults, soft_delete })
+        Ok(Self { schema, columns, defaults, soft_delete, rules: CheckedRules::default() })
     }
 
     /// Every property of a row, system properties first.

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
 use reqwest::header::HeaderMap;
@@ -12,13 +12,18 @@ use serde_json::{Value, json};
 use sync_core::entity::{ColumnSchema, TableSchema};
 use sync_core::protocol::Dialect;
 use sync_core::value::{ColumnType, IntegerWidth};
-use sync_server::{RunningServer, Server, ServerConfig, ServerErrorKind};
+use sync_server::{
+    Access, Authenticate, Authentication, AuthenticationError, Caller, Credentials, RunningServer, Server,
+    ServerBuilder, ServerConfig, ServerErrorKind, TableRules, Tokens,
+};
 use tempfile::TempDir;
 
 #[path = "http/fixture.rs"]
 mod fixture;
 use fixture::*;
 
+#[path = "http/access.rs"]
+mod access;
 #[path = "http/changes.rs"]
 mod changes;
 #[path = "http/conformance.rs"]

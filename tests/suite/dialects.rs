@@ -7,7 +7,7 @@ use sync_tests::proxy::Fault;
 
 use crate::offline::World;
 
-async fn device(world: &World, dialect: Dialect, name: &str) -> SyncContext<Schema> {
+pub(crate) async fn device(world: &World, dialect: Dialect, name: &str) -> SyncContext<Schema> {
     let database = world.folder.path().join(name);
     let builder = model::device(world.proxy.url(), &database).dialect(dialect);
     builder.profile(world.server.as_ref().profile()).open().await.expect("the device opens")

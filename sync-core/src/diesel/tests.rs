@@ -234,7 +234,7 @@ fn r_05_functions_in_sql_have_the_values_of_the_evaluator() {
     let instant = |text: &str| Value::DateTime(crate::time::parse(text).expect("an instant"));
     let numbers = [0, 1, -1, 2, 3, -7, i64::MAX, i64::MIN];
     let reals = [0.0, 0.5, -0.5, 2.5, -2.5, 0.499_999_999_999_999_94, 1e300, -4_503_599_627_370_497.0];
-    let texts = ["", "a", " a ", "Äbc ä", "MILK milk", "a.a.a", "50% off_", "😀😀"];
+    let texts = ["", "a\0", " a ", "Äbc\0ä", "MILK milk", "\0a.\0a.a\0", "\\u0000\\\\\0\"", "😀\0😀"];
     let times = [
         "0001-01-01T00:00:00Z",
         "1582-10-15T01:02:03Z",
@@ -286,6 +286,13 @@ fn r_05_functions_in_sql_have_the_values_of_the_evaluator() {
         call(Function::Substring, vec![note(), real(1.5), int(2)]),
         call(Function::Replace, vec![note(), text("a"), text("bb")]),
         call(Function::Replace, vec![note(), text(""), text("bb")]),
+        call(Function::Replace, vec![note(), text("\0"), text("a")]),
+        call(Function::Replace, vec![note(), text("\0a"), text("\0\0")]),
+        call(Function::Replace, vec![note(), text("a\0"), column("title")]),
+        call(Function::IndexOf, vec![note(), text("\0a")]),
+        call(Function::SubstringFrom, vec![note(), int(1)]),
+        call(Function::SubstringFrom, vec![note(), int(4)]),
+        call(Function::Substring, vec![note(), int(0), int(2)]),
         call(Function::ToLower, vec![note()]),
         call(Function::ToUpper, vec![note()]),
         call(Function::Trim, vec![note()]),
@@ -313,6 +320,11 @@ fn r_05_functions_in_sql_have_the_values_of_the_evaluator() {
         text(""),
         text("a"),
         text("milk milk"),
+        text("\0a.a\0"),
+        text("a\0"),
+        text("😀\0"),
+        text("aa"),
+        int(4),
         int(-1),
         int(0),
         int(1),

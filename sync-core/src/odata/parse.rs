@@ -98,25 +98,45 @@ pub fn parse(
     dialect: Dialect,
     limits: &Limits,
 ) -> Result<Node, ParseError> {
-    if text.len() > limits.max_length {
-        return Err(ParseError::new(ParseErrorKind::TooLarge, limits.max_length, "the filter is too long"));
-    }
-    let mut parser = Parser {
-        text,
-        position: 0,
-        start: 0,
-        token: Token::End,
-        table,
-        dialect,
-        depth: limits.max_depth.min(128),
-        nodes: limits.max_nodes,
-    };
-    parser.advance()?;
+    let mut parser = Parser::new(text, table, dialect, limits)?;
     let term = parser.expression()?;
     if parser.token != Token::End {
         return Err(parser.unexpected());
     }
     parser.condition(term)
+}
+
+/// Parses the decoded text of `$orderby=`: keys separated by commas, each a column or an expression of columns, with
+/// `asc` or `desc` behind it. Gives the keys as written, with whether the greatest comes first; empty text is no key.
+///
+/// The directions are lower case in v1, any case in v2 and v3, as their servers have it.
+///
+/// # Errors
+///
+/// As [`parse`]; a constant as a key.
+pub fn parse_order(
+    text: &str,
+    table: &'static TableSchema,
+    dialect: Dialect,
+    limits: &Limits,
+) -> Result<Vec<(Node, bool)>, ParseError> {
+    let mut parser = Parser::new(text, table, dialect, limits)?;
+    let mut keys = Vec::new();
+    while parser.token != Token::End {
+        if !keys.is_empty() {
+            parser.expect(Token::Comma, "a comma is missing")?;
+        }
+        let term = parser.expression()?;
+        let Part::Node(key) = term.node else {
+            return Err(ParseError::new(
+                ParseErrorKind::Unsupported,
+                term.start,
+                "a constant orders nothing",
+            ));
+        };
+        keys.push((key, parser.direction()?));
+    }
+    Ok(keys)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -186,6 +206,46 @@ struct Parser<'t> {
 }
 
 impl<'t> Parser<'t> {
+    /// Stands before the first token.
+    fn new(
+        text: &'t str,
+        table: &'static TableSchema,
+        dialect: Dialect,
+        limits: &Limits,
+    ) -> Result<Self, ParseError> {
+        if text.len() > limits.max_length {
+            return Err(ParseError::new(ParseErrorKind::TooLarge, limits.max_length, "the text is too long"));
+        }
+        let mut parser = Self {
+            text,
+            position: 0,
+            start: 0,
+            token: Token::End,
+            table,
+            dialect,
+            depth: limits.max_depth.min(128),
+            nodes: limits.max_nodes,
+        };
+        parser.advance()?;
+        Ok(parser)
+    }
+
+    /// What stands behind a key of an order: whether the greatest comes first.
+    fn direction(&mut self) -> Result<bool, ParseError> {
+        let is = |word: &str, direction: &str| match self.dialect {
+            Dialect::MobileServices => word == direction,
+            _ => word.eq_ignore_ascii_case(direction),
+        };
+        let descending = match self.token {
+            Token::Name(word) if is(word, "asc") => false,
+            Token::Name(word) if is(word, "desc") => true,
+            Token::Comma | Token::End => return Ok(false),
+            _ => return Err(self.error(ParseErrorKind::Syntax, "the directions are asc and desc")),
+        };
+        self.advance()?;
+        Ok(descending)
+    }
+
     // --- grammar ---
 
     fn expression(&mut self) -> Result<Term, ParseError> {
@@ -247,13 +307,13 @@ impl<'t> Parser<'t> {
         Ok(left)
     }
 
-    /// `column in (constant, ..)`: the list of its comparisons.
+    /// `expression in (constant, ..)`: the list of its comparisons.
     fn one_of(&mut self, left: Term) -> Result<Term, ParseError> {
-        let Part::Node(Node::Column(column)) = left.node else {
+        let Part::Node(left_node) = left.node else {
             return Err(ParseError::new(
                 ParseErrorKind::Unsupported,
                 left.start,
-                "only a column can stand left of 'in'",
+                "a constant cannot stand left of 'in'",
             ));
         };
         let operator = self.start;
@@ -270,7 +330,11 @@ impl<'t> Parser<'t> {
                     "only constants can stand right of 'in'",
                 ));
             }
-            let this = Term { node: Part::Node(Node::Column(column)), start: left.start };
+            // Each comparison has the expression once more; a column is counted with its constant.
+            if !matches!(left_node, Node::Column(_)) {
+                self.count_all(&left_node)?;
+            }
+            let this = Term { node: Part::Node(left_node.clone()), start: left.start };
             let equal = self.compare(Comparison::Eq, this, constant, operator)?;
             any.push(self.condition(equal)?);
             if self.token != Token::Comma {
@@ -352,10 +416,16 @@ impl<'t> Parser<'t> {
             }
             Token::Minus => {
                 self.advance()?;
-                let Token::Number(number) = self.token else {
-                    return Err(self.error(ParseErrorKind::Unsupported, "only a number can be negated"));
-                };
-                self.number(number, true, start)
+                if let Token::Number(number) = self.token {
+                    return self.number(number, true, start);
+                }
+                self.enter()?;
+                let inner = self.unary()?;
+                self.leave();
+                // The tree has no sign: `0 sub x` is the same number.
+                self.count()?;
+                let zero = Term { node: Part::Constant(Spelled::Value(Value::Integer(0))), start };
+                self.arithmetic(Function::Sub, zero, inner, start)
             }
             _ => self.primary(),
         }
@@ -572,6 +642,22 @@ impl<'t> Parser<'t> {
             .checked_sub(1)
             .ok_or_else(|| self.error(ParseErrorKind::TooLarge, "the filter has too many parts"))?;
         Ok(())
+    }
+
+    /// Counts a tree that is used once more.
+    fn count_all(&mut self, node: &Node) -> Result<(), ParseError> {
+        self.count()?;
+        match node {
+            Node::Compare(_, left, right) => {
+                self.count_all(left)?;
+                self.count_all(right)
+            }
+            Node::And(parts) | Node::Or(parts) | Node::Call(_, parts) => {
+                parts.iter().try_for_each(|part| self.count_all(part))
+            }
+            Node::Not(inner) => self.count_all(inner),
+            Node::Column(_) | Node::Literal(_) => Ok(()),
+        }
     }
 
     fn enter(&mut self) -> Result<(), ParseError> {

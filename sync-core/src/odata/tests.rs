@@ -283,7 +283,10 @@ fn faults_are_named_with_their_place() {
         ("text in ('a')", Syntax, 5),
         ("dueAt gt 2015-01-02T03:04:05Z", TypeMismatch, 6),
         ("dueAt gt cast(2015-01-02T03:04:05Z,Edm.DateTimeOffset)", Unsupported, 9),
-        ("-count eq 2", Unsupported, 1),
+        ("-text eq 2", TypeMismatch, 0),
+        ("-dueAt eq 2", TypeMismatch, 0),
+        ("- eq 2", UnknownColumn, 2),
+        ("-null eq 2", TypeMismatch, 0),
         ("owner eq guid'00000000-0000-0000-0000-000000000000'", Unsupported, 9),
         ("text", TypeMismatch, 0),
         ("'a'", TypeMismatch, 0),
@@ -345,13 +348,19 @@ fn odata_4_has_casts_bare_literals_and_in() {
     }
     let one = |value: &str| cmp(c("text"), Eq, text(value));
     assert_eq!(v3("text in ('a','it''s')"), Ok(Node::Or(vec![one("a"), one("it's")])));
+    let length = Node::Call(Function::Length, vec![c("text")]);
+    let long = |value: i64| cmp(length.clone(), Eq, lit(value));
+    assert_eq!(v3("length(text) in (1,-2)"), Ok(Node::Or(vec![long(1), long(-2)])));
+    assert_eq!(v3("(length(text)) in (1)"), Ok(Node::Or(vec![long(1)])));
     assert_eq!(v3("contains(text,'a')"), Ok(call(Function::Contains, c("text"), text("a"))));
     for (text, kind, position) in [
         ("text in ()", ParseErrorKind::Syntax, 9),
         ("text in ('a'", ParseErrorKind::Syntax, 12),
         ("text in (1)", ParseErrorKind::TypeMismatch, 5),
         ("text in (id)", ParseErrorKind::Unsupported, 9),
-        ("length(text) in (1)", ParseErrorKind::Unsupported, 0),
+        ("length(text) in ('a')", ParseErrorKind::TypeMismatch, 13),
+        ("length(text) in (count)", ParseErrorKind::Unsupported, 17),
+        ("1 in (1)", ParseErrorKind::Unsupported, 0),
         ("substringof('a',text)", ParseErrorKind::Unsupported, 0),
         ("replace(text,'a','b') eq 'b'", ParseErrorKind::Unsupported, 0),
         ("dueAt gt datetimeoffset'2015-01-02T03:04:05Z'", ParseErrorKind::Unsupported, 9),
@@ -396,6 +405,75 @@ fn calculations_bind_tighter_than_comparisons() {
 }
 
 #[test]
+fn a_sign_is_a_subtraction_from_zero() {
+    use Comparison::Eq;
+    let minus = |node| call(Function::Sub, lit(0_i64), node);
+    check_tree("-count eq 2", cmp(minus(c("count")), Eq, lit(2_i64)));
+    check_tree("- -count eq -2", cmp(minus(minus(c("count"))), Eq, lit(-2_i64)));
+    check_tree(
+        "1 sub -length(text) eq 2",
+        cmp(
+            call(Function::Sub, lit(1_i64), minus(Node::Call(Function::Length, vec![c("text")]))),
+            Eq,
+            lit(2_i64),
+        ),
+    );
+    check_tree(
+        "-(count add 1) eq 2",
+        cmp(minus(call(Function::Add, c("count"), lit(1_i64))), Eq, lit(2_i64)),
+    );
+    check_tree("-(2) eq count", cmp(minus(lit(2_i64)), Eq, c("count")));
+}
+
+#[test]
+fn orders_are_lists_of_expressions() {
+    let order = |text: &str, dialect| {
+        parse_order(text, &TODO, dialect, &Limits::default())
+            .map_err(|error| (error.kind(), error.position()))
+    };
+    let length = || Node::Call(Function::Length, vec![c("text")]);
+    for dialect in Dialect::ALL {
+        assert_eq!(order("", dialect), Ok(vec![]));
+        let expected = vec![(c("count"), true), (c("text"), false), (length(), true)];
+        assert_eq!(order("count desc, text asc,length(text) desc", dialect), Ok(expected));
+        assert_eq!(
+            order("concat(text,',') , -count", dialect),
+            Ok(vec![
+                (call(Function::Concat, c("text"), text(",")), false),
+                (call(Function::Sub, lit(0_i64), c("count")), false),
+            ])
+        );
+        let upper = if dialect == Dialect::MobileServices {
+            Err((ParseErrorKind::Syntax, 6))
+        } else {
+            Ok(vec![(c("count"), true)])
+        };
+        assert_eq!(order("count DESC", dialect), upper);
+        for (text, kind, position) in [
+            ("count up", ParseErrorKind::Syntax, 6),
+            ("count,", ParseErrorKind::Syntax, 6),
+            (",count", ParseErrorKind::Syntax, 0),
+            ("count desc text", ParseErrorKind::Syntax, 11),
+            ("unknown", ParseErrorKind::UnknownColumn, 0),
+            ("text,1", ParseErrorKind::Unsupported, 5),
+            ("null desc", ParseErrorKind::Unsupported, 0),
+            ("length(text", ParseErrorKind::Syntax, 11),
+        ] {
+            assert_eq!(order(text, dialect), Err((kind, position)), "{text}");
+        }
+    }
+    let long = vec!["count"; 501].join(",");
+    assert_eq!(order(&long, V2).map_err(|error| error.0), Err(ParseErrorKind::TooLarge));
+    let [v1, v2] = CREATED_AT.each_ref().map(|column| vec![(Node::Column(column), false)]);
+    assert_eq!(order("__createdAt", Dialect::MobileServices), Ok(v1));
+    assert_eq!(order("createdAt", V2), Ok(v2));
+    let unknown = Err((ParseErrorKind::UnknownColumn, 0));
+    assert_eq!(order("createdAt", Dialect::Datasync), unknown);
+    assert_eq!(order("createdAt", Dialect::MobileServices), unknown);
+    assert_eq!(order("__createdAt", V2), unknown);
+}
+
+#[test]
 fn limits_hold_and_cost_no_stack() {
     let limits = Limits::default();
     let parse =
@@ -410,7 +488,17 @@ fn limits_hold_and_cost_no_stack() {
     }
     let boundless = Limits { max_length: usize::MAX, max_depth: usize::MAX, max_nodes: usize::MAX };
     assert_eq!(parse(&nested(1_000_000, "(", ")"), &boundless), Err(ParseErrorKind::TooLarge));
-    assert_eq!(parse(&"-".repeat(1_000_000), &boundless), Err(ParseErrorKind::Unsupported));
+    assert_eq!(parse(&"-".repeat(1_000_000), &boundless), Err(ParseErrorKind::TooLarge));
+    let signs = |count: usize| format!("{}count eq 1", "- ".repeat(count));
+    assert_eq!(parse(&signs(64), &limits), Ok(()));
+    assert_eq!(parse(&signs(65), &limits), Err(ParseErrorKind::TooLarge));
+    // Each value of `in` has the expression once more.
+    let one_of = |count: usize| {
+        let text = format!("length(concat(text,'a')) in ({})", vec!["1"; count].join(","));
+        super::parse(&text, &TODO, Dialect::Datasync, &limits).map(|_| ()).map_err(|error| error.kind())
+    };
+    assert_eq!(one_of(60), Ok(()));
+    assert_eq!(one_of(90), Err(ParseErrorKind::TooLarge));
     let sum = |count: usize| format!("{} eq 1", vec!["1"; count].join(" add "));
     assert_eq!(parse(&sum(65), &limits), Ok(()));
     assert_eq!(parse(&sum(66), &limits), Err(ParseErrorKind::TooLarge));

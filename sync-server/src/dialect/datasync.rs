@@ -26,7 +26,15 @@ const OPTIONS_HEADER: &str = "x-zumo-options";
 
 /// An error: a JSON string where there is something to say, else nothing.
 pub(super) fn refused(status: StatusCode, message: &str) -> Response {
-    if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::GONE) {
+    let says_all = matches!(
+        status,
+        StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::GONE
+    );
+    if says_all {
         return empty(status);
     }
     let mut body = String::new();
@@ -59,6 +67,7 @@ async fn list(request: &Request<'_>) -> Result<Response, Refusal> {
         fields: if selected.is_empty() { whole(request) } else { selected },
         filter: request.filter()?,
         order: request.order()?,
+        view: request.scope.view.clone(),
         include_deleted: include_deleted(request),
         skip,
         limit: top.unwrap_or(largest).min(largest),
@@ -187,6 +196,8 @@ fn finish(request: &Request<'_>, written: Written) -> Result<Response, Refusal> 
     match written {
         Written::Done(row) => Ok(answer(request, StatusCode::OK, &row)),
         Written::Exists(row) => Ok(answer(request, StatusCode::CONFLICT, &row)),
+        // The row is somebody else's: the answer does not even say that it is there.
+        Written::Hidden => Ok(empty(StatusCode::BAD_REQUEST)),
         Written::Missing => Err(Refusal::NoRow),
         Written::Deleted(_) => Err(Refusal::Gone),
         Written::Stale(row) => Ok(answer(request, StatusCode::PRECONDITION_FAILED, &row)),

@@ -56,6 +56,7 @@ async fn list(request: &Request<'_>) -> Result<Response, Refusal> {
         fields: if selected.is_empty() { request.table.fields() } else { selected },
         filter: request.filter()?,
         order: request.order()?,
+        view: request.scope.view.clone(),
         include_deleted: include_deleted(request)?,
         skip,
         limit: top.unwrap_or(config.page_size).min(config.page_cap.unwrap_or(usize::MAX)),
@@ -104,6 +105,8 @@ async fn finish(request: &Request<'_>, change: Change, success: StatusCode) -> R
     match request.change(change).await? {
         Written::Done(row) => Ok(whole(request, success, &row)),
         Written::Exists(row) => Ok(whole(request, StatusCode::CONFLICT, &row)),
+        // The row is somebody else's: nothing of it is shown.
+        Written::Hidden => Ok(refused(StatusCode::CONFLICT, "An item with this id exists already")),
         Written::Missing | Written::Deleted(_) => Err(Refusal::NoRow),
         Written::Stale(row) => {
             // A version in the body is the weaker precondition: it answers only where the header agrees.

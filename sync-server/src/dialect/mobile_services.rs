@@ -33,7 +33,8 @@ pub(super) fn refused(refusal: &Refusal, status: StatusCode, message: &str) -> R
         }
         _ => {}
     }
-    let status = if *refusal == Refusal::MediaType { StatusCode::BAD_REQUEST } else { status };
+    let is_body = matches!(refusal, Refusal::MediaType | Refusal::Encoded);
+    let status = if is_body { StatusCode::BAD_REQUEST } else { status };
     let mut body = format!("{{\"code\":{},\"error\":", status.as_u16());
     push_string(&mut body, &format!("Error: {message}"));
     body.push('}');
@@ -69,6 +70,7 @@ async fn list(request: &Request<'_>) -> Result<Response, Refusal> {
         fields: shown(request)?,
         filter: request.filter()?,
         order: request.order()?,
+        view: request.scope.view.clone(),
         include_deleted: include_deleted(request),
         skip,
         limit: top.unwrap_or(config.page_size).min(config.page_cap.unwrap_or(usize::MAX)),
@@ -93,7 +95,8 @@ async fn read(request: &Request<'_>, id: &str) -> Result<Response, Refusal> {
             Some(filter) => this.and(filter),
             None => this,
         }),
-        order: vec![(Field::Id, false)],
+        order: vec![(Node::Column(&ID), false)],
+        view: request.scope.view.clone(),
         include_deleted: include_deleted(request),
         skip: 0,
         limit: 1,
@@ -133,7 +136,7 @@ async fn insert(request: &Request<'_>) -> Result<Response, Refusal> {
             set(&mut response, header::LOCATION, &request.location(id_of(&row)));
             Ok(response)
         }
-        Written::Exists(_) => {
+        Written::Exists(_) | Written::Hidden => {
             let mut body = String::from("{\"code\":409,\"error\":");
             push_string(
                 &mut body,
@@ -193,7 +196,7 @@ fn finish(
 ) -> Result<Response, Refusal> {
     match written {
         Written::Done(row) => Ok(request.row(success, &row, fields)),
-        Written::Missing => Err(Refusal::NoRow),
+        Written::Missing | Written::Hidden => Err(Refusal::NoRow),
         Written::Exists(row) | Written::Deleted(row) | Written::Stale(row) => {
             Ok(request.row(StatusCode::PRECONDITION_FAILED, &row, &request.table.fields()))
         }

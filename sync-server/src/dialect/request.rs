@@ -6,12 +6,14 @@ use std::sync::Arc;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sync_core::entity::ID;
 use sync_core::odata::{self, Limits};
 use sync_core::predicate::Node;
 use sync_core::protocol::{Dialect, SystemNames};
 use uuid::Uuid;
 
 use super::conditional::{joined, tag_of};
+use crate::access::Scope;
 use crate::body::{self, BodyId, RowBody};
 use crate::error::Refusal;
 use crate::http::{Call, json, public_base, set};
@@ -31,6 +33,8 @@ pub(super) struct Request<'r> {
     pub(super) parameters: &'r Parameters<'r>,
     pub(super) call: &'r Call,
     pub(super) dialect: Dialect,
+    /// What the caller may see and write.
+    pub(super) scope: Scope,
 }
 
 impl Request<'_> {
@@ -63,33 +67,20 @@ impl Request<'_> {
     }
 
     /// The keys asked for, then the id: without a total order, paging would lose rows.
-    pub(super) fn order(&self) -> Result<Vec<(Field, bool)>, Refusal> {
-        // The Mobile Services server knows no `DESC`.
-        let is = |word: &str, direction: &str| match self.dialect {
-            Dialect::MobileServices => word == direction,
-            _ => word.eq_ignore_ascii_case(direction),
-        };
-        let mut order: Vec<(Field, bool)> = Vec::new();
-        for key in query::list(self.parameters.get("$orderby")?.unwrap_or_default(), "$orderby")? {
-            let mut words = key.split_ascii_whitespace();
-            let field = self.field(words.next().unwrap_or_default(), "$orderby")?;
-            let descending = match words.next() {
-                None => false,
-                Some(word) if is(word, "asc") => false,
-                Some(word) if is(word, "desc") => true,
-                Some(_) => return Err(Refusal::bad("$orderby knows the directions asc and desc")),
-            };
-            if words.next().is_some() {
-                return Err(Refusal::bad("$orderby takes a column and a direction, separated by commas"));
-            }
-            if order.iter().all(|(known, _)| *known != field) {
-                order.push((field, descending));
+    pub(super) fn order(&self) -> Result<Vec<(Node, bool)>, Refusal> {
+        let text = self.parameters.get("$orderby")?.unwrap_or_default();
+        let keys = odata::parse_order(text, self.table.schema, self.dialect, &Limits::default())
+            .map_err(|error| Refusal::Bad(format!("invalid $orderby: {error}")))?;
+        let mut order: Vec<(Node, bool)> = Vec::new();
+        for (key, descending) in keys {
+            if order.iter().all(|(known, _)| *known != key) {
+                order.push((key, descending));
             }
         }
         // Behind the id nothing can decide any more.
-        match order.iter().position(|(field, _)| *field == Field::Id) {
+        match order.iter().position(|(key, _)| *key == Node::Column(&ID)) {
             Some(position) => order.truncate(position + 1),
-            None => order.push((Field::Id, false)),
+            None => order.push((Node::Column(&ID), false)),
         }
         Ok(order)
     }
@@ -108,6 +99,9 @@ impl Request<'_> {
     pub(super) fn body(&self) -> Result<RowBody, Refusal> {
         if !is_json(&self.call.headers) {
             return Err(Refusal::MediaType);
+        }
+        if is_encoded(&self.call.headers) {
+            return Err(Refusal::Encoded);
         }
         match &self.call.body {
             Ok(body) => body::decode(body, self.table, self.dialect),
@@ -151,18 +145,30 @@ impl Request<'_> {
 
     /// The row with this id, deleted or not, whole.
     pub(super) async fn find(&self, id: &str) -> Result<StoredRow, Refusal> {
-        let found = self.shared.store.read(Arc::clone(self.table), id.to_owned()).await;
+        let view = self.scope.view.clone();
+        let found = self.shared.store.read(Arc::clone(self.table), id.to_owned(), view).await;
         found.map_err(|error| self.failed(&error))?.ok_or(Refusal::NoRow)
     }
 
-    pub(super) async fn change(&self, change: Change) -> Result<Written, Refusal> {
-        let written = self.shared.store.change(Arc::clone(self.table), change).await;
+    pub(super) async fn change(&self, mut change: Change) -> Result<Written, Refusal> {
+        if let Some((place, value)) = &self.scope.stamp {
+            change.stamp(*place, value);
+        }
+        let view = self.scope.view.clone();
+        let written = self.shared.store.change(Arc::clone(self.table), change, view).await;
         written.map_err(|error| self.failed(&error))
     }
 
     pub(super) fn failed(&self, error: &StoreError) -> Refusal {
-        if let StoreError::Filter(unsupported) = error {
-            return Refusal::Bad(format!("invalid $filter: {}", unsupported.0));
+        match error {
+            StoreError::Filter(unsupported) => {
+                return Refusal::Bad(format!("invalid $filter: {}", unsupported.0));
+            }
+            StoreError::Order(unsupported) => {
+                return Refusal::Bad(format!("invalid $orderby: {}", unsupported.0));
+            }
+            StoreError::OutOfView => return Refusal::Forbidden,
+            _ => {}
         }
         let cause = error.source().map(ToString::to_string).unwrap_or_default();
         tracing::error!(table = self.table.schema.name, %error, cause, "a request failed");
@@ -236,6 +242,12 @@ fn check_id(id: &str) -> Result<(), Refusal> {
         return Err(Refusal::bad("member 'id' must not be '.' or '..'"));
     }
     Ok(())
+}
+
+/// Whether the body is compressed, or encoded in another way.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
+    values.any(|value| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
 /// Whether the body is JSON by its content type; a missing one counts as JSON.

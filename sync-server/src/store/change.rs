@@ -4,8 +4,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use diesel::sqlite::SqliteConnection;
 use diesel::{OptionalExtension, QueryResult, RunQueryDsl};
+use sync_core::predicate::Node;
 use sync_core::value::Value;
 
+use super::StoreError;
+use super::filter;
 use super::precondition::Precondition;
 use super::row::{Cell, StoredRow};
 use super::schema::field_name;
@@ -32,6 +35,35 @@ pub(crate) enum Change {
     Undelete { id: String, expected: Vec<Precondition> },
 }
 
+impl Change {
+    /// Puts a value into a column of what the change writes: always into a new row, into an existing one where the
+    /// column is changed.
+    pub(crate) fn stamp(&mut self, place: usize, value: &Value) {
+        match self {
+            Self::Insert { values, .. } => {
+                if let Some(slot) = values.get_mut(place) {
+                    *slot = Some(value.clone());
+                }
+            }
+            Self::Update { values, .. } => {
+                if let Some(Some(slot)) = values.get_mut(place) {
+                    *slot = value.clone();
+                }
+            }
+            Self::Delete { .. } | Self::Undelete { .. } => {}
+        }
+    }
+
+    fn id(&self) -> &str {
+        match self {
+            Self::Insert { id, .. }
+            | Self::Update { id, .. }
+            | Self::Delete { id, .. }
+            | Self::Undelete { id, .. } => id,
+        }
+    }
+}
+
 /// What a change met. Rows have every property in the order of [`Table::fields`].
 #[derive(Debug, PartialEq)]
 pub(crate) enum Written {
@@ -39,6 +71,8 @@ pub(crate) enum Written {
     Done(StoredRow),
     /// Insert: the id is taken by this row, live or deleted.
     Exists(StoredRow),
+    /// Insert: the id is taken by a row outside the view.
+    Hidden,
     /// No such row.
     Missing,
     /// Update or delete of a row with the deletion mark.
@@ -59,24 +93,48 @@ pub(crate) fn field_position(field: Field) -> usize {
     }
 }
 
-/// Runs a change; `now` gives milliseconds since 1970 and is asked only when something changes.
+/// Runs a change of a row in the view; `now` gives milliseconds since 1970 and is asked only when something changes.
+///
+/// # Errors
+///
+/// [`StoreError::OutOfView`] when the row is no longer in the view: the transaction must be rolled back then.
 pub(super) fn apply(
     connection: &mut SqliteConnection,
     table: &Table,
     change: Change,
+    view: Option<&Node>,
     now: impl FnOnce() -> i64,
-) -> QueryResult<Written> {
-    match change {
+) -> Result<Written, StoreError> {
+    let Some(view) = view else { return run(connection, table, change, None, now) };
+    let id = change.id().to_owned();
+    let is_gone = matches!(change, Change::Delete { .. }) && !table.soft_delete;
+    let written = run(connection, table, change, Some(view), now)?;
+    let is_done = matches!(written, Written::Done(_));
+    if is_done && !is_gone && find(connection, table, &id, Some(view))?.is_none() {
+        return Err(StoreError::OutOfView);
+    }
+    Ok(written)
+}
+
+fn run(
+    connection: &mut SqliteConnection,
+    table: &Table,
+    change: Change,
+    view: Option<&Node>,
+    now: impl FnOnce() -> i64,
+) -> Result<Written, StoreError> {
+    let written = match change {
         Change::Insert { id, values, deleted } => {
-            if let Some(row) = find(connection, table, &id)? {
-                return Ok(Written::Exists(row));
+            if find(connection, table, &id, None)?.is_some() {
+                let seen = find(connection, table, &id, view)?;
+                return Ok(seen.map_or(Written::Hidden, Written::Exists));
             }
             let stamp = stamp(connection, now())?;
-            insert(connection, table, id, &values, deleted, &stamp).map(Written::Done)
+            insert(connection, table, id, &values, deleted, &stamp)
         }
         Change::Update { id, expected, values, deleted, revive } => {
             let live = if revive { Live::Any } else { Live::Required };
-            let row = match check(connection, table, &id, &expected, live)? {
+            let row = match check(connection, table, &id, view, &expected, live)? {
                 Ok(row) => row,
                 Err(refused) => return Ok(refused),
             };
@@ -84,41 +142,49 @@ pub(super) fn apply(
                 return Ok(Written::Done(row));
             }
             let stamp = stamp(connection, now())?;
-            update(connection, table, &id, &stamp, deleted, &values).map(Written::Done)
+            update(connection, table, &id, &stamp, deleted, &values)
         }
         Change::Delete { id, expected } => {
-            if let Err(refused) = check(connection, table, &id, &expected, Live::Required)? {
+            if let Err(refused) = check(connection, table, &id, view, &expected, Live::Required)? {
                 return Ok(refused);
             }
             if table.soft_delete {
                 let stamp = stamp(connection, now())?;
-                update(connection, table, &id, &stamp, Some(true), &[]).map(Written::Done)
+                update(connection, table, &id, &stamp, Some(true), &[])
             } else {
-                delete(connection, table, &id).map(Written::Done)
+                delete(connection, table, &id)
             }
         }
         Change::Undelete { id, expected } => {
-            if let Err(refused) = check(connection, table, &id, &expected, Live::Any)? {
+            if let Err(refused) = check(connection, table, &id, view, &expected, Live::Any)? {
                 return Ok(refused);
             }
             let stamp = stamp(connection, now())?;
-            update(connection, table, &id, &stamp, Some(false), &[]).map(Written::Done)
+            update(connection, table, &id, &stamp, Some(false), &[])
         }
-    }
+    };
+    Ok(Written::Done(written?))
 }
 
-/// The row with this id, deleted or not.
+/// The row with this id if it is in the view, deleted or not.
 pub(super) fn find(
     connection: &mut SqliteConnection,
     table: &Table,
     id: &str,
-) -> QueryResult<Option<StoredRow>> {
+    view: Option<&Node>,
+) -> Result<Option<StoredRow>, StoreError> {
     let mut statement = Statement::new("SELECT ");
     all_fields(&mut statement, table);
     statement.sql(" FROM ");
     statement.name(table.schema.name);
     where_id(&mut statement, id);
-    statement.get_result(connection).optional()
+    if let Some(view) = view {
+        // The app may write as many texts as it likes.
+        statement.one_off();
+        statement.sql(" AND ");
+        filter::condition(&mut statement, table, view).map_err(StoreError::View)?;
+    }
+    Ok(statement.get_result(connection).optional()?)
 }
 
 #[derive(PartialEq)]
@@ -131,10 +197,11 @@ fn check(
     connection: &mut SqliteConnection,
     table: &Table,
     id: &str,
+    view: Option<&Node>,
     expected: &[Precondition],
     live: Live,
-) -> QueryResult<Result<StoredRow, Written>> {
-    let Some(row) = find(connection, table, id)? else {
+) -> Result<Result<StoredRow, Written>, StoreError> {
+    let Some(row) = find(connection, table, id, view)? else {
         return Ok(Err(Written::Missing));
     };
     if live == Live::Required && row.cell(field_position(Field::Deleted)) == Cell::Integer(1) {

@@ -8,6 +8,7 @@
 //! Text is never matched by `LIKE`: `instr` and byte-wise `substr` have no wildcards and no case folding.
 
 use sync_core::entity::{ColumnRole, ColumnSchema};
+use sync_core::odata;
 use sync_core::predicate::{Comparison, Function, Kind, Node};
 use sync_core::value::Value;
 
@@ -144,7 +145,8 @@ fn may_be_null(node: &Node) -> bool {
     }
 }
 
-fn value(out: &mut Statement, table: &Table, node: &Node) -> Result<()> {
+/// Appends the value of a node.
+pub(crate) fn value(out: &mut Statement, table: &Table, node: &Node) -> Result<()> {
     match node {
         Node::Column(column) => column_name(out, table, column),
         Node::Literal(value) => {
@@ -163,6 +165,30 @@ fn value(out: &mut Statement, table: &Table, node: &Node) -> Result<()> {
     }
 }
 
+/// A byte that stands in no UTF-8, as a text: behind a text it marks the end, in place of U+0000 it is a character like
+/// any other. SQLite's own `length` and `substr` of a text end at U+0000, and its `replace` finds nothing that begins
+/// with it; its other functions take such a text whole.
+macro_rules! mark {
+    () => {
+        "CAST(x'FF' AS TEXT)"
+    };
+}
+
+/// The text of a column of the query around, with the mark in place of each U+0000: JSON writes that as `\u0000`. The
+/// other mark stands for two backslashes meanwhile, so that one which was written before `u0000` is told apart. Takes
+/// time in proportion to the text, whatever is in it.
+macro_rules! marked {
+    ($text:literal) => {
+        concat!(
+            "json_extract(replace(replace(replace(json_quote(",
+            $text,
+            r"), '\\', CAST(x'FE' AS TEXT)), '\u0000', ",
+            mark!(),
+            r"), CAST(x'FE' AS TEXT), '\\'), '$')"
+        )
+    };
+}
+
 /// Appends the value of a function. Each argument is written once, so that nested calls stay short.
 fn computed(out: &mut Statement, table: &Table, function: Function, arguments: &[Node]) -> Result<()> {
     if !arguments.iter().map(Node::kind).eq(function.arguments().iter().copied()) {
@@ -170,13 +196,45 @@ fn computed(out: &mut Statement, table: &Table, function: Function, arguments: &
     }
     // Instants are ticks of 100 ns; `strftime` takes seconds.
     let texts: &[&str] = match function {
-        Function::Length => &["length(", ")"],
+        Function::Length => &["(instr(", concat!(" || ", mark!(), ", ", mark!(), ") - 1)")],
         Function::IndexOf => &["(instr(", ", ", ") - 1)"],
-        Function::SubstringFrom => &["substr(", ", min(max(", ", 0), 2147483646) + 1)"],
-        Function::Substring => {
-            &["substr(", ", min(max(", ", 0), 2147483646) + 1, min(max(", ", 0), 2147483646))"]
-        }
-        Function::Replace => &["replace(", ", ", ", ", ")"],
+        Function::SubstringFrom => &[
+            concat!(
+                "(SELECT CASE WHEN instr(x, char(0)) = 0 THEN substr(x, s) ELSE replace(substr(",
+                marked!("x"),
+                ", s), ",
+                mark!(),
+                ", char(0)) END FROM (SELECT "
+            ),
+            " AS x, min(max(",
+            ", 0), 2147483646) + 1 AS s))",
+        ],
+        Function::Substring => &[
+            concat!(
+                "(SELECT CASE WHEN instr(x, char(0)) = 0 THEN substr(x, s, n) ELSE replace(substr(",
+                marked!("x"),
+                ", s, n), ",
+                mark!(),
+                ", char(0)) END FROM (SELECT "
+            ),
+            " AS x, min(max(",
+            ", 0), 2147483646) + 1 AS s, min(max(",
+            ", 0), 2147483646) AS n))",
+        ],
+        Function::Replace => &[
+            concat!(
+                "(SELECT CASE WHEN instr(f, char(0)) = 1 THEN replace(replace(",
+                marked!("x"),
+                ", ",
+                marked!("f"),
+                ", w), ",
+                mark!(),
+                ", char(0)) ELSE replace(x, f, w) END FROM (SELECT "
+            ),
+            " AS x, ",
+            " AS f, ",
+            " AS w))",
+        ],
         Function::ToLower => &["lower(", ")"],
         Function::ToUpper => &["upper(", ")"],
         Function::Trim => &["trim(", ")"],
@@ -257,12 +315,11 @@ fn column_name(out: &mut Statement, table: &Table, column: &'static ColumnSchema
         ColumnRole::Version => Field::Version,
         ColumnRole::UpdatedAt => Field::UpdatedAt,
         ColumnRole::Deleted => Field::Deleted,
-        ColumnRole::User => {
-            let index = table.columns.iter().position(|known| known.name == column.name);
-            Field::Column(
-                index.ok_or_else(|| Unsupported(format!("the table has no column {}", column.name)))?,
-            )
-        }
+        ColumnRole::User => match table.columns.iter().position(|known| known.name == column.name) {
+            Some(index) => Field::Column(index),
+            None if odata::CREATED_AT.iter().any(|created| created == column) => Field::CreatedAt,
+            None => return Err(Unsupported(format!("the table has no column {}", column.name))),
+        },
     };
     out.name(field_name(table, field));
     Ok(())

@@ -30,7 +30,7 @@ fn open(path: &Path) -> SqliteConnection {
 
 fn insert(connection: &mut SqliteConnection, id: &str, values: [Option<Value>; 4], now: i64) -> StoredRow {
     let change = Change::Insert { id: id.into(), values: values.to_vec(), deleted: false };
-    match change::apply(connection, &table(), change, || now).expect("runs") {
+    match change::apply(connection, &table(), change, None, || now).expect("runs") {
         Written::Done(row) => row,
         other => panic!("{other:?}"),
     }
@@ -67,7 +67,7 @@ fn case_131_times_rise_by_whole_milliseconds_across_a_restart_and_a_clock_set_ba
     let gone = Change::Delete { id: "e".into(), expected: Vec::new() };
     let mut hard = table();
     hard.soft_delete = false;
-    change::apply(&mut connection, &hard, gone, || 0).expect("runs");
+    change::apply(&mut connection, &hard, gone, None, || 0).expect("runs");
     // The greatest time is remembered even when its row is gone.
     step(&mut connection, "e", 20, 5002);
 }
@@ -82,7 +82,7 @@ fn versions_are_the_commit_counter_and_refusals_use_none_up() {
     };
     assert_eq!(version(&insert(&mut connection, "a", NONE, 1)), "AAAAAAAAAAE=");
     let table = table();
-    let mut apply = |change| change::apply(&mut connection, &table, change, || 2).expect("runs");
+    let mut apply = |change| change::apply(&mut connection, &table, change, None, || 2).expect("runs");
     let expected = vec![Precondition::version("old".to_owned())];
     assert!(matches!(
         apply(Change::Insert { id: "a".into(), values: Vec::new(), deleted: false }),
@@ -125,9 +125,9 @@ fn a_new_column_is_added_with_its_default_and_a_changed_type_is_refused() {
         [&OLD, &NEW, &CHANGED].map(|schema| Table::new(schema, true).expect("a valid table"));
     schema::prepare(&mut connection, &[&old]).expect("prepares");
     let change = Change::Insert { id: "a".into(), values: vec![None], deleted: false };
-    change::apply(&mut connection, &old, change, || 1).expect("runs");
+    change::apply(&mut connection, &old, change, None, || 1).expect("runs");
     schema::prepare(&mut connection, &[&new]).expect("adds the column");
-    let row = change::find(&mut connection, &new, "a").expect("runs").expect("the row");
+    let row = change::find(&mut connection, &new, "a", None).expect("runs").expect("the row");
     assert_eq!(row.cell(field_position(Field::Column(1))), Cell::Text("it's"));
     let error = schema::prepare(&mut connection, &[&changed]).expect_err("another type");
     assert_eq!(
@@ -141,7 +141,8 @@ fn matching(connection: &mut SqliteConnection, filter: Node) -> Vec<String> {
     let query = ListQuery {
         fields: vec![Field::Id],
         filter: Some(filter),
-        order: vec![(Field::Id, false)],
+        view: None,
+        order: vec![(Node::Column(&ID), false)],
         include_deleted: false,
         skip: 0,
         limit: 100,
@@ -172,7 +173,7 @@ fn g9_functions_have_the_values_of_the_evaluator() {
     use Function as F;
     let dir = tempfile::tempdir().expect("a directory");
     let mut connection = open(&dir.path().join("server.db"));
-    let texts = ["", "a", " a ", "Äbc ä", "MILK milk", "a.a.a", "50% off_", "😀😀"];
+    let texts = ["", "a\0", " a ", "Äbc\0ä", "MILK milk", "\0a.\0a.a\0", "\\u0000\\\\\0\"", "😀\0😀"];
     let numbers = [0, 1, -1, 2, 3, -7, i64::MAX, i64::MIN];
     let times = [
         "0001-01-01T00:00:00Z",
@@ -215,6 +216,14 @@ fn g9_functions_have_the_values_of_the_evaluator() {
         Node::Call(F::Substring, vec![text.clone(), real(1.5), int(2)]),
         Node::Call(F::Replace, vec![text.clone(), word("a"), word("bb")]),
         Node::Call(F::Replace, vec![text.clone(), word(""), word("bb")]),
+        Node::Call(F::Replace, vec![text.clone(), word("\0"), word("a")]),
+        Node::Call(F::Replace, vec![text.clone(), word("\0a"), word("\0\0")]),
+        Node::Call(F::Replace, vec![text.clone(), word("a\0"), text.clone()]),
+        Node::Call(F::IndexOf, vec![text.clone(), word("\0a")]),
+        Node::Call(F::SubstringFrom, vec![text.clone(), int(1)]),
+        Node::Call(F::SubstringFrom, vec![text.clone(), int(4)]),
+        Node::Call(F::Substring, vec![text.clone(), int(0), int(2)]),
+        Node::Call(F::Length, vec![Node::Call(F::Substring, vec![text.clone(), int(1), int(4)])]),
         Node::Call(F::ToLower, vec![text.clone()]),
         Node::Call(F::ToUpper, vec![text.clone()]),
         Node::Call(F::Trim, vec![text.clone()]),
@@ -238,9 +247,14 @@ fn g9_functions_have_the_values_of_the_evaluator() {
         word(""),
         word("a"),
         word("milk milk"),
+        word("\0a.a\0"),
+        word("a\0"),
+        word("😀\0"),
+        word("aa"),
         int(-1),
         int(0),
         int(1),
+        int(4),
         int(12),
         int(59),
         real(0.5),
@@ -259,6 +273,23 @@ fn g9_functions_have_the_values_of_the_evaluator() {
             }
         }
     }
+}
+
+#[test]
+fn functions_may_be_nested_as_deep_as_a_filter() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut connection = open(&dir.path().join("server.db"));
+    insert(&mut connection, "a", [Some(Value::Text("0\x00123".into())), None, None, None], 1);
+    let int = |value: i64| Node::Literal(Value::Integer(value));
+    let word = |value: &str| Node::Literal(Value::Text(value.into()));
+    let mut text = Node::Column(&COLUMNS[0]);
+    for _ in 0..31 {
+        text = Node::Call(Function::SubstringFrom, vec![text, int(0)]);
+        text = Node::Call(Function::Replace, vec![text, word("\0"), word("\0")]);
+    }
+    let length = Node::Call(Function::Length, vec![text]);
+    let filter = Node::Compare(Comparison::Eq, Box::new(length), Box::new(int(5)));
+    assert_eq!(matching(&mut connection, filter), ["a"]);
 }
 
 fn instant(text: &str) -> Value {
@@ -372,7 +403,7 @@ async fn of_jobs_in_one_commit_a_failed_one_leaves_nothing_and_the_others_stay()
     let job = |id: &'static str, fail: bool| {
         writer.transaction(move |connection| {
             let change = Change::Insert { id: id.into(), values: Vec::new(), deleted: false };
-            change::apply(connection, &table(), change, || 1)?;
+            change::apply(connection, &table(), change, None, || 1)?;
             if fail { Err(diesel::result::Error::RollbackTransaction.into()) } else { Ok(()) }
         })
     };
@@ -386,7 +417,7 @@ async fn of_jobs_in_one_commit_a_failed_one_leaves_nothing_and_the_others_stay()
     drop(writer);
     let mut connection = open_writer(&path).expect("opens");
     assert_eq!(matching(&mut connection, Node::ALWAYS), ["a", "c"]);
-    let c = change::find(&mut connection, &table(), "c").expect("runs").expect("the row");
+    let c = change::find(&mut connection, &table(), "c", None).expect("runs").expect("the row");
     // The failed job's time and version are free again.
     assert_eq!(updated_at(&c), 2);
 }

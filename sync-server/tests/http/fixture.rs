@@ -38,6 +38,8 @@ pub(crate) struct Fixture {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
+    /// The body as it came, decoded only where the request did not name an encoding.
+    pub(crate) bytes: Vec<u8>,
     pub(crate) text: String,
     pub(crate) json: Value,
 }
@@ -95,6 +97,14 @@ impl Fixture {
         Self { running, client: client(), dir }
     }
 
+    /// A server of its own making.
+    pub(crate) async fn of(builder: ServerBuilder) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let server = builder.open(dir.path().join("server.db")).await.expect("opens");
+        let running = server.start("127.0.0.1:0").await.expect("starts");
+        Self { running, client: client(), dir }
+    }
+
     /// Rows `a` (live) and `d` (deleted), each changed once after its insert.
     pub(crate) async fn new() -> Self {
         Self::new_with(ServerConfig::default()).await
@@ -128,7 +138,11 @@ impl Fixture {
         body: Option<&str>,
     ) -> Answer {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
-        let mut request = self.client.request(method, format!("{}{path}", self.running.url()));
+        // A client that is asked for an encoding shows the answer as it came.
+        let asks = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept-encoding"));
+        let undecoded = asks.then(|| Client::builder().no_gzip().build().expect("a client"));
+        let client = undecoded.as_ref().unwrap_or(&self.client);
+        let mut request = client.request(method, format!("{}{path}", self.running.url()));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -137,9 +151,10 @@ impl Fixture {
         }
         let response = request.send().await.expect("an answer");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = response.text().await.expect("a body");
+        let bytes = response.bytes().await.expect("a body").to_vec();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Answer { status, headers, text, json }
+        Answer { status, headers, bytes, text, json }
     }
 
     /// With the version header, and JSON's content type when there is a body.

@@ -14,9 +14,16 @@ struct Program {
 
 impl Program {
     fn start(database: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sync-server"))
+        Self::start_with(database, &[], None)
+    }
+
+    fn start_with(database: &Path, arguments: &[&str], tokens: Option<&str>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sync-server"));
+        command.env_remove("SYNC_SERVER_TOKENS").envs(tokens.map(|tokens| ("SYNC_SERVER_TOKENS", tokens)));
+        let mut child = command
             .args(["--listen", "127.0.0.1:0", "--table", TABLE, "--database"])
             .arg(database)
+            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .expect("starts");
@@ -83,11 +90,48 @@ async fn a_polite_signal_ends_it_without_fault() {
     }
 }
 
+#[tokio::test]
+async fn case_136_tokens_come_from_arguments_or_the_environment() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let client = client();
+    let statuses = async |program: &Program, token: Option<&str>| {
+        let url = format!("{}{T}", program.url);
+        let mut statuses = Vec::new();
+        for request in [client.get(&url), client.post(&url).body("{}")] {
+            let request = match token {
+                Some(token) => request.header("x-zumo-auth", token),
+                None => request,
+            };
+            statuses.push(request.send().await.expect("an answer").status().as_u16());
+        }
+        statuses
+    };
+    let first = dir.path().join("first.db");
+    let program = Program::start_with(&first, &["--token", "ada:one", "--token", "two"], None);
+    assert_eq!(statuses(&program, None).await, [401, 401]);
+    assert_eq!(statuses(&program, Some("ada:one")).await, [401, 401]);
+    assert_eq!(statuses(&program, Some("one")).await, [200, 201]);
+    assert_eq!(statuses(&program, Some("two")).await, [200, 201]);
+    drop(program);
+
+    let own = ["--anonymous-read", "--owner", "TodoItem.text"];
+    let program = Program::start_with(&dir.path().join("second.db"), &own, Some("ada:one,bob:two"));
+    assert_eq!(statuses(&program, None).await, [200, 401]);
+    assert_eq!(statuses(&program, Some("one")).await, [200, 201]);
+    let rows = async |token: &str| {
+        let list = client.get(format!("{}{T}", program.url)).header("x-zumo-auth", token).send().await;
+        list.expect("an answer").text().await.expect("a body")
+    };
+    assert!(rows("one").await.contains("\"text\":\"ada\""));
+    assert_eq!(rows("two").await, "[]");
+}
+
 #[test]
 fn a_wrong_call_is_explained() {
     let check = |arguments: &[&str], part: &str| {
         let mut child = Command::new(env!("CARGO_BIN_EXE_sync-server"))
             .args(arguments)
+            .env_remove("SYNC_SERVER_TOKENS")
             .stderr(Stdio::piped())
             .spawn()
             .expect("starts");
@@ -99,5 +143,9 @@ fn a_wrong_call_is_explained() {
     check(&[], "--table");
     check(&["--table", "T(a:string)"], "column 'a' has the unknown type 'string'");
     check(&["--table", "T(deleted:bool)"], "column deleted of table T is named like a system property");
+    check(&["--table", "T(a:text)", "--anonymous-read"], "--token");
+    check(&["--table", "T(a:text)", "--token", "x", "--owner", "T"], "Table.column");
+    check(&["--table", "T(a:text)", "--token", "x", "--owner", "T.b"], "no text column b");
+    check(&["--table", "T(a:text)", "--token", "a:x", "--token", "b:x"], "two tokens are the same");
     check(&["--table", "T(a:text)", "--database", "/no/such/folder/server.db"], "cannot be opened");
 }

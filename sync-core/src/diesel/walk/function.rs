@@ -6,6 +6,30 @@ use super::{Out, value as push};
 use crate::entity::TableSchema;
 use crate::predicate::{Function, Node};
 
+/// A byte that stands in no UTF-8, as a text: behind a text it marks the end, in place of U+0000 it is a character like
+/// any other. SQLite's own `length` and `substr` of a text end at U+0000, and its `replace` finds nothing that begins
+/// with it; its other functions take such a text whole.
+macro_rules! mark {
+    () => {
+        "CAST(x'FF' AS TEXT)"
+    };
+}
+
+/// The text of a column of the query around, with the mark in place of each U+0000: JSON writes that as `\u0000`. The
+/// other mark stands for two backslashes meanwhile, so that one which was written before `u0000` is told apart. Takes
+/// time in proportion to the text, whatever is in it.
+macro_rules! marked {
+    ($text:literal) => {
+        concat!(
+            "json_extract(replace(replace(replace(json_quote(",
+            $text,
+            r"), '\\', CAST(x'FE' AS TEXT)), '\u0000', ",
+            mark!(),
+            r"), CAST(x'FE' AS TEXT), '\\'), '$')"
+        )
+    };
+}
+
 /// Pushes the value of a function; NULL when it is called with wrong arguments.
 pub(super) fn value<'b>(
     table: &TableSchema,
@@ -19,13 +43,45 @@ pub(super) fn value<'b>(
     }
     // Instants are text: `2024-01-02 03:04:05.678+00:00`.
     let texts: &[&str] = match function {
-        Function::Length => &["length(", ")"],
+        Function::Length => &["(instr(", concat!(" || ", mark!(), ", ", mark!(), ") - 1)")],
         Function::IndexOf => &["(instr(", ", ", ") - 1)"],
-        Function::SubstringFrom => &["substr(", ", min(max(", ", 0), 2147483646) + 1)"],
-        Function::Substring => {
-            &["substr(", ", min(max(", ", 0), 2147483646) + 1, min(max(", ", 0), 2147483646))"]
-        }
-        Function::Replace => &["replace(", ", ", ", ", ")"],
+        Function::SubstringFrom => &[
+            concat!(
+                "(SELECT CASE WHEN instr(x, char(0)) = 0 THEN substr(x, s) ELSE replace(substr(",
+                marked!("x"),
+                ", s), ",
+                mark!(),
+                ", char(0)) END FROM (SELECT "
+            ),
+            " AS x, min(max(",
+            ", 0), 2147483646) + 1 AS s))",
+        ],
+        Function::Substring => &[
+            concat!(
+                "(SELECT CASE WHEN instr(x, char(0)) = 0 THEN substr(x, s, n) ELSE replace(substr(",
+                marked!("x"),
+                ", s, n), ",
+                mark!(),
+                ", char(0)) END FROM (SELECT "
+            ),
+            " AS x, min(max(",
+            ", 0), 2147483646) + 1 AS s, min(max(",
+            ", 0), 2147483646) AS n))",
+        ],
+        Function::Replace => &[
+            concat!(
+                "(SELECT CASE WHEN instr(f, char(0)) = 1 THEN replace(replace(",
+                marked!("x"),
+                ", ",
+                marked!("f"),
+                ", w), ",
+                mark!(),
+                ", char(0)) ELSE replace(x, f, w) END FROM (SELECT "
+            ),
+            " AS x, ",
+            " AS f, ",
+            " AS w))",
+        ],
         Function::ToLower => &["lower(", ")"],
         Function::ToUpper => &["upper(", ")"],
         Function::Trim => &["trim(", ")"],

@@ -6,8 +6,10 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { seed: Seed::Pair, only: false, cases: DELETED },
     Section { seed: Seed::Many(10), only: false, cases: PAGES },
     Section { seed: Seed::Many(60), only: false, cases: LONG },
+    Section { seed: Seed::Many(120), only: false, cases: LONGER },
     Section { seed: Seed::Filters, only: false, cases: FILTERS },
     Section { seed: Seed::Filters, only: false, cases: FUNCTIONS },
+    Section { seed: Seed::Filters, only: false, cases: BESIDE },
     Section { seed: Seed::Filters, only: false, cases: INSTANTS },
     Section { seed: Seed::Pair, only: false, cases: SEED },
 ];
@@ -103,6 +105,10 @@ const PAGES: &[Case] = &[
 const LONG: &[Case] =
     &[case(82, "GET T", "200 rows=50 nolink", "200 rows=50 link=$skip=50", "200 rows=60 /nextLink=null")];
 
+/// More than a page of v3: what is capped shows.
+const LONGER: &[Case] =
+    &[case(88, "GET T?$top=1001", "400 error", "400 error", "200 rows=100 /nextLink=\"$top=901&$skip=100\"")];
+
 /// The same ids in every dialect.
 const fn all(number: u16, request: &'static str, cell: &'static str) -> Case {
     case(number, request, cell, cell, cell)
@@ -181,6 +187,45 @@ const FUNCTIONS: &[Case] = &[
     all(111, "GET T?$filter=round(ratio) eq -3", "200 ids=2"),
     all(111, "GET T?$filter=floor(n) eq 2", "200 ids=2,4"),
     all(111, "GET T?$filter=floor(ceiling(round(floor(ratio div 2)))) eq 1", "200 ids=1,3"),
+];
+
+/// What the table of the specification has no number for: signs, orders by expressions, the creation time.
+const BESIDE: &[Case] = &[
+    all(103, "GET T?$filter=-n eq 3", "200 ids=3"),
+    all(103, "GET T?$filter=-(n add 1) eq -3", "200 ids=2,4"),
+    all(103, "GET T?$filter=- -n lt 0", "200 ids=3"),
+    all(103, "GET T?$filter=-ratio gt 2", "200 ids=2"),
+    all(103, "GET T?$filter=-text eq 1", "400 error"),
+    all(103, "GET T?$filter=-n eq null", "200 ids=5"),
+    odata_4(112, "GET T?$filter=tolower(trim(text)) in ('milk','x')", "200 ids=1,4"),
+    odata_4(112, "GET T?$filter=n add 1 in (3,-2)", "200 ids=2,3,4"),
+    odata_4(112, "GET T?$filter='a' in ('a')", "400 error"),
+    all(97, "GET T?$orderby=length(text) desc&$top=2", "200 ids=3,4"),
+    all(97, "GET T?$orderby=-n desc,text&$filter=n ne null", "200 ids=3,1,4,2"),
+    all(97, "GET T?$orderby=n mul n desc,toupper(text) asc&$filter=n ne null", "200 ids=3,4,2,1"),
+    all(97, "GET T?$orderby=concat(text,',') desc,id desc&$top=2", "200 ids=1,2"),
+    all(97, "GET T?$orderby=complete eq true desc,id&$top=3", "200 ids=1,3,2"),
+    all(97, "GET T?$orderby=length(text", "400 error says=index"),
+    all(97, "GET T?$orderby=nothing", "400 error says=index"),
+    all(97, "GET T?$orderby=1", "400 error"),
+    all(97, "GET T?$orderby=n,", "400 error"),
+    all(97, "GET T?$orderby=n upwards", "400 error"),
+    all(97, "GET T?$orderby=n desc text", "400 error"),
+    case(
+        114,
+        "GET T?$filter=__createdAt ge datetimeoffset'2020-01-01T00:00:00Z'&$orderby=__createdAt desc&$top=2",
+        "200 ids=5,4",
+        "400 error",
+        "400 error",
+    ),
+    case(
+        114,
+        "GET T?$filter=createdAt ge datetimeoffset'2020-01-01T00:00:00Z'&$orderby=createdAt desc&$top=2",
+        "400 error",
+        "200 ids=5,4",
+        "400 error",
+    ),
+    case(114, "GET T?$orderby=createdAt", "400 error", "200 rows=5", "400 error"),
 ];
 
 const INSTANTS: &[Case] = &[

@@ -63,4 +63,5 @@ const ADDRESSES: &[Case] = &[
     case(128, "GET T?foo=1", "200 ids=a", "200 ids=a", "200 ids=a"),
     case(140, "HEAD T", "405", "405", "405"),
     case(142, "GET T/a?__systemProperties=version\naccept-encoding: gzip", "200 etag", "200 row", "200 row"),
+    case(29, "POST T\ncontent-encoding: gzip\n\n{\"text\":\"t\"}", "400 error", "415 error", "415 error"),
 ];

@@ -71,6 +71,13 @@ const INSERTS: &[Case] = &[
     case(29, "POST T\ncontent-type: text/plain\n\n{\"text\":\"t\"}", "400 error", "415 error", "415 error"),
     case(30, "POST T\n\n{\"text\":\"{BIG}\"}", "413 error", "413 error", "413 error"),
     case(31, "POST T\n\n{\"id\":\"u\",\"unknown\":{\"a\":[1]}}", "-", "-", "201 row /id=\"u\""),
+    case(
+        31,
+        "POST T\n\n{\"id\":\"u\",\"colour\":\"red\"}\n---\nGET T/u",
+        "400 error says=colour ; 404",
+        "400 error says=colour ; 404",
+        "-",
+    ),
     case(32, "POST T\n\n{\"text\":{\"a\":1}}", "400 error", "400 error", "400 error"),
     case(
         143,

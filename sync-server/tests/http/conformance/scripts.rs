@@ -1,8 +1,11 @@
 //! Cases of more than one request whose next step depends on the answer before.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::*;
 
-type Script = fn(Dialect) -> BoxFuture<'static, ()>;
+pub(super) type Script = fn(Dialect) -> BoxFuture<'static, ()>;
 
 pub(super) const SCRIPTS: &[(&[u16], Script)] = &[
     (&[2], |dialect| Box::pin(strict_versions(dialect))),
@@ -11,14 +14,22 @@ pub(super) const SCRIPTS: &[(&[u16], Script)] = &[
     (&[64], |dialect| Box::pin(two_writers(dialect))),
     (&[77], |dialect| Box::pin(undeleted_rows_are_pulled(dialect))),
     (&[83, 86, 87], |dialect| Box::pin(next_links(dialect))),
-    (&[129, 130, 131, 133], |dialect| Box::pin(pulls(dialect))),
+    (&[119], |dialect| Box::pin(casts_of_dates_and_uuids(dialect))),
+    (&[131], |dialect| Box::pin(a_thousand_writes(dialect))),
+    (&[129, 130, 133], |dialect| Box::pin(pulls(dialect))),
     (&[132], |dialect| Box::pin(concurrent_writers(dialect))),
+    (&[142], |dialect| Box::pin(compressed_answers(dialect))),
     (&[141], |dialect| Box::pin(cross_origin(dialect))),
     (&[145], |dialect| Box::pin(one_row_three_faces(dialect))),
 ];
 
+/// The scripts of every file.
+pub(super) fn all() -> impl Iterator<Item = &'static (&'static [u16], Script)> {
+    SCRIPTS.iter().chain(callers::SCRIPTS)
+}
+
 impl Bench {
-    async fn expect(&self, request: &str, cell: &str) -> Answer {
+    pub(super) async fn expect(&self, request: &str, cell: &str) -> Answer {
         let answer = self.send(request).await;
         if let Err(fault) = (Judge { bench: self, answer: &answer }).check(cell) {
             panic!("{} {request}\n  expected {cell}\n  found {fault}\n  {}", name(self.dialect), answer.text);
@@ -244,6 +255,100 @@ async fn pulls(dialect: Dialect) {
     assert!(text_of(&later.json, updated) > times[119].as_str());
 }
 
+/// Change times rise over a thousand writes of several writers at once, a restart, and a clock that jumps back by
+/// hours again and again, ahead by one, and stands still.
+async fn a_thousand_writes(dialect: Dialect) {
+    const WRITERS: usize = 32;
+    let clock = Arc::new(AtomicUsize::new(0));
+    let open = |path: &Path| {
+        let clock = Arc::clone(&clock);
+        let start = chrono::Utc::now();
+        let now = move || {
+            // Asked once a change.
+            let hours = [0, -3, -3, 1, 1, 0, -7][clock.fetch_add(1, Ordering::Relaxed) / 50 % 7];
+            start + chrono::TimeDelta::hours(hours)
+        };
+        let builder = Server::builder([&TODO]).clock(now);
+        let path = path.join("server.db");
+        async move { builder.open(path).await.expect("opens").start("127.0.0.1:0").await.expect("starts") }
+    };
+    let dir = tempfile::tempdir().expect("a directory");
+    let running = open(dir.path()).await;
+    let fixture = Fixture { running, client: client(), dir };
+    let (version, old, deleted) = Default::default();
+    let mut bench = Bench { fixture, dialect, version, old, deleted };
+    let names = dialect.names();
+    let updated = names.updated_at;
+    // Each writer's answers are in the order of its requests; that of all of them is the order of versions.
+    let mut stamps: Vec<(String, String)> = Vec::new();
+    for half in 0..2 {
+        let writers = (0..WRITERS).map(|writer| {
+            let bench = &bench;
+            async move {
+                let mut stamps = Vec::new();
+                for n in (writer..500).step_by(WRITERS) {
+                    let id = format!("{half}-{n:03}");
+                    let insert = format!("POST T?__systemProperties=*\n\n{{\"id\":\"{id}\",\"n\":{n}}}");
+                    let answer = bench.expect(&insert, "201 etag").await.json;
+                    let text = |member: &str| text_of(&answer, member).to_owned();
+                    stamps.push((text(names.version), text(updated)));
+                }
+                assert!(stamps.windows(2).all(|pair| pair[0].1 < pair[1].1), "of one writer");
+                stamps
+            }
+        });
+        let mut written: Vec<_> = join_all(writers).await.into_iter().flatten().collect();
+        // Versions are base64 of a counter of eight bytes.
+        written.sort_by_key(|(version, _)| STANDARD.decode(version).expect("base64"));
+        stamps.extend(written);
+        let Fixture { running, client, dir } = bench.fixture;
+        running.shutdown().await.expect("stops");
+        let running = open(dir.path()).await;
+        bench.fixture = Fixture { running, client, dir };
+    }
+    assert_eq!(stamps.len(), 1000);
+    assert!(clock.load(Ordering::Relaxed) >= 1000, "each change asked the clock");
+    for pair in stamps.windows(2) {
+        assert!(pair[0].1 < pair[1].1, "{}: {pair:?}", name(dialect));
+    }
+}
+
+static TYPED: TableSchema = TableSchema {
+    name: "TodoItem",
+    columns: &[
+        ColumnSchema::new("owner", ColumnType::Uuid).with_nullable(true),
+        ColumnSchema::new("day", ColumnType::DateTime).with_nullable(true),
+    ],
+    versioned: true,
+    keep_deleted: true,
+};
+
+async fn casts_of_dates_and_uuids(dialect: Dialect) {
+    if dialect != Dialect::Datasync {
+        return;
+    }
+    let fixture = Fixture::of(Server::builder([&TYPED])).await;
+    let (version, old, deleted) = Default::default();
+    let bench = Bench { fixture, dialect, version, old, deleted };
+    let uuid = "9e4b6f2c-5a3f-4b7e-9a51-6b0c7a1f4f10";
+    for (id, owner, day) in
+        [("a", uuid, "1994-10-14"), ("b", "00000000-0000-0000-0000-000000000000", "1994-10-15")]
+    {
+        let body = format!("{{\"id\":\"{id}\",\"owner\":\"{owner}\",\"day\":\"{day}T00:00:00Z\"}}");
+        bench.expect(&format!("POST T\n\n{body}"), "201").await;
+    }
+    for literal in [format!("cast({uuid},Edm.Guid)"), uuid.to_uppercase(), format!("'{uuid}'")] {
+        bench.expect(&format!("GET T?$filter=owner eq {literal}"), "200 ids=a").await;
+        bench.expect(&format!("GET T?$filter=owner ne {literal}"), "200 ids=b").await;
+    }
+    bench.expect(&format!("GET T?$filter=owner in (cast({uuid},Edm.Guid))"), "200 ids=a").await;
+    bench.expect("GET T?$filter=day eq cast(1994-10-14,Edm.Date)", "200 ids=a").await;
+    bench.expect("GET T?$filter=day gt cast(1994-10-14,Edm.Date)", "200 ids=b").await;
+    bench.expect("GET T?$filter=owner eq cast(1994-10-14,Edm.Date)", "400 error").await;
+    // An instant is no time of day: there is nothing such a literal could be compared with.
+    bench.expect("GET T?$filter=day eq cast(07:14:00,Edm.TimeOfDay)", "400 error").await;
+}
+
 /// While writers write, a reader never sees a new row below a time it was served before.
 async fn concurrent_writers(dialect: Dialect) {
     let bench = Bench::new(Seed::Many(0), dialect, false).await;
@@ -319,4 +424,32 @@ async fn one_row_three_faces(dialect: Dialect) {
         assert_eq!(row[names.deleted], false);
     }
     assert_eq!(faces.len(), 1, "{faces:?}");
+}
+
+/// A list and a row in gzip, as one client asks for it and another does not.
+async fn compressed_answers(dialect: Dialect) {
+    let bench = Bench::new(Seed::Many(30), dialect, false).await;
+    let long = "milk ".repeat(400);
+    bench.expect(&format!("POST T\n\n{{\"id\":\"long\",\"text\":\"{long}\"}}"), "201").await;
+    for path in ["GET T?__systemProperties=*", "GET T/long?__systemProperties=*"] {
+        let plain = bench.expect(&format!("{path}\naccept-encoding: identity"), "200").await;
+        assert_eq!(plain.header("content-encoding"), None);
+        let packed = bench.expect(&format!("{path}\naccept-encoding: gzip"), "200").await;
+        assert_eq!(packed.header("content-encoding"), Some("gzip"), "{path}");
+        assert!(packed.header("vary").is_some_and(|vary| vary.contains("accept-encoding")));
+        assert_eq!(packed.header("etag"), plain.header("etag"), "strong, and the version");
+        assert_eq!(packed.bytes[..2], [0x1f, 0x8b], "the magic number of gzip");
+        assert!(packed.bytes.len() < plain.bytes.len() / 4, "{} bytes", packed.bytes.len());
+        let decoded = bench.expect(path, "200").await;
+        assert_eq!(decoded.text, plain.text, "{path}");
+    }
+    let tag = bench.expect("GET T/long?__systemProperties=*\naccept-encoding: gzip", "200").await;
+    assert!(tag.header("etag").is_some_and(|tag| tag.starts_with('"')));
+    let small = bench.expect("GET T/r001?__systemProperties=*\naccept-encoding: gzip", "200 row").await;
+    assert_eq!(small.header("content-encoding"), None);
+    let mut bench = bench;
+    bench.fixture =
+        bench.fixture.reopen(ServerConfig { compression: false, ..ServerConfig::default() }).await;
+    let plain = bench.expect("GET T\naccept-encoding: gzip", "200").await;
+    assert_eq!(plain.header("content-encoding"), None);
 }
