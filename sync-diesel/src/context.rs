@@ -14,7 +14,7 @@ use sync_core::client::{
 };
 use sync_core::engine::{self, Engine, PullReport, PullRequest, PushOptions, PushReport};
 use sync_core::entity::SyncEntity;
-use sync_core::expression::IntoExpr;
+use sync_core::expression::{IntoExpr, Sendable};
 use sync_core::handler::{Handler, HandlerChain};
 use sync_core::operation::{Operation, OperationError};
 use sync_core::predicate::Predicate;
@@ -141,17 +141,23 @@ impl<A: SyncSchema> SyncContext<A> {
     ///
     /// A query id is a name of 1 to 255 characters; the token that makes the pull incremental is kept under table
     /// and query id. Changing the filter under the same id starts anew.
+    ///
+    /// A filter that reads a column with `#[sync(local)]` does not compile here, unless the app calls
+    /// [`local_rest`](sync_core::expression::Expr::local_rest) on it.
     pub fn pull<E: SyncEntity>(
         &self,
         query_id: impl Into<String>,
-        filter: impl IntoExpr<E, bool>,
+        filter: impl IntoExpr<E, bool, Scope: Sendable>,
     ) -> Pull<'_, A> {
         self.new_pull(Some(query_id.into()), filter.into_expr().into())
     }
 
     /// Brings down everything that matches `filter`, each time; keeps no token. Pushes first like
     /// [`pull`](Self::pull).
-    pub fn pull_all<E: SyncEntity>(&self, filter: impl IntoExpr<E, bool>) -> Pull<'_, A> {
+    pub fn pull_all<E: SyncEntity>(
+        &self,
+        filter: impl IntoExpr<E, bool, Scope: Sendable>,
+    ) -> Pull<'_, A> {
         self.new_pull(None, filter.into_expr().into())
     }
 

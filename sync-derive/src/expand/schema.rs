@@ -62,9 +62,11 @@ pub(crate) fn constants(entity: &Entity) -> TokenStream {
         let inner = &column.ty.inner;
         let text = format!("Column `{name}`, for filters that mean the same locally and remotely.");
         let docs = if docs.is_empty() { quote!(#[doc = #text]) } else { quote!(#(#docs)*) };
+        let scope = column.local.then(|| quote!(, __sync::LocalOnly));
         quote! {
             #docs
-            #vis const #constant: __sync::Column<#ident, #inner> = __sync::Column::__new(&__SYNC_COLUMNS[#index]);
+            #vis const #constant: __sync::Column<#ident, #inner #scope> =
+                __sync::Column::__new(&__SYNC_COLUMNS[#index]);
         }
     });
     quote! {

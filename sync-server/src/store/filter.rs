@@ -165,7 +165,7 @@ fn value(out: &mut Statement, table: &Table, node: &Node) -> Result<()> {
 
 /// Appends the value of a function. Each argument is written once, so that nested calls stay short.
 fn computed(out: &mut Statement, table: &Table, function: Function, arguments: &[Node]) -> Result<()> {
-    if !arguments.iter().map(Node::kind).eq(function.arguments().iter().copied()) {
+    if !function.accepts(arguments) {
         return Err(Unsupported("a function is called with wrong arguments".into()));
     }
     // Instants are ticks of 100 ns; `strftime` takes seconds.
@@ -176,7 +176,14 @@ fn computed(out: &mut Statement, table: &Table, function: Function, arguments: &
         Function::Substring => {
             &["substr(", ", min(max(", ", 0), 2147483646) + 1, min(max(", ", 0), 2147483646))"]
         }
-        Function::Replace => &["replace(", ", ", ", ", ")"],
+        Function::Replace if matches!(arguments, [.., Node::Literal(_)]) => &["replace(", ", ", ", ", ")"],
+        // SQLite forgets a NULL as the last argument where there is nothing to find.
+        Function::Replace => &[
+            "(SELECT CASE WHEN w IS NOT NULL THEN replace(x, f, w) END FROM (SELECT ",
+            " AS x, ",
+            " AS f, ",
+            " AS w))",
+        ],
         Function::ToLower => &["lower(", ")"],
         Function::ToUpper => &["upper(", ")"],
         Function::Trim => &["trim(", ")"],
@@ -205,6 +212,10 @@ fn computed(out: &mut Statement, table: &Table, function: Function, arguments: &
         Function::Hour => &["CAST(strftime('%H', (", SECONDS],
         Function::Minute => &["CAST(strftime('%M', (", SECONDS],
         Function::Second => &["CAST(strftime('%S', (", SECONDS],
+        Function::Date => {
+            &["((", " + 621355968000000000) / 864000000000 * 864000000000 - 621355968000000000)"]
+        }
+        Function::Time => &["((", " + 621355968000000000) % 864000000000)"],
         _ => return Err(Unsupported("this server does not have the function".into())),
     };
     for (index, text) in texts.iter().enumerate() {

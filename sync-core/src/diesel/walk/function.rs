@@ -13,7 +13,7 @@ pub(super) fn value<'b>(
     arguments: &'b [Node],
     out: Out<'_, '_, 'b>,
 ) -> QueryResult<()> {
-    if !arguments.iter().map(Node::kind).eq(function.arguments().iter().copied()) {
+    if !function.accepts(arguments) {
         out.push_sql("NULL");
         return Ok(());
     }
@@ -25,7 +25,14 @@ pub(super) fn value<'b>(
         Function::Substring => {
             &["substr(", ", min(max(", ", 0), 2147483646) + 1, min(max(", ", 0), 2147483646))"]
         }
-        Function::Replace => &["replace(", ", ", ", ", ")"],
+        Function::Replace if matches!(arguments, [.., Node::Literal(_)]) => &["replace(", ", ", ", ", ")"],
+        // SQLite forgets a NULL as the last argument where there is nothing to find.
+        Function::Replace => &[
+            "(SELECT CASE WHEN w IS NOT NULL THEN replace(x, f, w) END FROM (SELECT ",
+            " AS x, ",
+            " AS f, ",
+            " AS w))",
+        ],
         Function::ToLower => &["lower(", ")"],
         Function::ToUpper => &["upper(", ")"],
         Function::Trim => &["trim(", ")"],
@@ -46,6 +53,8 @@ pub(super) fn value<'b>(
         Function::Hour => &["CAST(substr(", ", 12, 2) AS INTEGER)"],
         Function::Minute => &["CAST(substr(", ", 15, 2) AS INTEGER)"],
         Function::Second => &["CAST(substr(", ", 18, 2) AS INTEGER)"],
+        Function::Date => &["(substr(", ", 1, 10) || ' 00:00:00+00:00')"],
+        Function::Time => &["('1970-01-01' || substr(", ", 11))"],
         Function::Contains | Function::StartsWith | Function::EndsWith => &["NULL"],
     };
     for (index, text) in texts.iter().enumerate() {
