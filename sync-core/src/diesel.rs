@@ -1,6 +1,6 @@
 //! Typed expressions as Diesel expressions on SQLite (feature `diesel`).
 //!
-//! [`Expr`], [`Column`] and [`OrderBy`] of an entity can stand wherever Diesel wants an expression over the
+//! [`Expr`], [`Column`], [`OrderBy`] and [`OrderByExpr`] of an entity can stand wherever Diesel wants an expression over the
 //! entity's table, mixed with Diesel's own columns: in `filter`, `or_filter`, `order_by`, `select`, joins, boxed
 //! queries, `update` and `delete`. An expression of another entity does not compile there.
 //!
@@ -26,7 +26,7 @@ use diesel::sqlite::Sqlite;
 use uuid::Uuid;
 
 use crate::entity::{SyncEntity, TableSchema};
-use crate::expression::{Column, Expr, OrderBy};
+use crate::expression::{Column, Expr, OrderBy, OrderByExpr};
 use crate::predicate::{Kind, Node, Predicate};
 use crate::value::ColumnValue;
 
@@ -86,11 +86,11 @@ expression_values! {
     Uuid => Nullable<Text>,
 }
 
-impl<E, T: ExpressionValue> Expression for Expr<E, T> {
+impl<E, T: ExpressionValue, S> Expression for Expr<E, T, S> {
     type SqlType = T::SqlType;
 }
 
-impl<E, T: ExpressionValue> Expression for Column<E, T> {
+impl<E, T: ExpressionValue, S> Expression for Column<E, T, S> {
     type SqlType = T::SqlType;
 }
 
@@ -98,7 +98,11 @@ impl<E> Expression for OrderBy<E> {
     type SqlType = NotSelectable;
 }
 
-impl<E: SyncEntity, T: ExpressionValue> QueryFragment<Sqlite> for Expr<E, T> {
+impl<E> Expression for OrderByExpr<E> {
+    type SqlType = NotSelectable;
+}
+
+impl<E: SyncEntity, T: ExpressionValue, S> QueryFragment<Sqlite> for Expr<E, T, S> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         if Kind::of(T::TYPE) == Kind::Bool {
             walk::condition(E::SCHEMA, self.node(), &mut out)
@@ -108,7 +112,7 @@ impl<E: SyncEntity, T: ExpressionValue> QueryFragment<Sqlite> for Expr<E, T> {
     }
 }
 
-impl<E: SyncEntity, T: ExpressionValue> QueryFragment<Sqlite> for Column<E, T> {
+impl<E: SyncEntity, T: ExpressionValue, S> QueryFragment<Sqlite> for Column<E, T, S> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         if Kind::of(T::TYPE) == Kind::Bool {
             walk::flag(E::SCHEMA, self.schema(), &mut out)
@@ -122,6 +126,15 @@ impl<E: SyncEntity> QueryFragment<Sqlite> for OrderBy<E> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         let (column, descending) = self.parts();
         walk::column(E::SCHEMA, column, &mut out)?;
+        out.push_sql(if descending { " DESC" } else { " ASC" });
+        Ok(())
+    }
+}
+
+impl<E: SyncEntity> QueryFragment<Sqlite> for OrderByExpr<E> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        let (node, descending) = self.parts();
+        walk::value(E::SCHEMA, node, &mut out)?;
         out.push_sql(if descending { " DESC" } else { " ASC" });
         Ok(())
     }
@@ -209,9 +222,10 @@ macro_rules! expression_of_entity {
 }
 
 expression_of_entity! {
-    [E, T] Expr<E, T>;
-    [E, T] Column<E, T>;
+    [E, T, S] Expr<E, T, S>;
+    [E, T, S] Column<E, T, S>;
     [E] OrderBy<E>;
+    [E] OrderByExpr<E>;
 }
 
 #[cfg(test)]

@@ -103,6 +103,25 @@ fn call(function: Function, arguments: &[Node], row: &impl RowView) -> bool {
     }
 }
 
+/// The value of a node without columns; a column reads as null.
+pub(crate) fn constant(node: &Node) -> Value {
+    struct NoRow;
+
+    impl RowView for NoRow {
+        fn value(&self, _: &'static crate::entity::ColumnSchema) -> ValueRef<'_> {
+            ValueRef::Null
+        }
+    }
+
+    value(node, &NoRow).as_ref().to_value()
+}
+
+/// The value of a node over a row.
+#[cfg(test)]
+pub(crate) fn evaluate(node: &Node, row: &impl RowView) -> Value {
+    value(node, row).as_ref().to_value()
+}
+
 /// Applies a comparison to two values, null included.
 pub(crate) fn compare(comparison: Comparison, left: ValueRef<'_>, right: ValueRef<'_>) -> bool {
     let both_null = left == ValueRef::Null && right == ValueRef::Null;

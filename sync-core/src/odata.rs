@@ -23,7 +23,7 @@
 //! ```
 
 use crate::entity::{self, ColumnSchema, TableSchema};
-use crate::predicate::{Comparison, Function, Kind};
+use crate::predicate::{Comparison, Function, Kind, Node};
 use crate::protocol::Dialect;
 use crate::value::ColumnType;
 
@@ -74,6 +74,31 @@ pub(crate) fn is_expressible(column: &'static ColumnSchema, dialect: Dialect) ->
         && characters.next().is_some_and(starts_name)
         && characters.all(continues_name)
         && !RESERVED.contains(&name)
+}
+
+/// Whether the dialect has a word for the function: v1 and v2 know no `date` and `time`, v3 no `replace`.
+pub fn speaks(dialect: Dialect, function: Function) -> bool {
+    function.is_arithmetic() || signatures(dialect).any(|signature| signature.function == function)
+}
+
+/// What a value of the kind [`Kind::DateTime`] stands for. The tree has instants only, OData 4 a type for each.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Form {
+    Instant,
+    /// Midnight of a day.
+    Day,
+    /// An instant of 1970-01-01.
+    TimeOfDay,
+}
+
+impl Form {
+    fn of(node: &Node) -> Self {
+        match node {
+            Node::Call(Function::Date, _) => Self::Day,
+            Node::Call(Function::Time, _) => Self::TimeOfDay,
+            _ => Self::Instant,
+        }
+    }
 }
 
 fn starts_name(character: char) -> bool {
@@ -127,7 +152,11 @@ static ODATA_3: [Signature; 2] = [
     signature(Function::Replace, "replace"),
 ];
 
-static ODATA_4: [Signature; 1] = [signature(Function::Contains, "contains")];
+static ODATA_4: [Signature; 3] = [
+    signature(Function::Contains, "contains"),
+    signature(Function::Date, "date"),
+    signature(Function::Time, "time"),
+];
 
 /// The functions of a dialect; arithmetic is written between its operands and stands in [`ARITHMETIC`].
 fn signatures(dialect: Dialect) -> impl Iterator<Item = &'static Signature> {

@@ -12,12 +12,20 @@
 //!   kind. What each does otherwise stands at [`Function`].
 //! - Dates compare as instants, numbers as numbers; values of different [kinds](Kind) are never equal and have
 //!   no order.
+//! - For `length` and `substring` a text ends before its first U+0000, and `replace` finds nothing that starts with
+//!   one; everywhere else U+0000 is a character like others.
+//!
+//! The guide `docs/predicates.md` is the same as a table for users; [`contract`] holds its cases for tests of
+//! further engines.
 
 use crate::entity::{ColumnSchema, TableSchema};
 use crate::value::{ColumnType, Value};
 
 #[cfg(test)]
 pub(crate) mod arbitrary;
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+mod display;
 
 /// A condition or a value: the node of the tree.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,15 +69,16 @@ pub enum Function {
     StartsWith,
     /// `endswith(text, suffix)`.
     EndsWith,
-    /// `length(text)`, in characters (code points).
+    /// `length(text)`, in characters (code points) before the first U+0000.
     Length,
     /// `indexof(text, needle)`: characters before the first occurrence, -1 without one.
     IndexOf,
-    /// `substring(text, start)`: the characters from `start`, counted from 0; a start below 0 counts as 0.
+    /// `substring(text, start)`: the characters from `start`, counted from 0, to the end or the first U+0000; a start
+    /// below 0 counts as 0.
     SubstringFrom,
     /// `substring(text, start, length)`: at most `length` of them; a length below 0 counts as 0.
     Substring,
-    /// `replace(text, find, with)`: every occurrence; nothing when `find` is empty.
+    /// `replace(text, find, with)`: every occurrence; nothing when `find` is empty or starts with U+0000.
     Replace,
     /// `tolower(text)`: the letters A to Z.
     ToLower,
@@ -107,6 +116,10 @@ pub enum Function {
     Minute,
     /// `second(instant)`, whole.
     Second,
+    /// `date(instant)`: the day in UTC, as the instant of its midnight.
+    Date,
+    /// `time(instant)`: the time of day in UTC, exact, as an instant of 1970-01-01.
+    Time,
 }
 
 /// What can be compared with what: the type of a node, as far as comparing goes.
@@ -215,6 +228,48 @@ impl Node {
 }
 
 impl Function {
+    /// Every function.
+    pub const ALL: [Self; 28] = [
+        Self::Contains,
+        Self::StartsWith,
+        Self::EndsWith,
+        Self::Length,
+        Self::IndexOf,
+        Self::SubstringFrom,
+        Self::Substring,
+        Self::Replace,
+        Self::ToLower,
+        Self::ToUpper,
+        Self::Trim,
+        Self::Concat,
+        Self::Add,
+        Self::Sub,
+        Self::Mul,
+        Self::Div,
+        Self::Mod,
+        Self::Round,
+        Self::Floor,
+        Self::Ceiling,
+        Self::Year,
+        Self::Month,
+        Self::Day,
+        Self::Hour,
+        Self::Minute,
+        Self::Second,
+        Self::Date,
+        Self::Time,
+    ];
+
+    /// Whether the function is one of arithmetic, written between its operands.
+    pub const fn is_arithmetic(self) -> bool {
+        matches!(self, Self::Add | Self::Sub | Self::Mul | Self::Div | Self::Mod)
+    }
+
+    /// Whether a call with these arguments fits the function: their number and kinds.
+    pub fn accepts(self, arguments: &[Node]) -> bool {
+        arguments.iter().map(Node::kind).eq(self.arguments().iter().copied())
+    }
+
     /// The kind of the function's values.
     pub const fn kind(self) -> Kind {
         match self {
@@ -242,6 +297,7 @@ impl Function {
             | Self::Hour
             | Self::Minute
             | Self::Second => Kind::Number,
+            Self::Date | Self::Time => Kind::DateTime,
         }
     }
 
@@ -257,9 +313,14 @@ impl Function {
             Self::Replace => &[Kind::Text, Kind::Text, Kind::Text],
             Self::Add | Self::Sub | Self::Mul | Self::Div | Self::Mod => &[Kind::Number, Kind::Number],
             Self::Round | Self::Floor | Self::Ceiling => &[Kind::Number],
-            Self::Year | Self::Month | Self::Day | Self::Hour | Self::Minute | Self::Second => {
-                &[Kind::DateTime]
-            }
+            Self::Year
+            | Self::Month
+            | Self::Day
+            | Self::Hour
+            | Self::Minute
+            | Self::Second
+            | Self::Date
+            | Self::Time => &[Kind::DateTime],
         }
     }
 }

@@ -43,7 +43,7 @@ impl ServerProfile {
     /// [section 16], so no overlap is needed. It revives rows in either form of v3 [section 16].
     pub fn sync_server() -> Self {
         Self {
-            functions: vec![Function::Contains, Function::StartsWith, Function::EndsWith],
+            functions: Function::ALL.to_vec(),
             sql_nulls: false,
             exact_text: true,
             exact_numbers: true,
@@ -69,14 +69,50 @@ impl ServerProfile {
 
     /// The Node server `azure-mobile-apps` (v2) over SQLite.
     ///
-    /// No text function finds what it should, some fail outright; comparisons of
-    /// text are SQLite's own, exact. Null follows SQL [section 10.3 and case 101]. Numbers are JavaScript's
+    /// Many functions find something else or fail outright: those of
+    /// [`NODE_SQLITE_UNTRUSTED`](Self::NODE_SQLITE_UNTRUSTED) are not sent. Comparisons of text are SQLite's own,
+    /// exact. Null follows SQL [section 10.3 and case 101]. Numbers are JavaScript's
     /// a uuid is whatever text was sent, a filter by version matches nothing, dates in a
     /// filter are cut to milliseconds and compared as text [section 13]. A page is cut only by what was asked,
     /// up to 1000; more is refused [R10, section 10.2].
     pub fn node_sqlite() -> Self {
-        Self { exact_text: true, guaranteed_page: Some(1000), ..Self::conservative() }
+        let trusted =
+            |function: &Function| Self::NODE_SQLITE_UNTRUSTED.iter().all(|(each, _)| each != function);
+        Self {
+            functions: Function::ALL.into_iter().filter(trusted).collect(),
+            exact_text: true,
+            guaranteed_page: Some(1000),
+            ..Self::conservative()
+        }
     }
+
+    /// The functions that the Node server over SQLite does not do, or not as they are defined here, each with the
+    /// reason [section 10.5]. All others it does exactly.
+    pub const NODE_SQLITE_UNTRUSTED: &[(Function, &str)] = &[
+        (Function::Contains, "its pattern is a sum of numbers and matches nothing"),
+        (Function::StartsWith, "its pattern is a sum of numbers and matches nothing"),
+        (Function::EndsWith, "its pattern is a sum of numbers and matches nothing"),
+        (Function::Length, "calls a function that SQLite does not have"),
+        (Function::IndexOf, "looks for the text in what is to be found"),
+        (Function::SubstringFrom, "calls a function that SQLite does not have"),
+        (Function::Substring, "a start below 0 counts from the end, a length below 0 backwards"),
+        (Function::Replace, "a null replacement is forgotten where there is nothing to find"),
+        (Function::Add, "whole numbers are not told from others, nor kept beyond 2^53"),
+        (Function::Sub, "whole numbers are not told from others, nor kept beyond 2^53"),
+        (Function::Mul, "whole numbers are not told from others, nor kept beyond 2^53"),
+        (Function::Div, "whole numbers are not told from others, so neither are the two divisions"),
+        (Function::Mod, "fails, and the failure is answered with an empty list"),
+        (Function::Floor, "exists only where SQLite is built with its mathematical functions"),
+        (Function::Ceiling, "exists only where SQLite is built with its mathematical functions"),
+        (Function::Year, "calls a function that SQLite does not have"),
+        (Function::Month, "calls a function that SQLite does not have"),
+        (Function::Day, "calls a function that SQLite does not have"),
+        (Function::Hour, "fails, and the failure is answered with an empty list"),
+        (Function::Minute, "fails, and the failure is answered with an empty list"),
+        (Function::Second, "fails, and the failure is answered with an empty list"),
+        (Function::Date, "the dialect has no word for it"),
+        (Function::Time, "the dialect has no word for it"),
+    ];
 
     /// The Node server `azure-mobile-apps` (v2) over SQL Server.
     ///
@@ -196,7 +232,8 @@ impl ServerProfile {
         self.undelete
     }
 
-    /// Trusts the server with a function.
+    /// Trusts the server with a function. Arithmetic is sent only to a server with
+    /// [exact numbers](Self::with_exact_numbers) as well.
     #[must_use]
     pub fn with_function(mut self, function: Function) -> Self {
         if !self.evaluates(function) {

@@ -17,7 +17,11 @@ use crate::profile::ServerProfile;
 use crate::protocol::Dialect;
 
 mod atom;
+mod computed;
+mod explain;
 mod normal;
+
+pub use self::explain::{ExplainedPart, Explanation, explain};
 
 /// A divided predicate: `remote and local_rest` means what the predicate means.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +40,8 @@ pub struct Pushdown {
 pub enum Reason {
     /// The server does not evaluate this function as we do.
     Function(Function),
+    /// The dialect has no word for this function.
+    Dialect(Function),
     /// The server may compare text without case or in another order.
     Text,
     /// The server keeps fewer digits of a date.
@@ -58,6 +64,7 @@ impl fmt::Display for Reason {
             Self::Function(function) => {
                 write!(f, "the server is not trusted with the function {function:?}")
             }
+            Self::Dialect(function) => write!(f, "the dialect has no word for the function {function:?}"),
             Self::Text => f.write_str("the server may compare text without case or in another order"),
             Self::Date => f.write_str("the server keeps fewer digits of dates"),
             Self::Number => f.write_str("the server keeps other digits of large integers or f32 columns"),

@@ -125,6 +125,15 @@ impl Remote {
         Ok(rows)
     }
 
+    /// Tells what of a predicate the server is asked for, what is judged here, and why. Sends nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`pushdown::explain`].
+    pub fn explain(&self, predicate: &Predicate) -> Result<pushdown::Explanation> {
+        pushdown::explain(predicate, &self.profile, self.requests.dialect())
+    }
+
     /// Reads one row; `None` if the server has none, or it is marked deleted.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ pub use sync_core::entity::{
     ColumnRole, ColumnSchema, DELETED, ID, SyncEntity, TableSchema, UPDATED_AT, VERSION,
 };
 pub use sync_core::error::Result;
-pub use sync_core::expression::Column;
+pub use sync_core::expression::{Column, LocalOnly};
 pub use sync_core::row::Row;
 pub use sync_core::value::{ColumnValue, Value};
 pub use sync_derive::__restrict_visibility;

@@ -14,12 +14,13 @@ use sync_core::client::{
 };
 use sync_core::engine::{self, Engine, PullReport, PullRequest, PushOptions, PushReport};
 use sync_core::entity::SyncEntity;
-use sync_core::expression::IntoExpr;
+use sync_core::expression::{IntoExpr, Sendable};
 use sync_core::handler::{Handler, HandlerChain};
 use sync_core::operation::{Operation, OperationError};
 use sync_core::predicate::Predicate;
 use sync_core::profile::ServerProfile;
 use sync_core::protocol::{Dialect, Endpoint, ProbeReport, RequestBuilder};
+use sync_core::pushdown::Explanation;
 use sync_core::remote::Remote;
 use sync_core::store::{LocalStore, Purged, Resolution};
 use sync_core::transport::Transport;
@@ -141,17 +142,20 @@ impl<A: SyncSchema> SyncContext<A> {
     ///
     /// A query id is a name of 1 to 255 characters; the token that makes the pull incremental is kept under table
     /// and query id. Changing the filter under the same id starts anew.
+    ///
+    /// A filter that reads a column with `#[sync(local)]` does not compile here, unless the app calls
+    /// [`local_rest`](sync_core::expression::Expr::local_rest) on it.
     pub fn pull<E: SyncEntity>(
         &self,
         query_id: impl Into<String>,
-        filter: impl IntoExpr<E, bool>,
+        filter: impl IntoExpr<E, bool, Scope: Sendable>,
     ) -> Pull<'_, A> {
         self.new_pull(Some(query_id.into()), filter.into_expr().into())
     }
 
     /// Brings down everything that matches `filter`, each time; keeps no token. Pushes first like
     /// [`pull`](Self::pull).
-    pub fn pull_all<E: SyncEntity>(&self, filter: impl IntoExpr<E, bool>) -> Pull<'_, A> {
+    pub fn pull_all<E: SyncEntity>(&self, filter: impl IntoExpr<E, bool, Scope: Sendable>) -> Pull<'_, A> {
         self.new_pull(None, filter.into_expr().into())
     }
 
@@ -159,6 +163,17 @@ impl<A: SyncSchema> SyncContext<A> {
     /// [`force`](PurgeRows::force) drops those of the removed rows.
     pub fn purge<E: SyncEntity>(&self, filter: impl IntoExpr<E, bool>) -> PurgeRows<'_, A> {
         PurgeRows { context: self, predicate: filter.into_expr().into(), force: false }
+    }
+
+    /// Tells what of `filter` a pull asks the server for, what is judged on this device, and why. Sends nothing.
+    ///
+    /// Meant to be printed while an app is developed; the text holds the filter's constants.
+    ///
+    /// # Errors
+    ///
+    /// None known: what the dialect cannot say stays on this device.
+    pub fn explain<E: SyncEntity>(&self, filter: impl IntoExpr<E, bool>) -> Result<Explanation> {
+        self.remote.explain(&filter.into_expr().into())
     }
 
     /// Finds out which dialects the server speaks, by at most three GETs of one row of this entity's table. Changes

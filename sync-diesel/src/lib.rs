@@ -62,6 +62,8 @@ mod loaded;
     allow(rustdoc::broken_intra_doc_links, reason = "the guide names what only the feature has")
 )]
 pub mod migration;
+#[doc = include_str!("../../docs/predicates.md")]
+pub mod predicates {}
 pub mod prelude;
 mod queue;
 mod record;

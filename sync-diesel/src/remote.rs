@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use sync_core::entity::SyncEntity;
-use sync_core::expression::{IntoExpr, OrderBy};
+use sync_core::expression::{IntoExpr, OrderBy, Sendable};
 use sync_core::predicate::Predicate;
 use sync_core::remote::{self, Remote};
 use sync_core::row::Row;
@@ -49,7 +49,7 @@ impl<E: SyncEntity> RemoteTable<E> {
 
     /// The rows that match. What the server is not trusted to filter (see
     /// [`ServerProfile`](sync_core::profile::ServerProfile)) is filtered here after fetching.
-    pub fn query(&self, filter: impl IntoExpr<E, bool>) -> RemoteQuery<E> {
+    pub fn query(&self, filter: impl IntoExpr<E, bool, Scope: Sendable>) -> RemoteQuery<E> {
         let predicate = Predicate { table: E::SCHEMA, node: filter.into_expr().into_node() };
         let query = remote::RemoteQuery::new(predicate);
         RemoteQuery { remote: self.remote.clone(), query, entity: PhantomData }

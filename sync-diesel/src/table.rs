@@ -15,7 +15,7 @@ use diesel::sqlite::{Sqlite, SqliteConnection};
 use sync_core::Result;
 use sync_core::diesel::{DieselEntity, TableFilter};
 use sync_core::entity::SyncEntity;
-use sync_core::expression::{Expr, IntoExpr, OrderBy};
+use sync_core::expression::{IntoExpr, OrderBy};
 use sync_core::predicate::Node;
 use sync_core::row::Row;
 use sync_core::store::{LocalChange, LocalChangeKind, LocalStore};
@@ -150,8 +150,7 @@ pub struct LocalQuery<E> {
 impl<E: SyncEntity> LocalQuery<E> {
     /// Also requires `filter`.
     pub fn filter(mut self, filter: impl IntoExpr<E, bool>) -> Self {
-        let filter: Expr<E, bool> = filter.into_expr();
-        self.filter = self.filter.and(filter.into_node());
+        self.filter = self.filter.and(filter.into_expr().into_node());
         self
     }
 

@@ -1,6 +1,6 @@
 //! Functions and arithmetic that yield values. Every engine that runs them in SQL gives the same.
 
-use chrono::{Datelike, Timelike};
+use chrono::{DateTime as Instant, Datelike, Timelike, Utc};
 
 use crate::predicate::Function;
 use crate::value::{Value, ValueRef};
@@ -9,18 +9,21 @@ use crate::value::{Value, ValueRef};
 pub(super) fn compute(function: Function, arguments: &[ValueRef<'_>]) -> Value {
     use ValueRef::{DateTime, Text};
     let value = match (function, arguments) {
-        (Function::Length, [Text(text)]) => count(text),
+        (Function::Length, [Text(text)]) => count(before_nul(text)),
         (Function::IndexOf, [Text(text), Text(part)]) => {
             text.find(part).map_or(Value::Integer(-1), |place| count(&text[..place]))
         }
-        (Function::SubstringFrom, [Text(text), start]) => {
-            size(*start).map_or(Value::Null, |start| Value::Text(text.chars().skip(start).collect()))
-        }
+        (Function::SubstringFrom, [Text(text), start]) => size(*start)
+            .map_or(Value::Null, |start| Value::Text(before_nul(text).chars().skip(start).collect())),
         (Function::Substring, [Text(text), start, length]) => match (size(*start), size(*length)) {
-            (Some(start), Some(length)) => Value::Text(text.chars().skip(start).take(length).collect()),
+            (Some(start), Some(length)) => {
+                Value::Text(before_nul(text).chars().skip(start).take(length).collect())
+            }
             _ => Value::Null,
         },
-        (Function::Replace, [Text(text), Text(""), Text(_)]) => Value::Text((*text).to_owned()),
+        (Function::Replace, [Text(text), Text(find), Text(_)]) if before_nul(find).is_empty() => {
+            Value::Text((*text).to_owned())
+        }
         (Function::Replace, [Text(text), Text(find), Text(with)]) => Value::Text(text.replace(*find, with)),
         (Function::ToLower, [Text(text)]) => Value::Text(text.to_ascii_lowercase()),
         (Function::ToUpper, [Text(text)]) => Value::Text(text.to_ascii_uppercase()),
@@ -35,6 +38,13 @@ pub(super) fn compute(function: Function, arguments: &[ValueRef<'_>]) -> Value {
         (Function::Hour, [DateTime(instant)]) => Value::Integer(i64::from(instant.hour())),
         (Function::Minute, [DateTime(instant)]) => Value::Integer(i64::from(instant.minute())),
         (Function::Second, [DateTime(instant)]) => Value::Integer(i64::from(instant.second())),
+        // A leap second counts as the second before it.
+        (Function::Date, [DateTime(instant)]) => {
+            moment(instant.timestamp() - instant.timestamp().rem_euclid(DAY), 0)
+        }
+        (Function::Time, [DateTime(instant)]) => {
+            moment(instant.timestamp().rem_euclid(DAY), instant.timestamp_subsec_nanos() % 1_000_000_000)
+        }
         (Function::Add | Function::Sub | Function::Mul | Function::Div | Function::Mod, [left, right]) => {
             arithmetic(function, *left, *right)
         }
@@ -44,6 +54,18 @@ pub(super) fn compute(function: Function, arguments: &[ValueRef<'_>]) -> Value {
         Value::Real(real) if real.is_nan() => Value::Null,
         value => value,
     }
+}
+
+/// SQLite's `length`, `substr` and `replace` take U+0000 for the end of a text.
+fn before_nul(text: &str) -> &str {
+    text.split('\0').next().unwrap_or_default()
+}
+
+/// Seconds of a day.
+const DAY: i64 = 24 * 60 * 60;
+
+fn moment(seconds: i64, nanos: u32) -> Value {
+    Instant::<Utc>::from_timestamp(seconds, nanos).map_or(Value::Null, Value::DateTime)
 }
 
 fn count(text: &str) -> Value {
@@ -74,20 +96,23 @@ fn arithmetic(function: Function, left: ValueRef<'_>, right: ValueRef<'_>) -> Va
         }
     }
     if function == Function::Mod {
-        let (Some(left), Some(right)) = (whole(left), whole(right)) else { return Value::Null };
-        return if right == 0 { Value::Null } else { Value::Real(left.wrapping_rem(right) as f64) };
+        // Of the whole parts, each exact.
+        return match (whole(left), whole(right)) {
+            (Some(_), Some(0)) | (None, _) | (_, None) => Value::Null,
+            (Some(left), Some(right)) => Value::Real(left.wrapping_rem(right) as f64),
+        };
     }
     let (Some(left), Some(right)) = (real(left), real(right)) else { return Value::Null };
     match function {
         Function::Add => Value::Real(left + right),
         Function::Sub => Value::Real(left - right),
         Function::Mul => Value::Real(left * right),
-        _ if right == 0.0 => Value::Null,
+        Function::Div if right == 0.0 => Value::Null,
         _ => Value::Real(left / right),
     }
 }
 
-/// The whole part; beyond 64 bits the greatest.
+/// The whole part, beyond 64 bits the greatest or least there is.
 fn whole(value: ValueRef<'_>) -> Option<i64> {
     match value {
         ValueRef::Integer(value) => Some(value),
@@ -135,6 +160,12 @@ mod tests {
             (F::SubstringFrom, vec![T("äbc"), I(1)], text("bc")),
             (F::SubstringFrom, vec![T("abc"), I(-5)], text("abc")),
             (F::SubstringFrom, vec![T("abc"), I(9)], text("")),
+            (F::Length, vec![T("ä\0b")], int(1)),
+            (F::SubstringFrom, vec![T("abc\0d"), I(1)], text("bc")),
+            (F::Substring, vec![T("a\0bcd"), I(1), I(2)], text("")),
+            (F::Replace, vec![T("a\0b"), T("\0"), T("x")], text("a\0b")),
+            (F::Replace, vec![T("a\0b"), T("a\0"), T("x")], text("xb")),
+            (F::IndexOf, vec![T("a\0b"), T("b")], int(2)),
             (F::Substring, vec![T("abcd"), I(1), I(2)], text("bc")),
             (F::Substring, vec![T("abcd"), I(1), I(-2)], text("")),
             (F::Replace, vec![T("a.a"), T("a"), T("bb")], text("bb.bb")),
@@ -154,6 +185,11 @@ mod tests {
             (F::Mod, vec![I(-7), I(2)], int(-1)),
             (F::Mod, vec![I(i64::MIN), I(-1)], int(0)),
             (F::Mod, vec![R(7.9), I(2)], Value::Real(1.0)),
+            (
+                F::Mod,
+                vec![R(9_007_199_254_740_992.0), I(-9_007_199_254_740_993)],
+                Value::Real(9_007_199_254_740_992.0),
+            ),
             (F::Mod, vec![I(7), R(0.5)], Value::Null),
             (F::Mod, vec![R(1e300), I(i64::MAX - 1)], Value::Real(1.0)),
             (F::Round, vec![R(-2.5)], Value::Real(-3.0)),
@@ -170,6 +206,17 @@ mod tests {
             [(F::Year, 999), (F::Month, 2), (F::Day, 3), (F::Hour, 4), (F::Minute, 5), (F::Second, 6)]
         {
             assert_eq!(compute(function, &[ValueRef::DateTime(instant)]), int(expected), "{function:?}");
+        }
+        for (text, date, time) in [
+            ("0999-02-03T04:05:06.9999999Z", "0999-02-03T00:00:00Z", "1970-01-01T04:05:06.9999999Z"),
+            ("0001-01-01T00:00:00.0000001Z", "0001-01-01T00:00:00Z", "1970-01-01T00:00:00.0000001Z"),
+            ("9999-12-31T23:59:59.9999999Z", "9999-12-31T00:00:00Z", "1970-01-01T23:59:59.9999999Z"),
+            ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z"),
+        ] {
+            let [text, date, time] =
+                [text, date, time].map(|text| crate::time::parse(text).expect("an instant"));
+            assert_eq!(compute(F::Date, &[ValueRef::DateTime(text)]), Value::DateTime(date));
+            assert_eq!(compute(F::Time, &[ValueRef::DateTime(text)]), Value::DateTime(time));
         }
     }
 }

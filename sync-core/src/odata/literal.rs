@@ -8,29 +8,49 @@ use std::fmt::Write;
 use chrono::{DateTime, Utc};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::odata::Form;
 use crate::predicate::{Kind, Node};
 use crate::protocol::Dialect;
 use crate::time;
 use crate::value::{ColumnType, IntegerWidth, Value};
 
-/// Appends a constant as it is written beside `other`, the other side of its comparison.
+/// What stands on the other side of a comparison or operator with a constant, as far as its text depends on it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Beside {
+    column: Option<ColumnType>,
+    form: Form,
+}
+
+impl Beside {
+    /// The constant is an argument.
+    pub(super) const NOTHING: Self = Self { column: None, form: Form::Instant };
+
+    /// The constant stands beside this node.
+    pub(super) fn node(other: &Node) -> Self {
+        let column = match other {
+            Node::Column(column) => Some(column.ty),
+            _ => None,
+        };
+        Self { column, form: Form::of(other) }
+    }
+}
+
+/// Appends a constant.
 ///
-/// The column there decides what the text alone cannot tell: whether an integer has 64 bits (`L`) and whether a
+/// The column beside it decides what the text alone cannot tell: whether an integer has 64 bits (`L`) and whether a
 /// number is an `f32` (`f`, in the shortest text that reads back as the same `f32`, which is also what a row
 /// carries).
 ///
 /// Instants are written as the clients of each generation write them: v1 with seven digits and an offset, v2 with
 /// the digits the instant has, at least three, v3 as a cast. Uuids are text but in v3, where they are a cast too
-/// (protocol.md 10.4, R22).
+/// (protocol.md 10.4, R22). Beside a day or a time of day it is one of these in v3.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::InvalidValue`] for NaN, infinities and instants outside the years 0001 to 9999.
-pub(super) fn write(out: &mut String, value: &Value, other: Option<&Node>, dialect: Dialect) -> Result<()> {
-    let column = match other {
-        Some(Node::Column(column)) => Some(column.ty),
-        _ => None,
-    };
+/// [`ErrorKind::InvalidValue`] for NaN, infinities, instants outside the years 0001 to 9999, and instants that are no
+/// day or time of day where one is wanted.
+pub(super) fn write(out: &mut String, value: &Value, beside: Beside, dialect: Dialect) -> Result<()> {
+    let Beside { column, form } = beside;
     match value {
         Value::Null => out.push_str("null"),
         Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
@@ -63,11 +83,7 @@ pub(super) fn write(out: &mut String, value: &Value, other: Option<&Node>, diale
                     time::write_wire(out, *value);
                     out.push('\'');
                 }
-                Dialect::Datasync => {
-                    out.push_str("cast(");
-                    time::write_wire(out, *value);
-                    out.push_str(",Edm.DateTimeOffset)");
-                }
+                Dialect::Datasync => write_cast(out, *value, form)?,
             }
         }
         Value::Uuid(value) if dialect == Dialect::Datasync => {
@@ -77,6 +93,26 @@ pub(super) fn write(out: &mut String, value: &Value, other: Option<&Node>, diale
             let _ = write!(out, "'{}'", value.as_hyphenated());
         }
     }
+    Ok(())
+}
+
+/// The cast of OData 4: of an instant, a day, or a time of day.
+fn write_cast(out: &mut String, instant: DateTime<Utc>, form: Form) -> Result<()> {
+    let mut text = String::with_capacity(36);
+    time::write_wire(&mut text, instant);
+    let (day, time) = text.split_once('T').unwrap_or((&text, ""));
+    let (literal, ty) = match form {
+        Form::Instant => (text.as_str(), "DateTimeOffset"),
+        Form::Day if time == "00:00:00.000Z" => (day, "Date"),
+        Form::TimeOfDay if day == "1970-01-01" => (time.trim_end_matches('Z'), "TimeOfDay"),
+        Form::Day | Form::TimeOfDay => {
+            return Err(Error::new(
+                ErrorKind::InvalidValue,
+                "a day or a time of day cannot be compared with another instant in a filter",
+            ));
+        }
+    };
+    let _ = write!(out, "cast({literal},Edm.{ty})");
     Ok(())
 }
 
@@ -161,6 +197,12 @@ pub(super) fn parse_instant(text: &str) -> Option<Value> {
     let instant =
         if text.len() == 10 { time::parse(&format!("{text}T00:00:00Z")) } else { time::parse(text) };
     instant.map(Value::DateTime)
+}
+
+/// Reads the text of a time of day, as an instant of 1970-01-01.
+pub(super) fn parse_time(text: &str) -> Option<Value> {
+    let seconds = if text.len() == 5 { ":00" } else { "" };
+    time::parse(&format!("1970-01-01T{text}{seconds}Z")).map(Value::DateTime)
 }
 
 /// Makes a text or number constant the type of the column it is compared with, where that loses nothing.

@@ -1,7 +1,7 @@
 //! OData text becomes a condition.
 //!
 //! The grammar is the one the Node server has (keywords in lower case, `not` and `-` bind tighter than any
-//! comparison, `null` only on the right). OData 4 brings instants and uuids without quotes, `cast`, and `in`;
+//! comparison, `null` only on the right). OData 4 brings instants, times of day and uuids without quotes, `cast`, and `in`;
 //! the literals in quotes of OData 3 are then unknown. What a client sends is hostile until parsed: length, depth and number
 //! of nodes are limited, and lists of any length cost no stack.
 
@@ -158,6 +158,8 @@ enum Token<'t> {
     Number(&'t str),
     /// A date or an instant without quotes (OData 4).
     Instant(&'t str),
+    /// A time of day without quotes (OData 4).
+    Time(&'t str),
     /// A uuid without quotes (OData 4).
     Uuid(&'t str),
 }
@@ -450,6 +452,12 @@ impl<'t> Parser<'t> {
                 };
                 Spelled::Value(value)
             }
+            Token::Time(text) => {
+                let Some(value) = literal::parse_time(text) else {
+                    return Err(self.error(ParseErrorKind::InvalidLiteral, "not a valid time of day"));
+                };
+                Spelled::Value(value)
+            }
             Token::Uuid(text) => {
                 let Ok(uuid) = uuid::Uuid::try_parse(text) else {
                     return Err(self.error(ParseErrorKind::InvalidLiteral, "not a valid uuid"));
@@ -536,10 +544,11 @@ impl<'t> Parser<'t> {
             ("DateTimeOffset" | "Date", Token::Instant(text) | Token::Quoted(text)) => {
                 literal::parse_instant(text)
             }
+            ("TimeOfDay", Token::Time(text) | Token::Quoted(text)) => literal::parse_time(text),
             ("Guid", Token::Uuid(text) | Token::Quoted(text)) => {
                 uuid::Uuid::try_parse(text).ok().map(Value::Uuid)
             }
-            ("DateTimeOffset" | "Date" | "Guid", _) => None,
+            ("DateTimeOffset" | "Date" | "TimeOfDay" | "Guid", _) => None,
             _ => {
                 return Err(ParseError::new(ParseErrorKind::Unsupported, at, "an unknown type of a cast"));
             }
@@ -698,6 +707,10 @@ impl<'t> Parser<'t> {
                 let length = instant_length(rest);
                 (Token::Instant(&rest[..length]), length)
             }
+            '0'..='9' if self.dialect == Dialect::Datasync && is_time(rest) => {
+                let length = instant_length(rest);
+                (Token::Time(&rest[..length]), length)
+            }
             '.' if self.dialect == Dialect::Datasync
                 && !rest[1..].starts_with(|next: char| next.is_ascii_digit()) =>
             {
@@ -805,6 +818,11 @@ fn is_date(text: &str) -> bool {
         4 | 7 => *byte == b'-',
         _ => byte.is_ascii_digit(),
     })
+}
+
+/// Whether the text starts like `07:14`.
+fn is_time(text: &str) -> bool {
+    matches!(text.as_bytes(), [a, b, b':', c, ..] if [a, b, c].into_iter().all(u8::is_ascii_digit))
 }
 
 /// Length of the instant `text` starts with. Whether it is one is decided where it is read.

@@ -250,6 +250,59 @@ fn literal(column: &'static ColumnSchema, reach: Reach) -> BoxedStrategy<Node> {
     prop_oneof![8 => value, 1 => Just(Value::Null)].prop_map(Node::Literal).boxed()
 }
 
+/// A value of a kind as an argument: a column, a constant, or another call down to this depth.
+fn value(kind: Kind, reach: Reach, depth: u32) -> BoxedStrategy<Node> {
+    let column = select(columns_of(kind)).prop_map(Node::Column);
+    let constant = match kind {
+        Kind::Text => text().prop_map(|text| Node::Literal(Value::Text(text))).boxed(),
+        Kind::Number => prop_oneof![
+            2 => select(vec![0, 1, -1, 2, 3, 7]).prop_map(|number| Node::Literal(Value::Integer(number))),
+            1 => select(integers()).prop_map(|number| Node::Literal(Value::Integer(number))),
+            1 => select(reals()).prop_map(|number| Node::Literal(Value::Real(number))),
+        ]
+        .boxed(),
+        _ => select(instants()).prop_map(|instant| Node::Literal(Value::DateTime(instant))).boxed(),
+    };
+    if depth == 0 {
+        return prop_oneof![3 => column, 2 => constant].boxed();
+    }
+    prop_oneof![3 => column, 2 => constant, 2 => computed(kind, reach, depth - 1)].boxed()
+}
+
+/// A call with values of a kind.
+fn computed(kind: Kind, reach: Reach, depth: u32) -> BoxedStrategy<Node> {
+    // What v1 and v2 have no word for is not sent there.
+    let unsent =
+        |function: &Function| reach == Reach::Sendable && matches!(function, Function::Date | Function::Time);
+    let functions: Vec<Function> =
+        Function::ALL.into_iter().filter(|function| function.kind() == kind && !unsent(function)).collect();
+    if functions.is_empty() {
+        return select(columns_of(kind)).prop_map(Node::Column).boxed();
+    }
+    select(functions)
+        .prop_flat_map(move |function| {
+            let arguments: Vec<_> =
+                function.arguments().iter().map(|kind| value(*kind, reach, depth)).collect();
+            arguments.prop_map(move |arguments| Node::Call(function, arguments))
+        })
+        .boxed()
+}
+
+/// A comparison with the value of a function.
+fn computed_comparison(reach: Reach) -> BoxedStrategy<Node> {
+    (comparison(), select(vec![Kind::Text, Kind::Number, Kind::Number, Kind::DateTime]), any::<bool>())
+        .prop_flat_map(move |(comparison, kind, left_first)| {
+            let other = prop_oneof![
+                6 => value(kind, reach, 1),
+                1 => Just(Node::Literal(Value::Null)),
+            ];
+            (computed(kind, reach, 1), other).prop_map(move |(call, other)| {
+                if left_first { compare(comparison, call, other) } else { compare(comparison, other, call) }
+            })
+        })
+        .boxed()
+}
+
 fn compare(comparison: Comparison, left: Node, right: Node) -> Node {
     Node::Compare(comparison, Box::new(left), Box::new(right))
 }
@@ -281,11 +334,21 @@ fn leaf(reach: Reach) -> BoxedStrategy<Node> {
     let text_column = select(columns_of(Kind::Text)).prop_map(Node::Column);
     let call = (function.clone(), text_column, argument())
         .prop_map(|(function, text, part)| Node::Call(function, vec![text, part]));
+    let of_computed = (function.clone(), value(Kind::Text, reach, 2), value(Kind::Text, reach, 1))
+        .prop_map(|(function, text, part)| Node::Call(function, vec![text, part]));
     let reversed_call = (function, argument(), argument())
         .prop_map(|(function, text, part)| Node::Call(function, vec![text, part]));
     let flag = select(columns_of(Kind::Bool)).prop_map(Node::Column);
-    let plain =
-        prop_oneof![4 => with_literal, 2 => with_column, 3 => call, 1 => reversed_call, 1 => flag].boxed();
+    let plain = prop_oneof![
+        4 => with_literal,
+        2 => with_column,
+        3 => call,
+        1 => reversed_call,
+        1 => of_computed,
+        4 => computed_comparison(reach),
+        1 => flag,
+    ]
+    .boxed();
     if reach == Reach::Sendable {
         return plain;
     }
@@ -297,10 +360,14 @@ fn leaf(reach: Reach) -> BoxedStrategy<Node> {
     };
     let mismatch = (comparison(), any_value(), any_value())
         .prop_map(|(comparison, left, right)| compare(comparison, left, right));
-    let bad_call = vec(any_value(), 0..3).prop_map(|arguments| Node::Call(Function::StartsWith, arguments));
+    let bad_call = (select(Function::ALL.to_vec()), vec(any_value(), 0..4))
+        .prop_map(|(function, arguments)| Node::Call(function, arguments));
+    let bad_value = (comparison(), bad_call.clone(), any_value())
+        .prop_map(|(comparison, call, other)| compare(comparison, call, other));
     let constant =
         vec(Just(Node::ALWAYS), 0..2).prop_flat_map(|_| select(vec![Node::ALWAYS, Node::Or(Vec::new())]));
-    prop_oneof![8 => plain, 3 => mismatch, 1 => bad_call, 1 => constant, 1 => any_value()].boxed()
+    prop_oneof![8 => plain, 3 => mismatch, 1 => bad_call, 1 => bad_value, 1 => constant, 1 => any_value()]
+        .boxed()
 }
 
 /// A condition over [`TABLE`].

@@ -4,11 +4,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::entity::{ColumnRole, ColumnSchema};
 use crate::odata;
-use crate::predicate::{Comparison, Function, Kind, Node};
+use crate::predicate::{Comparison, Kind, Node};
 use crate::profile::ServerProfile;
 use crate::protocol::Dialect;
-use crate::pushdown::Reason;
 use crate::pushdown::normal::null_test;
+use crate::pushdown::{Reason, computed};
 use crate::time;
 use crate::value::{ColumnType, Value};
 
@@ -20,25 +20,25 @@ pub(super) fn send(
     dialect: Dialect,
 ) -> Result<(Node, Option<Reason>), Reason> {
     match atom {
-        Node::Compare(comparison, left, right) => {
-            let Node::Column(left) = **left else { return Err(Reason::Form) };
-            nameable(left, profile, dialect)?;
-            match &**right {
-                Node::Literal(value) => with_constant(*comparison, left, value, profile),
-                Node::Column(right) => {
-                    nameable(right, profile, dialect)?;
-                    with_column(*comparison, left, right, profile)
-                }
-                _ => Err(Reason::Form),
+        Node::Compare(comparison, left, right) => match (&**left, &**right) {
+            (Node::Column(left), Node::Literal(value)) => {
+                nameable(left, profile, dialect)?;
+                with_constant(*comparison, left, value, profile)
             }
-        }
-        Node::Call(function, arguments) => {
-            call(*function, arguments, profile, dialect)?;
+            (Node::Column(left), Node::Column(right)) => {
+                nameable(left, profile, dialect)?;
+                nameable(right, profile, dialect)?;
+                with_column(*comparison, left, right, profile)
+            }
+            (left, right) => computed::compare(*comparison, left, right, profile, dialect),
+        },
+        Node::Call(..) => {
+            computed::usable(atom, profile, dialect)?;
             Ok((atom.clone(), None))
         }
         Node::Not(inner) => {
-            let Node::Call(function, arguments) = &**inner else { return Err(Reason::Form) };
-            call(*function, arguments, profile, dialect)?;
+            let Node::Call(_, arguments) = &**inner else { return Err(Reason::Form) };
+            computed::usable(inner, profile, dialect)?;
             let mut sent = atom.clone();
             if profile.has_sql_nulls() {
                 for test in arguments.iter().filter_map(|part| null_test(part, Comparison::Eq)) {
@@ -51,29 +51,17 @@ pub(super) fn send(
     }
 }
 
-fn nameable(column: &'static ColumnSchema, profile: &ServerProfile, dialect: Dialect) -> Result<(), Reason> {
+pub(super) fn nameable(
+    column: &'static ColumnSchema,
+    profile: &ServerProfile,
+    dialect: Dialect,
+) -> Result<(), Reason> {
     let filterable = column.role != ColumnRole::Version || profile.has_version_filters();
     if filterable && odata::is_expressible(column, dialect) {
         Ok(())
     } else {
         Err(Reason::Column(column.name))
     }
-}
-
-fn call(
-    function: Function,
-    arguments: &[Node],
-    profile: &ServerProfile,
-    dialect: Dialect,
-) -> Result<(), Reason> {
-    if !profile.evaluates(function) {
-        return Err(Reason::Function(function));
-    }
-    arguments.iter().try_for_each(|argument| match argument {
-        Node::Column(column) => nameable(column, profile, dialect),
-        Node::Literal(_) => Ok(()),
-        _ => Err(Reason::Form),
-    })
 }
 
 fn with_constant(
@@ -197,31 +185,40 @@ fn with_column(
         _ => None,
     };
     let (left, right) = (Node::Column(left), Node::Column(right));
-    let mut sent = Node::Compare(comparison, Box::new(left.clone()), Box::new(right.clone()));
-    if profile.has_sql_nulls() && equality {
-        let tests = |first, second| {
-            let one = |side: &Node, comparison| match side {
-                Node::Column(column) => Node::compare(column, comparison, Value::Null),
-                _ => Node::ALWAYS,
-            };
-            one(&left, first).and(one(&right, second))
-        };
-        let (left_null, right_null) =
-            (null_test(&left, Comparison::Eq).is_some(), null_test(&right, Comparison::Eq).is_some());
-        match comparison {
-            Comparison::Eq if left_null && right_null => {
-                sent = sent.or(tests(Comparison::Eq, Comparison::Eq));
-            }
-            Comparison::Ne => {
-                if left_null {
-                    sent = sent.or(tests(Comparison::Eq, Comparison::Ne));
-                }
-                if right_null {
-                    sent = sent.or(tests(Comparison::Ne, Comparison::Eq));
-                }
-            }
-            _ => {}
-        }
+    Ok((null_safe_pair(comparison, &left, &right, profile), reason))
+}
+
+/// A comparison of two values, with the nulls added that `eq` and `ne` mean here and not in SQL.
+pub(super) fn null_safe_pair(
+    comparison: Comparison,
+    left: &Node,
+    right: &Node,
+    profile: &ServerProfile,
+) -> Node {
+    let sent = Node::Compare(comparison, Box::new(left.clone()), Box::new(right.clone()));
+    if !profile.has_sql_nulls() {
+        return sent;
     }
-    Ok((sent, reason))
+    let is_null = |side| null_test(side, Comparison::Eq);
+    let is_not_null = |side| null_test(side, Comparison::Ne);
+    let (left_null, right_null) = (is_null(left), is_null(right));
+    match comparison {
+        Comparison::Eq => match (left_null, right_null) {
+            (Some(left), Some(right)) => sent.or(left.and(right)),
+            _ => sent,
+        },
+        Comparison::Ne => {
+            let beside = |null: Node, other| match is_not_null(other) {
+                Some(test) => null.and(test),
+                None => null,
+            };
+            let left_only = left_null.map(|null| beside(null, right));
+            let right_only = right_null.map(|null| match is_not_null(left) {
+                Some(test) => test.and(null),
+                None => null,
+            });
+            [left_only, right_only].into_iter().flatten().fold(sent, Node::or)
+        }
+        _ => sent,
+    }
 }

@@ -1,11 +1,16 @@
 //! Negation normal form: `not` stands only before a function call, or before a form nobody can send.
 //!
-//! On the way everything known without a row is decided, constants go to the right, and conditions compared
-//! with conditions become plain ones. The result means the same as the original under the two-valued rules of
+//! On the way everything known without a row is decided, constants go to the right, conditions compared
+//! with conditions become plain ones, and days compared with constants become ranges of instants.
+//! The result means the same as the original under the two-valued rules of
 //! [`crate::predicate`].
 
+use std::borrow::Cow;
+
+use chrono::{DateTime, Days, NaiveTime, Utc};
+
 use crate::evaluate;
-use crate::predicate::{Comparison, Kind, Node};
+use crate::predicate::{Comparison, Function, Kind, Node};
 use crate::value::{Value, ValueRef};
 
 /// The normal form of a condition, or of its complement.
@@ -17,13 +22,13 @@ pub(super) fn form(node: &Node, negated: bool) -> Node {
         }
         Node::Not(inner) => form(inner, !negated),
         Node::Compare(comparison, left, right) => {
-            let (comparison, left, right) = match (&**left, &**right) {
+            let (left, right) = (folded(left), folded(right));
+            match (&*left, &*right) {
                 (Node::Literal(_), right) if !matches!(right, Node::Literal(_)) => {
-                    (comparison.flipped(), right, &**left)
+                    compare(comparison.flipped(), right, &left, negated)
                 }
-                (left, right) => (*comparison, left, right),
-            };
-            compare(comparison, left, right, negated)
+                (left, right) => compare(*comparison, left, right, negated),
+            }
         }
         Node::Literal(value) => constant((*value == Value::Bool(true)) != negated),
         Node::Column(_) if node.kind() != Kind::Bool => constant(negated),
@@ -31,15 +36,26 @@ pub(super) fn form(node: &Node, negated: bool) -> Node {
             let comparison = if negated { Comparison::Ne } else { Comparison::Eq };
             Node::compare(column, comparison, Value::Bool(true))
         }
-        Node::Call(_, arguments) => {
-            let callable = arguments.len() == 2 && arguments.iter().all(|part| part.kind() == Kind::Text);
-            match (callable, negated) {
-                (false, _) => constant(negated),
-                (true, false) => node.clone(),
-                (true, true) => Node::Not(Box::new(node.clone())),
-            }
-        }
+        Node::Call(function, _) if function.kind() == Kind::Bool => match folded(node).into_owned() {
+            Node::Literal(value) => constant((value == Value::Bool(true)) != negated),
+            call if negated => Node::Not(Box::new(call)),
+            call => call,
+        },
+        Node::Call(..) => constant(negated),
     }
+}
+
+/// A value with all its parts that need no row computed. What is left of a call has arguments that fit the function
+/// and are not always null.
+fn folded(node: &Node) -> Cow<'_, Node> {
+    let Node::Call(function, arguments) = node else { return Cow::Borrowed(node) };
+    let arguments: Vec<Node> = arguments.iter().map(|argument| folded(argument).into_owned()).collect();
+    let call = Node::Call(*function, arguments);
+    let Node::Call(_, arguments) = &call else { return Cow::Owned(call) };
+    let is_constant =
+        !function.accepts(arguments) || arguments.iter().all(|argument| matches!(argument, Node::Literal(_)));
+    // A call with wrong arguments, null among them, is null or false for every row.
+    Cow::Owned(if is_constant { Node::Literal(evaluate::constant(&call)) } else { call })
 }
 
 /// A comparison whose constant, if it has one, stands on the right.
@@ -83,6 +99,15 @@ fn compare(comparison: Comparison, left: &Node, right: &Node, negated: bool) -> 
             constant((comparison == Comparison::Ne) != negated)
         }
         (_, Node::Literal(Value::Null)) if !is_equality(comparison) => constant(negated),
+        (Node::Call(..), Node::Literal(Value::Null)) => {
+            null_test(left, comparison).unwrap_or_else(|| constant(comparison == Comparison::Ne))
+        }
+        (Node::Call(Function::Date, arguments), Node::Literal(Value::DateTime(instant)))
+            if day_range(comparison, arguments, *instant).is_some() =>
+        {
+            day_range(comparison, arguments, *instant)
+                .map_or(constant(negated), |range| form(&range, negated))
+        }
         (_, Node::Literal(Value::Real(number))) if number.is_nan() => {
             constant((comparison == Comparison::Ne) != negated)
         }
@@ -111,11 +136,65 @@ fn mismatch(comparison: Comparison, left: &Node, right: &Node, negated: bool) ->
     list([left, right], comparison == Comparison::Eq)
 }
 
-/// `side eq null` or `side ne null`, if the side can be null at all.
+/// `date(x)` compared with a constant, as comparisons of `x` with the bounds of its day.
+fn day_range(comparison: Comparison, arguments: &[Node], instant: DateTime<Utc>) -> Option<Node> {
+    let [argument] = arguments else { return None };
+    let day = instant.date_naive().and_time(NaiveTime::MIN).and_utc();
+    let next = day.checked_add_days(Days::new(1))?;
+    let is_day = instant == day;
+    let bound = |comparison, instant| {
+        let literal = Node::Literal(Value::DateTime(instant));
+        Node::Compare(comparison, Box::new(argument.clone()), Box::new(literal))
+    };
+    let on_day = || {
+        if is_day { bound(Comparison::Ge, day).and(bound(Comparison::Lt, next)) } else { constant(false) }
+    };
+    Some(match comparison {
+        Comparison::Eq => on_day(),
+        Comparison::Ne => on_day().negate(),
+        Comparison::Lt if is_day => bound(Comparison::Lt, day),
+        Comparison::Lt | Comparison::Le => bound(Comparison::Lt, next),
+        Comparison::Ge if is_day => bound(Comparison::Ge, day),
+        Comparison::Ge | Comparison::Gt => bound(Comparison::Ge, next),
+    })
+}
+
+/// `side eq null` or `side ne null`, if the side can be null at all; of a call by its arguments, where it is null only
+/// with one of them.
 pub(super) fn null_test(side: &Node, comparison: Comparison) -> Option<Node> {
     match side {
         Node::Column(column) if column.nullable => Some(Node::compare(column, comparison, Value::Null)),
+        Node::Call(function, arguments) if is_total(*function, arguments) => {
+            let mut tests =
+                arguments.iter().filter_map(|argument| null_test(argument, comparison)).peekable();
+            tests.peek()?;
+            Some(list(tests, comparison == Comparison::Ne))
+        }
+        Node::Call(function, _) if function.kind() != Kind::Bool => {
+            Some(Node::Compare(comparison, Box::new(side.clone()), Box::new(Node::Literal(Value::Null))))
+        }
         _ => None,
+    }
+}
+
+/// Whether the function has a value whenever all its arguments have one: all but some arithmetic, which may divide by
+/// zero or have no number as its result.
+fn is_total(function: Function, arguments: &[Node]) -> bool {
+    // Not infinite, as the result of a calculation might be.
+    let is_finite = |node: &Node| match node {
+        Node::Column(_) => true,
+        Node::Literal(value) => !matches!(value, Value::Real(real) if !real.is_finite()),
+        _ => false,
+    };
+    match (function, arguments) {
+        (Function::Add | Function::Sub | Function::Mul, arguments) => arguments.iter().all(is_finite),
+        (Function::Div | Function::Mod, [_, Node::Literal(divisor)]) => match divisor {
+            Value::Integer(divisor) => *divisor != 0,
+            Value::Real(divisor) => divisor.is_finite() && divisor.abs() >= 1.0,
+            _ => false,
+        },
+        (Function::Div | Function::Mod, _) => false,
+        (function, _) => function.kind() != Kind::Bool,
     }
 }
 

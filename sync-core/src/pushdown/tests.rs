@@ -6,8 +6,8 @@ use super::*;
 use crate::entity::{ColumnSchema, ID, UPDATED_AT, VERSION};
 use crate::evaluate::{self, matches};
 use crate::odata::render;
-use crate::predicate::Comparison;
 use crate::predicate::arbitrary::{Reach, TABLE, condition, rows};
+use crate::predicate::{Comparison, Kind};
 use crate::row::{RowView, TableRow};
 use crate::time;
 use crate::value::{ColumnValue, Value, ValueRef};
@@ -214,6 +214,7 @@ impl Server<'_> {
                     ((_, left), (true, Value::Null), Comparison::Ne) => Some(left != Value::Null),
                     ((_, Value::Null), ..) | (_, (_, Value::Null), _) => None,
                     ((_, left), (_, right), _) => {
+                        let (left, right) = (self.collated(left), self.collated(right));
                         Some(evaluate::compare(*comparison, left.as_ref(), right.as_ref()))
                     }
                 }
@@ -240,16 +241,27 @@ impl Server<'_> {
         let (constant, value) = match node {
             Node::Column(column) => (false, self.row.value(column).to_value()),
             Node::Literal(value) => (true, value.clone()),
+            Node::Call(function, arguments) if function.kind() != Kind::Bool => {
+                // The values of functions that are sent are right, whatever a comparison then makes of them.
+                let arguments = arguments.iter().map(|argument| Node::Literal(self.value(argument).1));
+                (false, evaluate::evaluate(&Node::Call(*function, arguments.collect()), &self.row))
+            }
             node => panic!("{node:?} is never sent as a value"),
         };
         let value = match value {
-            Value::Text(text) if self.caseless => Value::Text(text.to_ascii_lowercase()),
             Value::DateTime(instant) if constant && self.digits == 3 => {
                 Value::DateTime(time::floor_to_millis(instant))
             }
             value => value,
         };
         (constant, value)
+    }
+
+    fn collated(&self, value: Value) -> Value {
+        match value {
+            Value::Text(text) if self.caseless => Value::Text(text.to_ascii_lowercase()),
+            value => value,
+        }
     }
 }
 

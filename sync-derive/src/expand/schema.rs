@@ -60,11 +60,17 @@ pub(crate) fn constants(entity: &Entity) -> TokenStream {
     let columns = entity.columns.iter().enumerate().map(|(index, column)| {
         let Column { vis, constant, name, docs, .. } = column;
         let inner = &column.ty.inner;
-        let text = format!("Column `{name}`, for filters that mean the same locally and remotely.");
+        let text = if column.local {
+            format!("Column `{name}`, which exists only on this device.")
+        } else {
+            format!("Column `{name}`, for filters that mean the same locally and remotely.")
+        };
         let docs = if docs.is_empty() { quote!(#[doc = #text]) } else { quote!(#(#docs)*) };
+        let scope = column.local.then(|| quote!(, __sync::LocalOnly));
         quote! {
             #docs
-            #vis const #constant: __sync::Column<#ident, #inner> = __sync::Column::__new(&__SYNC_COLUMNS[#index]);
+            #vis const #constant: __sync::Column<#ident, #inner #scope> =
+                __sync::Column::__new(&__SYNC_COLUMNS[#index]);
         }
     });
     quote! {

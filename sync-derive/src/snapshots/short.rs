@@ -73,8 +73,8 @@ const _: () = {
         pub const due_at: __sync::Column<Todo, DateTime<Utc>> = __sync::Column::__new(
             &__SYNC_COLUMNS[2usize],
         );
-        ///Column `rank`, for filters that mean the same locally and remotely.
-        pub const table: __sync::Column<Todo, i16> = __sync::Column::__new(
+        ///Column `rank`, which exists only on this device.
+        pub const table: __sync::Column<Todo, i16, __sync::LocalOnly> = __sync::Column::__new(
             &__SYNC_COLUMNS[3usize],
         );
         ///Column `listId`, for filters that mean the same locally and remotely.

@@ -191,7 +191,7 @@ macro_rules! marked {
 
 /// Appends the value of a function. Each argument is written once, so that nested calls stay short.
 fn computed(out: &mut Statement, table: &Table, function: Function, arguments: &[Node]) -> Result<()> {
-    if !arguments.iter().map(Node::kind).eq(function.arguments().iter().copied()) {
+    if !function.accepts(arguments) {
         return Err(Unsupported("a function is called with wrong arguments".into()));
     }
     // Instants are ticks of 100 ns; `strftime` takes seconds.
@@ -221,9 +221,10 @@ fn computed(out: &mut Statement, table: &Table, function: Function, arguments: &
             ", 0), 2147483646) + 1 AS s, min(max(",
             ", 0), 2147483646) AS n))",
         ],
+        // SQLite forgets a NULL as the last argument where there is nothing to find.
         Function::Replace => &[
             concat!(
-                "(SELECT CASE WHEN instr(f, char(0)) = 1 THEN replace(replace(",
+                "(SELECT CASE WHEN w IS NULL THEN NULL WHEN instr(f, char(0)) = 1 THEN replace(replace(",
                 marked!("x"),
                 ", ",
                 marked!("f"),
@@ -263,6 +264,10 @@ fn computed(out: &mut Statement, table: &Table, function: Function, arguments: &
         Function::Hour => &["CAST(strftime('%H', (", SECONDS],
         Function::Minute => &["CAST(strftime('%M', (", SECONDS],
         Function::Second => &["CAST(strftime('%S', (", SECONDS],
+        Function::Date => {
+            &["((", " + 621355968000000000) / 864000000000 * 864000000000 - 621355968000000000)"]
+        }
+        Function::Time => &["((", " + 621355968000000000) % 864000000000)"],
         _ => return Err(Unsupported("this server does not have the function".into())),
     };
     for (index, text) in texts.iter().enumerate() {

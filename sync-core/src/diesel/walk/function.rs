@@ -37,7 +37,7 @@ pub(super) fn value<'b>(
     arguments: &'b [Node],
     out: Out<'_, '_, 'b>,
 ) -> QueryResult<()> {
-    if !arguments.iter().map(Node::kind).eq(function.arguments().iter().copied()) {
+    if !function.accepts(arguments) {
         out.push_sql("NULL");
         return Ok(());
     }
@@ -68,9 +68,10 @@ pub(super) fn value<'b>(
             ", 0), 2147483646) + 1 AS s, min(max(",
             ", 0), 2147483646) AS n))",
         ],
+        // SQLite forgets a NULL as the last argument where there is nothing to find.
         Function::Replace => &[
             concat!(
-                "(SELECT CASE WHEN instr(f, char(0)) = 1 THEN replace(replace(",
+                "(SELECT CASE WHEN w IS NULL THEN NULL WHEN instr(f, char(0)) = 1 THEN replace(replace(",
                 marked!("x"),
                 ", ",
                 marked!("f"),
@@ -102,6 +103,8 @@ pub(super) fn value<'b>(
         Function::Hour => &["CAST(substr(", ", 12, 2) AS INTEGER)"],
         Function::Minute => &["CAST(substr(", ", 15, 2) AS INTEGER)"],
         Function::Second => &["CAST(substr(", ", 18, 2) AS INTEGER)"],
+        Function::Date => &["(substr(", ", 1, 10) || ' 00:00:00+00:00')"],
+        Function::Time => &["('1970-01-01' || substr(", ", 11))"],
         Function::Contains | Function::StartsWith | Function::EndsWith => &["NULL"],
     };
     for (index, text) in texts.iter().enumerate() {
