@@ -12,8 +12,6 @@
 //!   kind. What each does otherwise stands at [`Function`].
 //! - Dates compare as instants, numbers as numbers; values of different [kinds](Kind) are never equal and have
 //!   no order.
-//! - For `length` and `substring` a text ends before its first U+0000, and `replace` finds nothing that starts with
-//!   one; everywhere else U+0000 is a character like others.
 //!
 //! The guide `docs/predicates.md` is the same as a table for users; [`contract`] holds its cases for tests of
 //! further engines.
@@ -69,16 +67,15 @@ pub enum Function {
     StartsWith,
     /// `endswith(text, suffix)`.
     EndsWith,
-    /// `length(text)`, in characters (code points) before the first U+0000.
+    /// `length(text)`, in characters (code points).
     Length,
     /// `indexof(text, needle)`: characters before the first occurrence, -1 without one.
     IndexOf,
-    /// `substring(text, start)`: the characters from `start`, counted from 0, to the end or the first U+0000; a start
-    /// below 0 counts as 0.
+    /// `substring(text, start)`: the characters from `start`, counted from 0; a start below 0 counts as 0.
     SubstringFrom,
     /// `substring(text, start, length)`: at most `length` of them; a length below 0 counts as 0.
     Substring,
-    /// `replace(text, find, with)`: every occurrence; nothing when `find` is empty or starts with U+0000.
+    /// `replace(text, find, with)`: every occurrence; nothing when `find` is empty.
     Replace,
     /// `tolower(text)`: the letters A to Z.
     ToLower,

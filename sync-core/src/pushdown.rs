@@ -12,6 +12,7 @@
 
 use std::fmt;
 
+use crate::odata;
 use crate::predicate::{Function, Node};
 use crate::profile::ServerProfile;
 use crate::protocol::Dialect;
@@ -162,7 +163,7 @@ fn send(node: &Node, profile: &ServerProfile, dialect: Dialect, reasons: &mut Ve
             }
             complete.then_some(sent)
         }
-        atom => match atom::send(atom, profile, dialect) {
+        atom => match atom::send(atom, profile, dialect).and_then(|sent| written(sent, dialect)) {
             Ok((node, reason)) => {
                 let exact = reason.is_none();
                 note(reasons, reason);
@@ -174,6 +175,14 @@ fn send(node: &Node, profile: &ServerProfile, dialect: Dialect, reasons: &mut Ve
             }
         },
     }
+}
+
+/// Only what can be written is sent, whatever tree was given: an untyped one may hold forms that no typed code makes.
+fn written(
+    (node, reason): (Node, Option<Reason>),
+    dialect: Dialect,
+) -> Result<(Node, Option<Reason>), Reason> {
+    odata::render(&node, dialect).map(|_| (node, reason)).map_err(|_| Reason::Form)
 }
 
 fn note(reasons: &mut Vec<Reason>, reason: Option<Reason>) {

@@ -9,21 +9,18 @@ use crate::value::{Value, ValueRef};
 pub(super) fn compute(function: Function, arguments: &[ValueRef<'_>]) -> Value {
     use ValueRef::{DateTime, Text};
     let value = match (function, arguments) {
-        (Function::Length, [Text(text)]) => count(before_nul(text)),
+        (Function::Length, [Text(text)]) => count(text),
         (Function::IndexOf, [Text(text), Text(part)]) => {
             text.find(part).map_or(Value::Integer(-1), |place| count(&text[..place]))
         }
-        (Function::SubstringFrom, [Text(text), start]) => size(*start)
-            .map_or(Value::Null, |start| Value::Text(before_nul(text).chars().skip(start).collect())),
+        (Function::SubstringFrom, [Text(text), start]) => {
+            size(*start).map_or(Value::Null, |start| Value::Text(text.chars().skip(start).collect()))
+        }
         (Function::Substring, [Text(text), start, length]) => match (size(*start), size(*length)) {
-            (Some(start), Some(length)) => {
-                Value::Text(before_nul(text).chars().skip(start).take(length).collect())
-            }
+            (Some(start), Some(length)) => Value::Text(text.chars().skip(start).take(length).collect()),
             _ => Value::Null,
         },
-        (Function::Replace, [Text(text), Text(find), Text(_)]) if before_nul(find).is_empty() => {
-            Value::Text((*text).to_owned())
-        }
+        (Function::Replace, [Text(text), Text(""), Text(_)]) => Value::Text((*text).to_owned()),
         (Function::Replace, [Text(text), Text(find), Text(with)]) => Value::Text(text.replace(*find, with)),
         (Function::ToLower, [Text(text)]) => Value::Text(text.to_ascii_lowercase()),
         (Function::ToUpper, [Text(text)]) => Value::Text(text.to_ascii_uppercase()),
@@ -54,11 +51,6 @@ pub(super) fn compute(function: Function, arguments: &[ValueRef<'_>]) -> Value {
         Value::Real(real) if real.is_nan() => Value::Null,
         value => value,
     }
-}
-
-/// SQLite's `length`, `substr` and `replace` take U+0000 for the end of a text.
-fn before_nul(text: &str) -> &str {
-    text.split('\0').next().unwrap_or_default()
 }
 
 /// Seconds of a day.
@@ -160,10 +152,10 @@ mod tests {
             (F::SubstringFrom, vec![T("äbc"), I(1)], text("bc")),
             (F::SubstringFrom, vec![T("abc"), I(-5)], text("abc")),
             (F::SubstringFrom, vec![T("abc"), I(9)], text("")),
-            (F::Length, vec![T("ä\0b")], int(1)),
-            (F::SubstringFrom, vec![T("abc\0d"), I(1)], text("bc")),
-            (F::Substring, vec![T("a\0bcd"), I(1), I(2)], text("")),
-            (F::Replace, vec![T("a\0b"), T("\0"), T("x")], text("a\0b")),
+            (F::Length, vec![T("ä\0b")], int(3)),
+            (F::SubstringFrom, vec![T("abc\0d"), I(1)], text("bc\0d")),
+            (F::Substring, vec![T("a\0bcd"), I(1), I(2)], text("\0b")),
+            (F::Replace, vec![T("a\0b"), T("\0"), T("x")], text("axb")),
             (F::Replace, vec![T("a\0b"), T("a\0"), T("x")], text("xb")),
             (F::IndexOf, vec![T("a\0b"), T("b")], int(2)),
             (F::Substring, vec![T("abcd"), I(1), I(2)], text("bc")),

@@ -56,42 +56,10 @@ const TYPES: [ColumnType; 13] = [
     ColumnType::Uuid,
 ];
 
-/// Every function of the tree that has a value.
-pub const FUNCTIONS: [Function; 27] = [
-    Function::Contains,
-    Function::StartsWith,
-    Function::EndsWith,
-    Function::Length,
-    Function::IndexOf,
-    Function::SubstringFrom,
-    Function::Substring,
-    Function::Replace,
-    Function::ToLower,
-    Function::ToUpper,
-    Function::Trim,
-    Function::Concat,
-    Function::Add,
-    Function::Sub,
-    Function::Mul,
-    Function::Div,
-    Function::Mod,
-    Function::Round,
-    Function::Floor,
-    Function::Ceiling,
-    Function::Year,
-    Function::Month,
-    Function::Day,
-    Function::Hour,
-    Function::Minute,
-    Function::Second,
-    // Twice, because it is the one everybody writes.
-    Function::Contains,
-];
-
 const COMPARISONS: [Comparison; 6] =
     [Comparison::Eq, Comparison::Ne, Comparison::Gt, Comparison::Ge, Comparison::Lt, Comparison::Le];
 
-const TEXTS: [&str; 36] = [
+const TEXTS: [&str; 39] = [
     "",
     " ",
     "a",
@@ -124,6 +92,9 @@ const TEXTS: [&str; 36] = [
     "\u{a0}a\t",
     "%27",
     "&$top=1",
+    "\0",
+    "a\0b",
+    "\0\\u0000",
     "\n",
     "null",
     "1",
@@ -343,7 +314,8 @@ impl Generator {
     }
 
     fn value(&mut self, sample: &Sample, kind: Kind, depth: u32) -> Node {
-        let call = depth > 0 && matches!(kind, Kind::Text | Kind::Number) && self.rng.u8(0..3) == 0;
+        let call =
+            depth > 0 && matches!(kind, Kind::Text | Kind::Number | Kind::DateTime) && self.rng.u8(0..3) == 0;
         if call {
             return self.call(sample, &[kind], depth - 1);
         }
@@ -355,7 +327,7 @@ impl Generator {
 
     fn call(&mut self, sample: &Sample, kinds: &[Kind], depth: u32) -> Node {
         loop {
-            let function = self.pick(&FUNCTIONS);
+            let function = self.pick(&Function::ALL);
             if kinds.contains(&function.kind()) {
                 let arguments = function.arguments().iter();
                 let arguments = arguments.map(|kind| self.value(sample, *kind, depth)).collect();
