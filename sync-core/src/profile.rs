@@ -36,6 +36,7 @@ pub struct ServerProfile {
     guaranteed_page: Option<u32>,
     overlap: Duration,
     undelete: UndeleteForm,
+    refuses_unknown_columns: bool,
 }
 
 impl ServerProfile {
@@ -54,6 +55,7 @@ impl ServerProfile {
             guaranteed_page: None,
             overlap: Duration::ZERO,
             undelete: UndeleteForm::Put,
+            refuses_unknown_columns: true,
         }
     }
 
@@ -127,9 +129,10 @@ impl ServerProfile {
     ///
     /// Functions are right but for the database's collation [section 10.5], so they are not sent. Change times
     /// have seven digits there and at most three on the wire [section 13]. Pages are cut at a size set there, 50
-    /// unless configured, whatever `$top` says [section 11]: only an empty page is the last one.
+    /// unless configured, whatever `$top` says [section 11]: only an empty page is the last one. An unknown column in
+    /// a filter is an error [section 10.2].
     pub fn mobile_apps_dotnet() -> Self {
-        Self::conservative()
+        Self { refuses_unknown_columns: true, ..Self::conservative() }
     }
 
     /// `Microsoft.AspNetCore.Datasync` 5 and 6 (v3), on any database.
@@ -169,6 +172,7 @@ impl ServerProfile {
             guaranteed_page: None,
             overlap: Duration::from_secs(30),
             undelete: UndeleteForm::Put,
+            refuses_unknown_columns: false,
         }
     }
 
@@ -309,6 +313,20 @@ impl ServerProfile {
     #[must_use]
     pub const fn with_undelete(mut self, form: UndeleteForm) -> Self {
         self.undelete = form;
+        self
+    }
+
+    /// Whether a filter that names a column the server's table lacks is an error. Servers with a dynamic schema answer
+    /// with an empty list; from those, an empty list is believed only once the columns of its filter are proven.
+    /// In v3 it is always an error.
+    pub const fn refuses_unknown_columns(&self) -> bool {
+        self.refuses_unknown_columns
+    }
+
+    /// See [`refuses_unknown_columns`](Self::refuses_unknown_columns).
+    #[must_use]
+    pub const fn with_refused_unknown_columns(mut self, yes: bool) -> Self {
+        self.refuses_unknown_columns = yes;
         self
     }
 

@@ -74,7 +74,9 @@ impl Remote {
     /// follow the ids, and rows that come or go meanwhile cost nothing else; with one of them the pages are counted,
     /// and a row that moves between two requests may be left out.
     ///
-    /// The server sorts: its collation, and where it puts null, are its own.
+    /// The server sorts: its collation, and where it puts null, are its own. Nothing comes, without an error, for a
+    /// filter by a column that the table of a server with a dynamic schema lacks: a pull finds that out, a
+    /// direct call has no place to keep what it would learn.
     ///
     /// # Errors
     ///

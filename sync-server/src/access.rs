@@ -327,6 +327,11 @@ impl CheckedRules {
         }
         Ok(Self { rules, owner })
     }
+
+    /// Place of the column that says whose a row is.
+    pub(crate) fn owner(&self) -> Option<usize> {
+        self.owner
+    }
 }
 
 /// What the caller of one request may see and write.

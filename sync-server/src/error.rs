@@ -17,7 +17,7 @@ pub struct ServerError {
 #[non_exhaustive]
 pub enum ServerErrorKind {
     /// Tables or configuration that cannot be served: two tables of one name, a column named like a system
-    /// property, a page size of 0.
+    /// property, a page size of 0, rules that cannot hold, a token that is none.
     Configuration,
     /// The database cannot be opened, or its tables do not fit the schemas.
     Database,

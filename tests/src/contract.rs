@@ -105,6 +105,7 @@ macro_rules! for_each_case {
                 a_pull_goes_on_after_a_broken_page
                 a_push_goes_on_after_a_busy_server
                 a_refused_row_does_not_hold_up_others
+                a_column_the_server_lacks_is_an_error_and_not_an_empty_table
             }
         }
     };

@@ -8,6 +8,8 @@ use diesel::connection::SimpleConnection;
 use diesel::sqlite::SqliteConnection;
 use sync_diesel::prelude::*;
 
+use crate::servers::ServerUnderTest;
+
 /// The suite's row, in table `TodoItem`.
 #[derive(SyncEntity, Clone, Debug, PartialEq)]
 #[sync(table = "TodoItem", rename_all = "camelCase")]
@@ -48,7 +50,35 @@ pub struct Unknown {
     pub text: String,
 }
 
+/// The suite's row in an app that is ahead of its server: a column is not in the server's table.
+#[derive(SyncEntity, Clone, Debug, PartialEq)]
+#[sync(table = "TodoItem", rename_all = "camelCase")]
+pub struct TodoAhead {
+    /// Text.
+    pub text: String,
+    /// The case a row belongs to.
+    pub batch: Option<String>,
+    /// What no server of the suite has.
+    pub not_there_yet: Option<String>,
+}
+
 sync_schema!(pub Schema: Todo, Unknown);
+sync_schema!(pub SchemaAhead: TodoAhead);
+
+/// Opens a device of an app that is ahead of its server, on a new database.
+///
+/// # Panics
+///
+/// When it cannot be opened.
+pub async fn open_ahead(server: &ServerUnderTest, database: &Path) -> SyncContext<SchemaAhead> {
+    let file = database.to_str().expect("the path of a database is text");
+    let mut connection = SqliteConnection::establish(file).expect("the database opens");
+    for table in SchemaAhead::schemas() {
+        connection.batch_execute(&create_table_sql(table)).expect("the table can be made");
+    }
+    let builder = SyncContext::<SchemaAhead>::builder(server.url()).dialect(server.dialect());
+    builder.profile(server.profile()).database(database).open().await.expect("the device opens")
+}
 
 /// Makes the suite's tables in a device's database if they are missing.
 ///

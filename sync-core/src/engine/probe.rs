@@ -3,17 +3,25 @@
 //! An endpoint is proven for a dialect by one page with that dialect's shape and system properties. A first answer
 //! without such, `200 []` above all, is what one real server says to a request it does not understand: then the
 //! server is probed once before anything is concluded from it. The proof is stored, so later pulls ask no more.
+//!
+//! The same server says the same to a filter that names a column its table lacks. So an empty first page under a filter
+//! is believed only once the filter's columns are proven, which is stored as well: by a row that shows them, or
+//! by a row that a condition every value fulfils finds through them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde_json::{Map, Value as Json};
+
 use super::Engine;
-use crate::entity::TableSchema;
+use crate::entity::{ColumnRole, ColumnSchema, TableSchema};
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::{ListShape, PageSummary};
+use crate::predicate::{Comparison, Node};
 use crate::protocol::probe::Probe;
-use crate::protocol::{Dialect, Endpoint, ProbeReport};
+use crate::protocol::{Dialect, Endpoint, ListQuery, ProbeReport, response};
 use crate::store::LocalStore;
 use crate::transport::Transport;
+use crate::value::Value;
 
 /// The stored proof: dialect and address of the endpoint that was proven last.
 const SETTING: &str = "proven_endpoint";
@@ -135,4 +143,146 @@ fn proves(dialect: Dialect, page: &PageSummary) -> bool {
                 && page.rows().any(|row| row.version.is_some() || row.updated_at.is_some())
         }
     }
+}
+
+/// The columns of a table that a server was seen to have; stored as a JSON list, behind the dialect and address of the
+/// endpoint.
+#[derive(Debug)]
+struct ProvenColumns {
+    endpoint: String,
+    columns: Vec<String>,
+}
+
+impl ProvenColumns {
+    /// What was stored, if it can be read and is about this endpoint: of another one nothing is known.
+    fn read(stored: Option<&str>, endpoint: String) -> Self {
+        let list: Vec<String> =
+            stored.and_then(|stored| serde_json::from_str(stored).ok()).unwrap_or_default();
+        let columns = match list.split_first() {
+            Some((known, columns)) if *known == endpoint => columns.to_vec(),
+            _ => Vec::new(),
+        };
+        Self { endpoint, columns }
+    }
+
+    fn to_stored(&self) -> String {
+        let list = std::iter::once(&self.endpoint).chain(&self.columns);
+        Json::Array(list.map(|text| Json::String(text.clone())).collect()).to_string()
+    }
+
+    fn has(&self, column: &ColumnSchema) -> bool {
+        self.columns.iter().any(|known| known == column.name)
+    }
+
+    fn add(&mut self, column: &ColumnSchema) {
+        if !self.has(column) {
+            self.columns.push(column.name.to_owned());
+        }
+    }
+}
+
+/// Takes in that nothing came for a filter: right, unless the server's table lacks one of its columns.
+///
+/// Costs nothing where the profile says that such a filter is an error, nor once the columns are proven; else one
+/// request, and one more for each column that the row it brings does not show. Of a table without rows nothing can be
+/// known, and nothing is missed. A column that the server loses after the proof is not noticed.
+///
+/// # Errors
+///
+/// [`ErrorKind::InvalidQuery`] naming the column that the table lacks; errors of the requests and of the store.
+pub(super) async fn check_columns<S: LocalStore>(
+    engine: &Engine<S>,
+    table: &'static TableSchema,
+    filter: Option<&Node>,
+) -> Result<()> {
+    let dialect = engine.requests.dialect();
+    if dialect == Dialect::Datasync || engine.profile.refuses_unknown_columns() {
+        return Ok(());
+    }
+    let mut named = Vec::new();
+    filter.into_iter().for_each(|filter| collect_columns(filter, &mut named));
+    if named.is_empty() {
+        return Ok(());
+    }
+    let setting = format!("proven_columns {}", table.name);
+    let stored = engine.store.setting(&setting).await?;
+    let mut proven = ProvenColumns::read(stored.as_deref(), value(engine));
+    named.retain(|column| !proven.has(column));
+    if named.is_empty() {
+        return Ok(());
+    }
+    let Some(row) = first_row(engine, table, None).await? else { return Ok(()) };
+    for column in table.columns.iter().filter(|column| row.contains_key(column.name)) {
+        proven.add(column);
+    }
+    for column in named {
+        if proven.has(column) {
+            continue;
+        }
+        // Some servers leave out members that are null, so that a row without it proves nothing.
+        let is = |comparison| Node::compare(column, comparison, Value::Null);
+        let any = is(Comparison::Eq).or(is(Comparison::Ne));
+        if first_row(engine, table, Some(any)).await?.is_none() {
+            let what = format!("the server's table has no column {}, which the filter names", column.name);
+            return Err(Error::new(ErrorKind::InvalidQuery, what).with_table(table.name));
+        }
+        proven.add(column);
+    }
+    engine.store.set_setting(&setting, Some(&proven.to_stored())).await
+}
+
+/// The app's columns that a filter names, each once.
+fn collect_columns(node: &Node, found: &mut Vec<&'static ColumnSchema>) {
+    match node {
+        Node::Column(column) => {
+            let is_new = found.iter().all(|known| known.name != column.name);
+            if column.role == ColumnRole::User && is_new {
+                found.push(column);
+            }
+        }
+        Node::Compare(_, left, right) => {
+            collect_columns(left, found);
+            collect_columns(right, found);
+        }
+        Node::And(parts) | Node::Or(parts) | Node::Call(_, parts) => {
+            parts.iter().for_each(|part| collect_columns(part, found));
+        }
+        Node::Not(inner) => collect_columns(inner, found),
+        Node::Literal(_) => {}
+    }
+}
+
+/// The members of one row, deleted or not, that the condition is true for; `None` when there is none.
+async fn first_row<S: LocalStore>(
+    engine: &Engine<S>,
+    table: &'static TableSchema,
+    filter: Option<Node>,
+) -> Result<Option<Map<String, Json>>> {
+    let query = ListQuery {
+        filter,
+        order_by: Vec::new(),
+        skip: Some(0),
+        top: Some(1),
+        include_deleted: true,
+        parameters: Vec::new(),
+    };
+    let dialect = engine.requests.dialect();
+    let request = engine.requests.list(table, &query)?;
+    let answer =
+        engine.transport.send(request).await.map_err(|failure| failure.error.with_table(table.name))?;
+    response::expect_list(&answer, dialect).map_err(|_| response::list_error(&answer, dialect))?;
+    let rows = match serde_json::from_slice(&answer.body) {
+        Ok(Json::Array(rows)) => rows,
+        Ok(Json::Object(mut members)) => {
+            match members.remove("results").or_else(|| members.remove("items")) {
+                Some(Json::Array(rows)) => rows,
+                _ => Vec::new(),
+            }
+        }
+        _ => Vec::new(),
+    };
+    Ok(rows.into_iter().find_map(|row| match row {
+        Json::Object(members) => Some(members),
+        _ => None,
+    }))
 }

@@ -337,7 +337,11 @@ async fn fetch<S: LocalStore>(
     is_first: bool,
 ) -> Result<Received> {
     let request = engine.requests.list(table, &query)?;
-    receive(engine, table, request, is_first).await
+    let received = receive(engine, table, request, is_first).await?;
+    if is_first && received.page.summary.is_empty() {
+        probe::check_columns(engine, table, query.filter.as_ref()).await?;
+    }
+    Ok(received)
 }
 
 /// Sends a list request and reads its page.

@@ -118,6 +118,15 @@ fn prepare_table(connection: &mut SqliteConnection, table: &Table) -> Result<(),
             ))?,
         }
     }
+    if let Some(owner) = table.rules.owner() {
+        // Pulls of one caller do not walk through the changes of all others.
+        let owner = table.columns[owner].name;
+        let index = quote(&format!("__server_{name}_of_{owner}"));
+        connection.batch_execute(&format!(
+            r#"CREATE INDEX IF NOT EXISTS {index} ON {quoted} ({}, "__updatedAt", "id")"#,
+            quote(owner)
+        ))?;
+    }
     Ok(())
 }
 

@@ -36,6 +36,14 @@ impl Statement {
         self.one_off = true;
     }
 
+    /// Asks how the statement would be run, instead of running it.
+    #[cfg(test)]
+    pub(crate) fn explained(&mut self) {
+        const ASK: &str = "EXPLAIN QUERY PLAN ";
+        self.sql.insert_str(0, ASK);
+        self.binds.iter_mut().for_each(|(position, _)| *position += ASK.len());
+    }
+
     pub(crate) fn sql(&mut self, sql: &str) {
         self.sql.push_str(sql);
     }

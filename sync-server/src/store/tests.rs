@@ -275,6 +275,41 @@ fn g9_functions_have_the_values_of_the_evaluator() {
     }
 }
 
+#[derive(diesel::deserialize::QueryableByName)]
+struct Plan {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    detail: String,
+}
+
+#[test]
+fn a_pull_of_one_caller_walks_an_index_of_its_own() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut connection = open_writer(&dir.path().join("server.db")).expect("opens");
+    let mut table = table();
+    let rules = crate::access::TableRules::default().owner("text");
+    table.rules = crate::access::CheckedRules::new(rules, &table, true).expect("a text column");
+    schema::prepare(&mut connection, &[&table]).expect("prepares");
+    let owner = is(&COLUMNS[0], Comparison::Eq, Value::Text("ada".into()));
+    let query = ListQuery {
+        fields: table.fields(),
+        filter: Some(is(&UPDATED_AT, Comparison::Ge, instant("2020-01-01T00:00:00Z"))),
+        view: Some(owner),
+        order: vec![(Node::Column(&UPDATED_AT), false), (Node::Column(&ID), false)],
+        include_deleted: true,
+        skip: 0,
+        limit: 50,
+        count: false,
+    };
+    let mut statement = page_statement(&table, &query).expect("can be run");
+    statement.explained();
+    let plan: Vec<Plan> = statement.load(&mut connection).expect("runs");
+    let plan: Vec<_> = plan.iter().map(|step| step.detail.as_str()).collect();
+    assert!(
+        plan.len() == 1 && plan[0].contains("_of_text") && plan[0].contains("__updatedAt>"),
+        "one search, and nothing is sorted: {plan:?}"
+    );
+}
+
 #[test]
 fn functions_may_be_nested_as_deep_as_a_filter() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -9,7 +9,7 @@ use sync_diesel::prelude::*;
 
 use crate::device::Device;
 use crate::http::{Answer, Request};
-use crate::model::Todo;
+use crate::model::{self, Todo, TodoAhead};
 use crate::proxy::{Fault, FaultProxy};
 use crate::servers::{ServerUnderTest, of_batch, row, text};
 
@@ -585,6 +585,33 @@ async fn conflicting_device(server: &ServerUnderTest, batch: &str, id: &str) -> 
     let answer = server.update(id, None, &json!({ "text": "theirs", "n": 7 })).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     device
+}
+
+/// A filter that names a column the server's table lacks is an error, also where the server answers it with an empty
+/// list; a filter by columns it has brings nothing in peace.
+pub async fn a_column_the_server_lacks_is_an_error_and_not_an_empty_table(server: &ServerUnderTest) {
+    let batch = "a_column_the_server_lacks_is_an_error_and_not_an_empty_table";
+    let id = format!("{batch}-1");
+    server.seed(&row(&id, batch)).await;
+    let device = Device::new(server).await;
+    let report =
+        device.pull_all(Todo::batch.eq(batch).and(Todo::n.eq(12))).await.expect("the pull completes");
+    assert_eq!(report.rows.added, 0, "{report:?}");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let device = model::open_ahead(server, &folder.path().join("app.db")).await;
+    let wanted = || TodoAhead::batch.eq(batch).and(TodoAhead::not_there_yet.eq("x"));
+    for query_id in ["milk", "milk", "tea"] {
+        let error = device.pull(query_id, wanted()).await.expect_err("the column is not there");
+        assert_eq!((error.kind(), error.table()), (ErrorKind::InvalidQuery, Some("TodoItem")), "{error}");
+    }
+    // Without the column in the filter its rows come, the column empty.
+    device.pull_all(TodoAhead::batch.eq(batch)).await.expect("the pull completes");
+    let rows = device.table::<TodoAhead>().all().load().await.expect("rows");
+    assert_eq!(
+        rows.iter().map(|row| (row.id(), &row.not_there_yet)).collect::<Vec<_>>(),
+        [(id.as_str(), &None)]
+    );
 }
 
 /// A device behind a proxy.

@@ -278,6 +278,79 @@ async fn a_column_the_server_lacks_is_an_error_of_the_query() {
     }
 }
 
+fn milk() -> Predicate {
+    let column = &TODO.columns[0];
+    let milk = Value::Text("milk".into());
+    Predicate {
+        table: &TODO,
+        node: crate::predicate::Node::compare(column, crate::predicate::Comparison::Eq, milk),
+    }
+}
+
+#[tokio::test]
+async fn q_06_an_empty_list_is_believed_only_of_columns_the_server_has() {
+    for server in [Server::of(Dialect::MobileServices), Server::of(Dialect::MobileApps)] {
+        let dialect = server.dialect;
+        server.with(|state| (state.missing_column, state.has_dynamic_columns) = (Some("text"), true));
+        let store = Arc::new(MemoryStore::new([&TODO, &LIST]));
+        let device = device_with(&server, dialect, Arc::clone(&store));
+        let requests = async |device: &Engine<MemoryStore>, request: PullRequest| {
+            let before = server.count();
+            let result = device.pull(request).await;
+            (result.map(|report| report.rows), server.count() - before)
+        };
+        let by_filter = || PullRequest::new(Some("milk".into()), milk());
+        // No row, nothing to be missed; the endpoint is proven on the way.
+        device.pull(by_filter()).await.expect("an empty table");
+        let (result, sent) = requests(&device, by_filter()).await;
+        assert!(result.is_ok() && sent == 2, "{dialect:?}: {sent}");
+        server.seed(json!({"id": "a"}));
+        for request in [by_filter(), PullRequest::new(None, milk())] {
+            let (result, sent) = requests(&device, request).await;
+            let error = result.expect_err("the column is not there");
+            assert_eq!((error.kind(), error.table(), sent), (ErrorKind::InvalidQuery, Some("Todo"), 3));
+            assert!(error.to_string().contains("no column text"), "{error}");
+        }
+        assert_eq!(store.setting("proven_columns Todo").await.expect("read"), None);
+
+        // The column comes, empty and not shown where it is: a condition on it finds the row.
+        server.with(|state| state.missing_column = None);
+        let (result, sent) = requests(&device, by_filter()).await;
+        assert!(result.is_ok() && sent == 3, "{dialect:?}: {sent}");
+        let reopened = device_with(&server, dialect, store);
+        for _ in 0..2 {
+            let (result, sent) = requests(&reopened, by_filter()).await;
+            assert!(result.is_ok() && sent == 1, "{dialect:?}: the proof is stored");
+        }
+    }
+}
+
+#[tokio::test]
+async fn q_06_columns_are_proven_by_a_row_and_not_asked_for_where_faults_are_errors() {
+    for server in servers() {
+        let dialect = server.dialect;
+        server.seed(json!({"id": "a", "text": "bread"}));
+        let device = device(&server);
+        device.pull(pull_all()).await.expect("pulled");
+        let before = server.count();
+        device.pull(PullRequest::new(None, milk())).await.expect("nothing matches");
+        let more = usize::from(dialect != Dialect::Datasync);
+        assert_eq!(server.count() - before, 1 + more, "{dialect:?}");
+        device.pull(PullRequest::new(None, milk())).await.expect("nothing matches");
+        assert_eq!(server.count() - before, 2 + more, "{dialect:?}");
+
+        let endpoint = Endpoint::parse(ENDPOINT).expect("valid");
+        let store = Arc::new(MemoryStore::new([&TODO, &LIST]));
+        let profile = ServerProfile::conservative().with_refused_unknown_columns(true);
+        let requests = RequestBuilder::new(endpoint, dialect);
+        let trusting = Engine::new(store, Arc::new(Arc::clone(&server)), Arc::new(NoWait), requests, profile);
+        trusting.pull(pull_all()).await.expect("pulled");
+        let before = server.count();
+        trusting.pull(PullRequest::new(None, milk())).await.expect("nothing matches");
+        assert_eq!(server.count() - before, 1, "{dialect:?}");
+    }
+}
+
 #[tokio::test]
 async fn section_2_3_probe_finds_out_what_a_server_speaks() {
     for server in servers() {

@@ -250,7 +250,11 @@ impl State {
         };
         let names_missing = |missing| call.option("$filter").is_some_and(|text| text.contains(missing));
         if self.missing_column.is_some_and(names_missing) {
-            return refuse("no such column");
+            return if self.has_dynamic_columns {
+                self.page(call, Vec::new())
+            } else {
+                refuse("no such column")
+            };
         }
         let mut rows: Vec<(Row, Json)> = self
             .rows
