@@ -14,6 +14,7 @@ use sync_core::client::{
 };
 use sync_core::engine::{self, Engine, PullReport, PullRequest, PushOptions, PushReport};
 use sync_core::entity::SyncEntity;
+use sync_core::event::{DEFAULT_CAPACITY, EventStream, TableWatch};
 use sync_core::expression::IntoExpr;
 use sync_core::handler::{Handler, HandlerChain};
 use sync_core::operation::{Operation, OperationError};
@@ -25,6 +26,7 @@ use sync_core::store::{LocalStore, Purged, Resolution};
 use sync_core::transport::Transport;
 use sync_core::{Error, ErrorKind, Result};
 
+use crate::batch::Batch;
 use crate::conflict::{Conflict, Handlers, Resolve};
 use crate::connection::DatabaseOptions;
 use crate::migration;
@@ -99,6 +101,65 @@ impl<A: SyncSchema> SyncContext<A> {
     /// Calls on one entity's table on the server, without the local database. See [`RemoteTable`].
     pub fn remote<E: SyncEntity>(&self) -> RemoteTable<E> {
         RemoteTable::new(self.remote.clone())
+    }
+
+    /// Collects typed writes of any entities, to be made together: all of them with their operations, or none (C-11).
+    pub fn batch(&self) -> Batch {
+        Batch::new(Arc::clone(self.engine.store()))
+    }
+
+    /// What happens from now on: rows changed by local writes, pulls, pushes, purges and decisions, and the progress of
+    /// push and pull. At most 1024 events wait unread, then the oldest are dropped and [`Lagged`](sync_core::event::Event::Lagged) tells how many.
+    ///
+    /// Events are hints: what must not be missed is in the tables. Changes made by other connections and processes are
+    /// not told. While anybody listens, each changed row costs the writer a note; otherwise events cost nothing.
+    ///
+    /// ```no_run
+    /// # use sync_diesel::prelude::*;
+    /// # #[derive(SyncEntity, Clone)]
+    /// # pub struct Todo { pub text: String }
+    /// # sync_schema!(pub AppSchema: Todo);
+    /// # async fn run(sync: SyncContext<AppSchema>) {
+    /// let mut events = sync.events();
+    /// while let Some(event) = events.next().await {
+    ///     match event {
+    ///         Event::Changed(changes) => {
+    ///             if let Some(todos) = changes.of::<Todo>() {
+    ///                 println!("{} todos changed by {:?}", todos.len(), changes.source);
+    ///             }
+    ///         }
+    ///         Event::PageReceived { page, rows, .. } => println!("page {page} with {rows} rows"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn events(&self) -> EventStream {
+        self.engine.store().subscribe(DEFAULT_CAPACITY)
+    }
+
+    /// One item at once, and one for each commit of this context that changed rows of `E`; of commits that come while
+    /// nobody reads only one item waits. To keep a result up to date, query after each item.
+    ///
+    /// Changes made by other processes are not seen; SQLite's `PRAGMA data_version` in [`read`](Self::read) tells
+    /// about them.
+    ///
+    /// ```no_run
+    /// # use sync_diesel::prelude::*;
+    /// # #[derive(SyncEntity, Clone)]
+    /// # pub struct Todo { pub text: String, pub complete: bool }
+    /// # sync_schema!(pub AppSchema: Todo);
+    /// # async fn run(sync: SyncContext<AppSchema>) -> sync_diesel::Result<()> {
+    /// let mut changes = sync.watch::<Todo>();
+    /// while changes.changed().await.is_some() {
+    ///     let open = sync.table::<Todo>().filter(!Todo::complete).load().await?;
+    ///     println!("{} open", open.len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn watch<E: SyncEntity>(&self) -> TableWatch {
+        self.engine.store().watch(E::SCHEMA)
     }
 
     /// Runs local reads in one snapshot of the database. The connection refuses to write.
