@@ -3,10 +3,12 @@
 mod conflict;
 mod crash;
 mod dialects;
+mod events;
 mod faults;
 mod handlers;
 mod memory;
 mod offline;
+mod queries;
 mod remote;
 mod server_contract;
 mod ui;

@@ -135,7 +135,9 @@ impl Drop for Hub {
             inbox.closed = true;
             let waker = inbox.waker.take();
             drop(inbox);
-            waker.map(wake);
+            if let Some(waker) = waker {
+                wake(waker);
+            }
         }
     }
 }
