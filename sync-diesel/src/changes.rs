@@ -1,6 +1,6 @@
 //! Which rows each commit changed, for events.
 //!
-//! While somebody listens, triggers of the writing connection (TEMP: no other connection knows them, nothing of them
+//! While somebody listens to changes, triggers of the writing connection (TEMP: no other connection knows them, nothing of them
 //! is in the file) note each changed row in a TEMP table. What they noted is read and removed inside the transaction,
 //! so a savepoint or a statement that is rolled back takes its notes with it, and a row that was inserted and
 //! deleted again is none. While nobody listens there are no triggers, and a write costs what it always did.
@@ -21,6 +21,9 @@ use sync_core::event::{
 use crate::capture::differs;
 use crate::statement::{query, quote, run};
 
+/// Notes that stay in the TEMP table before they are removed: one statement less for most commits.
+const KEPT: i64 = 4096;
+
 /// Most rows of a commit whose changes are merged; the counts of a larger one count a row changed twice as two.
 const MAX_MERGED: usize = 100_000;
 
@@ -28,49 +31,66 @@ const INSERTED: i64 = 0;
 const UPDATED: i64 = 1;
 const DELETED: i64 = 2;
 
-/// Notes what the writing connection changes, while somebody listens.
+/// Notes what the writing connection changes, while somebody wants to know.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     events: Events,
     tables: Arc<[&'static TableSchema]>,
     /// The connection has the triggers.
     installed: bool,
+    /// The last note that was told.
+    told: i64,
+}
+
+/// What a transaction noted.
+#[derive(Debug)]
+pub(crate) struct Noted {
+    changes: Option<Changes>,
+    /// The last note, once the transaction is committed.
+    last: i64,
 }
 
 impl Recorder {
     pub(crate) fn new(events: Events, tables: Arc<[&'static TableSchema]>) -> Self {
-        Self { events, tables, installed: false }
+        Self { events, tables, installed: false, told: 0 }
     }
 
     /// Before a transaction: puts the triggers in place, or takes them away when nobody listens any more.
     ///
     /// A failure is not the write's: it goes on without events, and the next one tries again.
     pub(crate) fn prepare(&mut self, conn: &mut SqliteConnection) {
-        let wanted = self.events.has_listeners();
+        let wanted = self.events.wants_changes();
         if wanted == self.installed {
             return;
         }
         let texts = if wanted { install(&self.tables) } else { remove(&self.tables) };
         match conn.batch_execute(&texts) {
-            Ok(()) => self.installed = wanted,
+            Ok(()) => (self.installed, self.told) = (wanted, 0),
             Err(error) => tracing::warn!(%error, "changes cannot be noted for events"),
         }
     }
 
-    /// Before the commit: what the transaction changed.
-    pub(crate) fn take(&self, conn: &mut SqliteConnection, source: ChangeSource) -> Option<Changes> {
+    /// Before the commit: what the transaction changed; `None` while nobody listens.
+    pub(crate) fn take(&self, conn: &mut SqliteConnection, source: ChangeSource) -> Option<Noted> {
         if !self.installed {
             return None;
         }
-        let taken = self.read(conn).unwrap_or_else(|error| {
-            tracing::warn!(%error, "noted changes cannot be read");
-            Vec::new()
-        });
-        (!taken.is_empty()).then(|| Changes { source, tables: taken.into() })
+        match self.read(conn) {
+            Ok((tables, last)) => {
+                let changes = (!tables.is_empty()).then(|| Changes { source, tables: tables.into() });
+                Some(Noted { changes, last })
+            }
+            Err(error) => {
+                tracing::warn!(%error, "noted changes cannot be read");
+                None
+            }
+        }
     }
 
     /// After the commit.
-    pub(crate) fn tell(&self, changes: Option<Changes>) {
+    pub(crate) fn tell(&mut self, noted: Option<Noted>) {
+        let Some(Noted { changes, last }) = noted else { return };
+        self.told = last;
         if let Some(changes) = changes {
             self.events.emit(|| Event::Changed(changes));
         }
@@ -81,36 +101,40 @@ impl Recorder {
         self.installed = false;
     }
 
-    fn read(&self, conn: &mut SqliteConnection) -> QueryResult<Vec<TableChanges>> {
-        let mut tables: Vec<Noted> = self.tables.iter().map(|_| Noted::default()).collect();
-        let notes = query::<(BigInt, Text, BigInt)>(
-            "SELECT place, item, change FROM temp.\"__sync_changes\" ORDER BY rowid",
-            &[],
+    /// The changes by table, and the last note.
+    fn read(&self, conn: &mut SqliteConnection) -> QueryResult<(Vec<TableChanges>, i64)> {
+        let mut tables: Vec<TableNotes> = self.tables.iter().map(|_| TableNotes::default()).collect();
+        let mut last = self.told;
+        let binds = [last.into()];
+        let notes = query::<(BigInt, BigInt, Text, BigInt)>(
+            "SELECT note, place, item, change FROM temp.\"__sync_changes\" WHERE note > ? ORDER BY note",
+            &binds,
         );
-        let mut any = false;
-        for note in notes.load_iter::<(i64, String, i64), _>(conn)? {
-            let (place, id, change) = note?;
-            any = true;
+        for note in notes.load_iter::<(i64, i64, String, i64), _>(conn)? {
+            let (number, place, id, change) = note?;
+            last = number;
             if let Some(table) = usize::try_from(place).ok().and_then(|place| tables.get_mut(place)) {
                 table.note(id, change);
             }
         }
-        if any {
+        if last > KEPT {
             run(conn, "DELETE FROM temp.\"__sync_changes\"", &[])?;
+            // The numbers of an empty table start again.
+            last = 0;
         }
-        let changed = self.tables.iter().zip(tables).map(|(table, noted)| noted.changes(table.name));
-        Ok(changed.filter(|changes| !changes.is_empty()).collect())
+        let changed = self.tables.iter().zip(tables).map(|(table, notes)| notes.changes(table.name));
+        Ok((changed.filter(|changes| !changes.is_empty()).collect(), last))
     }
 }
 
 fn install(tables: &[&'static TableSchema]) -> String {
     let mut text = String::from(
         "CREATE TEMP TABLE IF NOT EXISTS \"__sync_changes\" \
-         (place INTEGER NOT NULL, item TEXT NOT NULL, change INTEGER NOT NULL);\n",
+         (note INTEGER PRIMARY KEY, place INTEGER NOT NULL, item TEXT NOT NULL, change INTEGER NOT NULL);\n",
     );
     for (place, table) in tables.iter().enumerate() {
-        let columns = [&entity::VERSION, &entity::UPDATED_AT, &entity::DELETED];
-        let differs: Vec<String> = columns.into_iter().chain(table.columns).map(differs).collect();
+        let system = [&entity::VERSION, &entity::UPDATED_AT, &entity::DELETED];
+        let differs: Vec<String> = table.columns.iter().chain(system).map(differs).collect();
         let updated = format!("UPDATE ON main.{} WHEN {}", quote(table.name), differs.join(" OR "));
         for (change, event, row) in [
             (INSERTED, format!("INSERT ON main.{}", quote(table.name)), "NEW"),
@@ -119,7 +143,7 @@ fn install(tables: &[&'static TableSchema]) -> String {
         ] {
             text.push_str(&format!(
                 "CREATE TEMP TRIGGER IF NOT EXISTS {name} AFTER {event} \
-                 BEGIN INSERT INTO \"__sync_changes\" VALUES ({place}, {row}.\"id\", {change}); END;\n",
+                 BEGIN INSERT INTO \"__sync_changes\" (place, item, change) VALUES ({place}, {row}.\"id\", {change}); END;\n",
                 name = trigger(place, change),
             ));
         }
@@ -141,7 +165,7 @@ fn trigger(place: usize, change: i64) -> String {
 
 /// The notes of one table.
 #[derive(Default)]
-struct Noted {
+struct TableNotes {
     /// Rows in order of their first change: id, whether it was there before, whether it is there now.
     rows: Vec<(String, bool, bool)>,
     places: HashMap<String, usize>,
@@ -149,7 +173,7 @@ struct Noted {
     beyond: [u64; 3],
 }
 
-impl Noted {
+impl TableNotes {
     fn note(&mut self, id: String, change: i64) {
         let is_there = change != DELETED;
         if let Some(&place) = self.places.get(&id) {

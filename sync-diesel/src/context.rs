@@ -14,7 +14,7 @@ use sync_core::client::{
 };
 use sync_core::engine::{self, Engine, PullReport, PullRequest, PushOptions, PushReport};
 use sync_core::entity::SyncEntity;
-use sync_core::event::{DEFAULT_CAPACITY, EventStream, TableWatch};
+use sync_core::event::{DEFAULT_CAPACITY, Event, EventStream, TableWatch};
 use sync_core::expression::IntoExpr;
 use sync_core::handler::{Handler, HandlerChain};
 use sync_core::operation::{Operation, OperationError};
@@ -30,6 +30,7 @@ use crate::batch::Batch;
 use crate::conflict::{Conflict, Handlers, Resolve};
 use crate::connection::DatabaseOptions;
 use crate::migration;
+use crate::progress::{self, Progress};
 use crate::remote::RemoteTable;
 use crate::schema::SyncSchema;
 use crate::store::DieselStore;
@@ -194,7 +195,7 @@ impl<A: SyncSchema> SyncContext<A> {
 
     /// Sends the queued operations, in order. See [`Push`] for options.
     pub fn push(&self) -> Push<'_, A> {
-        Push { context: self, options: self.push_defaults() }
+        Push { context: self, options: self.push_defaults(), progress: None }
     }
 
     /// Brings down what changed since the last pull of this query id and matches `filter`; pushes first if the
@@ -299,7 +300,7 @@ impl<A: SyncSchema> SyncContext<A> {
         let mut request = PullRequest::new(query_id, predicate);
         request.page_size = self.defaults.page_size;
         request.push = self.push_defaults();
-        Pull { context: self, request }
+        Pull { context: self, request, progress: None }
     }
 }
 
@@ -464,9 +465,16 @@ impl<A: SyncSchema> Builder<A> {
 pub struct Push<'c, A> {
     context: &'c SyncContext<A>,
     options: PushOptions,
+    progress: Option<Progress<'c>>,
 }
 
-impl<A> Push<'_, A> {
+impl<'c, A> Push<'c, A> {
+    /// Calls `told` with each event of the push, on the task that awaits it. See [`Event`](sync_core::event::Event).
+    pub fn progress(mut self, told: impl FnMut(&Event) + Send + 'c) -> Self {
+        self.progress = Some(Progress::new(told));
+        self
+    }
+
     /// Pushes only this entity's operations; may be called again for more.
     pub fn table<E: SyncEntity>(mut self) -> Self {
         self.options.tables.push(E::SCHEMA.name.to_owned());
@@ -486,7 +494,8 @@ impl<'c, A: SyncSchema> IntoFuture for Push<'c, A> {
 
     fn into_future(self) -> Self::IntoFuture {
         let engine = &self.context.engine;
-        Box::pin(async move { engine.push(self.options).await })
+        let push = async move { engine.push(self.options).await };
+        progress::report(self.progress, engine.events(), push)
     }
 }
 
@@ -496,9 +505,36 @@ impl<'c, A: SyncSchema> IntoFuture for Push<'c, A> {
 pub struct Pull<'c, A> {
     context: &'c SyncContext<A>,
     request: PullRequest,
+    progress: Option<Progress<'c>>,
 }
 
-impl<A> Pull<'_, A> {
+impl<'c, A> Pull<'c, A> {
+    /// Calls `told` with each event of the pull and of the push before it, on the task that awaits it. See
+    /// [`Event`](sync_core::event::Event).
+    ///
+    /// ```no_run
+    /// # use sync_diesel::prelude::*;
+    /// # #[derive(SyncEntity, Clone)]
+    /// # pub struct Todo { pub text: String }
+    /// # sync_schema!(pub AppSchema: Todo);
+    /// # async fn run(sync: SyncContext<AppSchema>) -> sync_diesel::Result<()> {
+    /// let mut rows = 0;
+    /// sync.pull("all", Todo::all())
+    ///     .progress(|event| {
+    ///         if let Event::PageReceived { rows: more, .. } = event {
+    ///             rows += more;
+    ///             println!("{rows} rows received");
+    ///         }
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn progress(mut self, told: impl FnMut(&Event) + Send + 'c) -> Self {
+        self.progress = Some(Progress::new(told));
+        self
+    }
+
     /// Rows asked for per page; the server may send fewer.
     pub fn page_size(mut self, rows: u32) -> Self {
         self.request.page_size = rows;
@@ -518,7 +554,8 @@ impl<'c, A: SyncSchema> IntoFuture for Pull<'c, A> {
 
     fn into_future(self) -> Self::IntoFuture {
         let engine = &self.context.engine;
-        Box::pin(async move { engine.pull(self.request).await })
+        let pull = async move { engine.pull(self.request).await };
+        progress::report(self.progress, engine.events(), pull)
     }
 }
 

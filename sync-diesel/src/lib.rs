@@ -66,6 +66,7 @@ mod loaded;
 )]
 pub mod migration;
 pub mod prelude;
+mod progress;
 mod query;
 mod queue;
 mod record;

@@ -21,7 +21,8 @@ use sync_core::predicate::Node;
 pub use self::select::{FromSelected, SelectQuery, SelectedExpr, SelectedValue, Selection, Single};
 pub use self::stream::RecordStream;
 use crate::record::Record;
-use crate::state::{StateOf, SyncState};
+use crate::state::{StateOf, SyncState, push_state};
+use crate::statement::literal;
 use crate::store::DieselStore;
 
 mod select;
@@ -55,6 +56,8 @@ mod stream;
 pub struct LocalQuery<E> {
     store: Arc<DieselStore>,
     filter: Node,
+    /// `None`: in any state.
+    states: Option<Vec<SyncState>>,
     order: Vec<OrderBy<E>>,
     limit: Option<i64>,
     offset: Option<i64>,
@@ -89,13 +92,34 @@ impl<E: SyncEntity> LocalQuery<E> {
     /// All rows.
     pub(crate) fn new(store: Arc<DieselStore>) -> Self {
         let (order, filter) = (Vec::new(), Node::ALWAYS);
-        Self { store, filter, order, limit: None, offset: None, entity: PhantomData }
+        Self { store, filter, states: None, order, limit: None, offset: None, entity: PhantomData }
     }
 
     /// Also requires `filter`.
     pub fn filter(mut self, filter: impl IntoExpr<E, bool>) -> Self {
         let filter: Expr<E, bool> = filter.into_expr();
         self.filter = self.filter.and(filter.into_node());
+        self
+    }
+
+    /// Also requires that the row is in one of these states. Without [`SyncState::Synced`] among them, the rows are found
+    /// through the queue and the table is not scanned.
+    ///
+    /// ```
+    /// # use sync_diesel::prelude::*;
+    /// # #[derive(SyncEntity, Clone, Debug)]
+    /// # pub struct Todo { pub text: String }
+    /// # async fn run(todos: sync_diesel::SyncTable<Todo>) -> sync_diesel::Result<()> {
+    /// let in_conflict = todos.all().in_state([SyncState::Conflict]).load().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn in_state(mut self, states: impl IntoIterator<Item = SyncState>) -> Self {
+        let states = states.into_iter();
+        self.states = Some(match self.states {
+            Some(earlier) => states.filter(|state| earlier.contains(state)).collect(),
+            None => states.collect(),
+        });
         self
     }
 
@@ -247,6 +271,24 @@ impl<E: SyncEntity> LocalQuery<E> {
             // The fragment only borrows what it binds from the tree, which lives as long as this query.
             TableFilter { table: E::SCHEMA, node: &self.filter }.walk_into(out)?;
         }
+        match &self.states {
+            Some(states) => self.push_states(states, out),
+            None => Ok(()),
+        }
+    }
+
+    fn push_states(&self, states: &[SyncState], out: &mut AstPass<'_, '_, Sqlite>) -> QueryResult<()> {
+        out.push_sql(if self.filter.is_always() { " WHERE " } else { " AND " });
+        if !states.contains(&SyncState::Synced) {
+            let table = literal(E::SCHEMA.name);
+            out.push_identifier(E::SCHEMA.name)?;
+            out.push_sql(&format!(
+                ".\"id\" IN (SELECT item_id FROM \"__operations\" WHERE table_name = {table}) AND "
+            ));
+        }
+        push_state(E::SCHEMA, out)?;
+        let numbers: Vec<String> = states.iter().map(|state| state.number().to_string()).collect();
+        out.push_sql(&format!(" IN ({})", numbers.join(", ")));
         Ok(())
     }
 

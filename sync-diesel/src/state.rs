@@ -14,6 +14,7 @@ use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::Integer;
 use diesel::sqlite::Sqlite;
 use sync_core::diesel::DieselEntity;
+use sync_core::entity::{SyncEntity, TableSchema};
 use sync_core::operation::{FailureClass, OperationKind, OperationState};
 
 use crate::statement::literal;
@@ -103,7 +104,7 @@ impl SyncState {
         }
     }
 
-    const fn number(self) -> i32 {
+    pub(crate) const fn number(self) -> i32 {
         self as i32
     }
 }
@@ -131,43 +132,48 @@ impl<E> Expression for StateOf<E> {
     type SqlType = Integer;
 }
 
-impl<E: DieselEntity> QueryFragment<Sqlite> for StateOf<E> {
+impl<E: SyncEntity> QueryFragment<Sqlite> for StateOf<E> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        let state = |kind, state, error| SyncState::of_operation(kind, state, error).number();
-        let (conflict, gone) = (FailureClass::Conflict, FailureClass::Gone);
-        let mut cases = String::new();
-        for kind in [OperationKind::Insert, OperationKind::Update, OperationKind::Delete] {
-            cases.push_str(&format!(
-                " WHEN o.state = {} AND o.kind = {} THEN {}",
-                OperationState::Pending.as_i64(),
-                kind.as_i64(),
-                state(kind, OperationState::Pending, None)
-            ));
-        }
-        let any = OperationKind::Update;
-        let failed = OperationState::Failed;
-        // A number this version does not know is -1, which is refused when it is read (Q-09).
-        out.push_sql(&format!(
-            "coalesce((SELECT CASE{cases} \
+        push_state(E::SCHEMA, &mut out)
+    }
+}
+
+/// Writes the state of the rows of `table`, which stands in the statement without an alias.
+pub(crate) fn push_state(table: &TableSchema, out: &mut AstPass<'_, '_, Sqlite>) -> QueryResult<()> {
+    let state = |kind, state, error| SyncState::of_operation(kind, state, error).number();
+    let (conflict, gone) = (FailureClass::Conflict, FailureClass::Gone);
+    let mut cases = String::new();
+    for kind in [OperationKind::Insert, OperationKind::Update, OperationKind::Delete] {
+        cases.push_str(&format!(
+            " WHEN o.state = {} AND o.kind = {} THEN {}",
+            OperationState::Pending.as_i64(),
+            kind.as_i64(),
+            state(kind, OperationState::Pending, None)
+        ));
+    }
+    let any = OperationKind::Update;
+    let failed = OperationState::Failed;
+    // A number this version does not know is -1, which is refused when it is read (Q-09).
+    out.push_sql(&format!(
+        "coalesce((SELECT CASE{cases} \
              WHEN o.state = {attempted} THEN {sent} \
              WHEN o.state = {is_failed} THEN \
              CASE WHEN (SELECT e.class FROM \"__errors\" AS e \
              WHERE e.table_name = o.table_name AND e.item_id = o.item_id) IN ({conflict_name}, {gone_name}) \
              THEN {in_conflict} ELSE {refused} END \
-             ELSE -1 END FROM \"__operations\" AS o WHERE o.table_name = {table} AND o.item_id = ",
-            attempted = OperationState::Attempted.as_i64(),
-            sent = state(any, OperationState::Attempted, None),
-            is_failed = failed.as_i64(),
-            conflict_name = literal(conflict.as_str()),
-            gone_name = literal(gone.as_str()),
-            in_conflict = state(any, failed, Some(conflict)),
-            refused = state(any, failed, None),
-            table = literal(E::SCHEMA.name),
-        ));
-        out.push_identifier(E::SCHEMA.name)?;
-        out.push_sql(&format!(".\"id\"), {})", SyncState::Synced.number()));
-        Ok(())
-    }
+             ELSE -1 END FROM \"__operations\" AS o WHERE o.table_name = {name} AND o.item_id = ",
+        attempted = OperationState::Attempted.as_i64(),
+        sent = state(any, OperationState::Attempted, None),
+        is_failed = failed.as_i64(),
+        conflict_name = literal(conflict.as_str()),
+        gone_name = literal(gone.as_str()),
+        in_conflict = state(any, failed, Some(conflict)),
+        refused = state(any, failed, None),
+        name = literal(table.name),
+    ));
+    out.push_identifier(table.name)?;
+    out.push_sql(&format!(".\"id\"), {})", SyncState::Synced.number()));
+    Ok(())
 }
 
 impl<E: 'static> QueryId for StateOf<E> {

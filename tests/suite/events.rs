@@ -244,6 +244,40 @@ async fn e_05_listeners_that_panic_or_sleep_harm_no_sync() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn e_03_push_and_pull_tell_their_own_progress() {
+    let world = World::new().await;
+    world.server.as_ref().seed_block("progress", 30, "2024-01-01T00:00:00.000Z", |n| format!("r{n:03}"));
+    let device = world.device("a.db").await;
+    insert(&device, "a").await;
+    let mut told = Vec::new();
+    device.push().progress(|event| told.push(word(event))).await.expect("pushed");
+    assert_eq!(told, ["push of 1", "Insert a sent", "a Acknowledged", "pushed 1 failed 0 left 0 None"]);
+
+    insert(&device, "b").await;
+    let mut rows = 0;
+    let mut told = Vec::new();
+    let pull = device.pull("all", Todo::all()).page_size(10).progress(|event| {
+        told.push(word(event));
+        if let Event::PageReceived { rows: more, .. } = event {
+            rows += more;
+        }
+    });
+    let report = pull.await.expect("pulled");
+    assert_eq!(told[..3], ["pull Some(\"all\")", "push of 1", "Insert b sent"], "{told:?}");
+    assert_eq!(told.last(), Some(&format!("pulled {} pages None", report.pages)));
+    assert!(rows >= 32, "{rows}");
+
+    // A listener that panics is not called again, and the pull goes on.
+    let mut calls = 0;
+    let pull = device.pull("all", Todo::all()).progress(|_| {
+        calls += 1;
+        panic!("a bug in the app");
+    });
+    pull.await.expect("pulled all the same");
+    assert_eq!(calls, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn d_11_a_watch_wakes_for_local_writes_pushes_and_pulls() {
     let world = World::new().await;
     let device = world.device("a.db").await;

@@ -24,6 +24,8 @@ struct Hub {
     listeners: Mutex<Vec<Arc<Listener>>>,
     /// Number of listeners, to be read without the lock.
     count: AtomicUsize,
+    /// Number of those that want to know which rows change.
+    of_changes: AtomicUsize,
 }
 
 struct Listener {
@@ -34,6 +36,8 @@ struct Listener {
 enum Interest {
     /// All events, so many of them unread.
     Everything { capacity: usize },
+    /// All but changes, so many of them unread.
+    Progress { capacity: usize },
     /// Whether rows of this table changed.
     Table(&'static str),
 }
@@ -83,6 +87,13 @@ impl Events {
         EventStream { subscription }
     }
 
+    /// Listens to the progress of push and pull from now on: to all events but [`Event::Changed`], which cost the
+    /// store something. At most `capacity` (at least 1) wait unread.
+    pub fn subscribe_progress(&self, capacity: usize) -> EventStream {
+        let subscription = self.listen(Interest::Progress { capacity: capacity.max(1) });
+        EventStream { subscription }
+    }
+
     /// Listens to changes of one table from now on.
     pub fn watch(&self, table: &'static str) -> TableWatch {
         TableWatch { subscription: self.listen(Interest::Table(table)) }
@@ -91,6 +102,11 @@ impl Events {
     /// Whether anybody listens.
     pub fn has_listeners(&self) -> bool {
         self.hub.count.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether anybody wants to know which rows change.
+    pub fn wants_changes(&self) -> bool {
+        self.hub.of_changes.load(Ordering::Acquire) > 0
     }
 
     /// Tells an event, which is made only if somebody listens.
@@ -117,7 +133,7 @@ impl Events {
         let listener = Arc::new(Listener { interest, inbox: Mutex::default() });
         let mut listeners = self.hub.listeners();
         listeners.push(Arc::clone(&listener));
-        self.hub.count.store(listeners.len(), Ordering::Release);
+        self.hub.count(&listeners);
         Subscription { listener, hub: Arc::downgrade(&self.hub) }
     }
 }
@@ -125,6 +141,18 @@ impl Events {
 impl Hub {
     fn listeners(&self) -> MutexGuard<'_, Vec<Arc<Listener>>> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, listeners: &[Arc<Listener>]) {
+        let of_changes = listeners.iter().filter(|listener| listener.interest.is_in_changes()).count();
+        self.of_changes.store(of_changes, Ordering::Release);
+        self.count.store(listeners.len(), Ordering::Release);
+    }
+}
+
+impl Interest {
+    fn is_in_changes(&self) -> bool {
+        matches!(self, Self::Everything { .. } | Self::Table(_))
     }
 }
 
@@ -155,7 +183,8 @@ impl Listener {
     /// Takes note of an event; gives whom to wake.
     fn offer(&self, event: &Event) -> Option<Waker> {
         match self.interest {
-            Interest::Everything { capacity } => {
+            Interest::Progress { .. } if matches!(event, Event::Changed(_)) => None,
+            Interest::Everything { capacity } | Interest::Progress { capacity } => {
                 let mut inbox = self.inbox();
                 if inbox.events.len() == capacity {
                     inbox.events.pop_front();
@@ -254,7 +283,7 @@ impl Drop for Subscription {
         let Some(hub) = self.hub.upgrade() else { return };
         let mut listeners = hub.listeners();
         listeners.retain(|listener| !Arc::ptr_eq(listener, &self.listener));
-        hub.count.store(listeners.len(), Ordering::Release);
+        hub.count(&listeners);
     }
 }
 

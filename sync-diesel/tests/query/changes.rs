@@ -125,6 +125,24 @@ async fn a_commit_of_many_rows_names_the_first_and_counts_all() {
 }
 
 #[tokio::test]
+async fn rows_are_told_once_however_many_commits_there_were() {
+    let world = World::new().await;
+    let mut events = world.sync.events();
+    let mut told = 0;
+    for commit in 0..8_u64 {
+        let many = (0..1500).map(|n| Todo::new(&format!("{commit} {n}")));
+        world.todos().insert_many(many).await.unwrap();
+        let rolled_back = |conn: &mut SqliteConnection| {
+            conn.batch_execute("UPDATE \"TodoItem\" SET rank = 1")?;
+            Err::<(), _>(diesel::result::Error::RollbackTransaction)
+        };
+        world.sync.write(rolled_back).await.expect_err("rolled back");
+        told += only(&mut events).1.inserted;
+        assert_eq!(told, (commit + 1) * 1500);
+    }
+}
+
+#[tokio::test]
 async fn listeners_come_and_go() {
     let world = World::new().await;
     let todos = world.todos();

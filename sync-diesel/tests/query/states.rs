@@ -126,6 +126,24 @@ async fn states_stand_in_selects_filters_orders_and_joins() {
 }
 
 #[tokio::test]
+async fn queries_require_states() {
+    let world = every_state().await;
+    let todos = world.todos();
+    let load = |states: Vec<SyncState>| {
+        let query = todos.filter(Todo::rank.eq(0)).in_state(states);
+        async move { crate::support::ids(&query.load().await.unwrap()).join(" ") }
+    };
+    assert_eq!(load(vec![SyncState::Conflict]).await, "conflict gone");
+    assert_eq!(load(vec![SyncState::Synced, SyncState::Sent]).await, "sent synced");
+    assert_eq!(load(vec![]).await, "");
+    assert_eq!(todos.all().in_state([SyncState::Synced]).count().await.unwrap(), 1);
+    assert!(!todos.all().in_state([SyncState::PendingDelete]).exists().await.unwrap());
+    let both = todos.all().in_state([SyncState::Sent, SyncState::Failed]).in_state([SyncState::Failed]);
+    let values: Vec<String> = both.select(Todo::id).load().await.unwrap();
+    assert_eq!(values, ["refused"]);
+}
+
+#[tokio::test]
 async fn a_state_is_found_by_index_and_scans_no_queue() {
     #[derive(diesel::QueryableByName)]
     struct Step {

@@ -80,3 +80,16 @@ fn e_05_a_panicking_listener_harms_nobody() {
     events.emit(|| restarted("b"));
     assert_eq!((other.try_next(), other.try_next()), (Some(restarted("a")), Some(restarted("b"))));
 }
+
+#[test]
+fn a_listener_to_progress_costs_the_store_nothing() {
+    let events = Events::new();
+    let mut progress = events.subscribe_progress(4);
+    assert!(events.has_listeners() && !events.wants_changes());
+    events.emit_all([changed("a"), restarted("a")]);
+    assert_eq!((progress.try_next(), progress.try_next()), (Some(restarted("a")), None));
+    let watch = events.watch("a");
+    assert!(events.wants_changes());
+    drop(watch);
+    assert!(!events.wants_changes());
+}
