@@ -43,6 +43,8 @@ pub struct Explanation {
     pub quarantined: Option<String>,
     /// The row is read by its id at the next pull of the table.
     pub is_fetched_next: bool,
+    /// Whether the table's versions are compared before a change is made.
+    pub is_versioned: bool,
 }
 
 /// What is known of the server's row.
@@ -136,6 +138,7 @@ pub(crate) fn load(
         }),
         quarantined,
         is_fetched_next: fetched > 0,
+        is_versioned: schema.versioned,
     })
 }
 
@@ -143,6 +146,7 @@ impl Explanation {
     /// What the next push does with the row.
     pub fn next_push(&self) -> &'static str {
         let Some(operation) = &self.operation else { return "sends nothing of it" };
+        let is_checked = self.is_versioned && operation.base_version.is_some();
         let revives = operation.kind == OperationKind::Insert && operation.base_version.is_some();
         match (operation.state, operation.kind) {
             (OperationState::Attempted, OperationKind::Delete) => {
@@ -159,11 +163,11 @@ impl Explanation {
                 "revives the row that the server has deleted, then sends its content"
             }
             (OperationState::Pending, OperationKind::Insert) => "creates the row on the server",
-            (OperationState::Pending, OperationKind::Update) if operation.base_version.is_some() => {
-                "sends the changed columns, if the server still has the version they are based on"
+            (OperationState::Pending, OperationKind::Update) if is_checked => {
+                "sends the change, which is done if the server still has the version it is based on"
             }
-            (OperationState::Pending, OperationKind::Update) => "sends the changed columns",
-            (OperationState::Pending, OperationKind::Delete) if operation.base_version.is_some() => {
+            (OperationState::Pending, OperationKind::Update) => "sends the change, whatever the server has",
+            (OperationState::Pending, OperationKind::Delete) if is_checked => {
                 "deletes the row on the server, if it still has the version known here"
             }
             (OperationState::Pending, OperationKind::Delete) => "deletes the row on the server",

@@ -114,7 +114,7 @@ async fn a_conflict_tells_both_versions_and_what_can_be_done() {
             "state: changed here",
             "operation: update, pending, never sent, based on version \"v1\"",
             "server's row: version \"v2\", changed 2024-01-01T00:00:00Z, newer than",
-            "next push: sends the changed columns, if the server still has the version",
+            "next push: sends the change, which is done if the server still has the version",
         ],
     );
     let failure =
