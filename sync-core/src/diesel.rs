@@ -164,6 +164,18 @@ impl<'a> TableFilter<'a> {
     }
 }
 
+impl<'a> TableFilter<'a> {
+    /// Writes the tree as a value, into a statement that is built by hand and owns it: a condition is 1 or 0, a column
+    /// is what it holds, null included.
+    ///
+    /// # Errors
+    ///
+    /// Those of Diesel's query builder.
+    pub fn walk_value_into(self, out: &mut AstPass<'_, 'a, Sqlite>) -> QueryResult<()> {
+        walk::value(self.table, self.node, out)
+    }
+}
+
 impl<'a> From<&'a Predicate> for TableFilter<'a> {
     fn from(predicate: &'a Predicate) -> Self {
         Self { table: predicate.table, node: &predicate.node }

@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 
 use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, Events};
 use crate::predicate::Predicate;
 use crate::profile::ServerProfile;
 use crate::protocol::{ProbeReport, RequestBuilder};
@@ -42,6 +43,7 @@ pub struct Engine<S> {
     profile: ServerProfile,
     handler: Option<Arc<dyn ConflictHandler>>,
     proof: probe::Proof,
+    events: Events,
     /// The turn of push, pull and purge (C-08).
     turn: Mutex<()>,
 }
@@ -57,7 +59,8 @@ impl<S: LocalStore> Engine<S> {
     ) -> Self {
         let requests = requests.with_undelete(profile.undelete());
         let (handler, proof) = (None, probe::Proof::default());
-        Self { store, transport, timer, requests, profile, handler, proof, turn: Mutex::new(()) }
+        let events = store.events();
+        Self { store, transport, timer, requests, profile, handler, proof, events, turn: Mutex::new(()) }
     }
 
     /// Asks `handler` about each conflict of a push before it is recorded.
@@ -65,6 +68,11 @@ impl<S: LocalStore> Engine<S> {
     pub fn with_conflict_handler(mut self, handler: Arc<dyn ConflictHandler>) -> Self {
         self.handler = Some(handler);
         self
+    }
+
+    /// Where the progress of push and pull is told, and by stores that do so what each commit changed.
+    pub fn events(&self) -> &Events {
+        &self.events
     }
 
     /// The store.
@@ -103,7 +111,11 @@ impl<S: LocalStore> Engine<S> {
         let table = request.predicate.table;
         self.known(table)?;
         let _turn = self.turn.lock().await;
-        pull::run(self, &request).await.map_err(|error| {
+        let name = request.event_ref();
+        self.events.emit(|| Event::PullStarted(name.clone()));
+        let outcome = pull::run(self, &request).await;
+        self.events.emit(|| name.finished(&outcome));
+        outcome.map_err(|error| {
             let error = error.with_table(table.name);
             match &request.query_id {
                 Some(query_id) => error.with_query_id(query_id),

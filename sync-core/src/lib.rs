@@ -19,6 +19,7 @@ pub mod engine;
 pub mod entity;
 pub mod error;
 pub mod evaluate;
+pub mod event;
 pub mod expression;
 pub mod handler;
 pub mod item;

@@ -46,6 +46,7 @@ use chrono::{DateTime, Utc};
 
 use crate::entity::TableSchema;
 use crate::error::Result;
+use crate::event::Events;
 use crate::operation::{FailureClass, Operation, OperationError, OperationKey, Outgoing};
 use crate::page::PageSummary;
 use crate::predicate::Predicate;
@@ -58,6 +59,12 @@ pub mod contract;
 pub trait LocalStore: Send + Sync + 'static {
     /// The synced tables of this store.
     fn tables(&self) -> &[&'static TableSchema];
+
+    /// Where this store tells which rows each commit changed ([`Event::Changed`](crate::event::Event::Changed)); the
+    /// engine tells its progress there as well. A store that does not tell may leave this out.
+    fn events(&self) -> Events {
+        Events::new()
+    }
 
     /// Local write (17.1): all changes with their operations, or nothing.
     ///

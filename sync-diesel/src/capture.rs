@@ -95,7 +95,7 @@ fn triggers(table: &TableSchema) -> Vec<Trigger> {
 }
 
 /// Condition: the column changes, by its bytes whatever collation it has.
-fn differs(column: &ColumnSchema) -> String {
+pub(crate) fn differs(column: &ColumnSchema) -> String {
     let name = quote(column.name);
     match column.ty {
         ColumnType::Text => format!("NEW.{name} IS NOT OLD.{name} COLLATE BINARY"),

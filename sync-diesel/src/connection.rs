@@ -16,8 +16,10 @@ use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionMa
 use diesel::result::Error as DieselError;
 use diesel::sqlite::SqliteConnection;
 use sync_core::error::{Error, ErrorKind, Result};
+use sync_core::event::ChangeSource;
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::changes::Recorder;
 use crate::failure::{BoxedError, OrStore, from_boxed, from_diesel};
 
 /// How far a commit reaches before it is reported (SQLite's `synchronous`).
@@ -66,6 +68,7 @@ struct Target {
 struct Writer {
     target: Target,
     connection: Option<SqliteConnection>,
+    recorder: Recorder,
 }
 
 struct Readers {
@@ -77,7 +80,14 @@ struct Readers {
 impl Database {
     /// Opens or creates the file, and runs `prepare` in the first write transaction, without foreign keys:
     /// a rebuilt table must not cascade into others, and they cannot be switched off inside a transaction.
-    pub(crate) async fn open<F>(path: &Path, options: DatabaseOptions, prepare: F) -> Result<Self>
+    ///
+    /// What commits change in the recorder's tables is told by it.
+    pub(crate) async fn open<F>(
+        path: &Path,
+        options: DatabaseOptions,
+        recorder: Recorder,
+        prepare: F,
+    ) -> Result<Self>
     where
         F: FnOnce(&mut SqliteConnection) -> Result<()> + Send + 'static,
     {
@@ -95,7 +105,7 @@ impl Database {
         std::thread::Builder::new()
             .name("sync-diesel writer".to_owned())
             .spawn(move || {
-                let mut writer = Writer { target, connection: None };
+                let mut writer = Writer { target, connection: None, recorder };
                 while let Ok(job) = queue.recv() {
                     job(&mut writer);
                 }
@@ -119,7 +129,7 @@ impl Database {
     ///
     /// The error of `work`; `Busy` when another connection holds the database too long; `Store` when the
     /// closure panicked or the commit failed.
-    pub(crate) async fn write<T, E, F>(&self, work: F) -> Result<T>
+    pub(crate) async fn write<T, E, F>(&self, source: ChangeSource, work: F) -> Result<T>
     where
         F: FnOnce(&mut SqliteConnection) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
@@ -128,10 +138,17 @@ impl Database {
         let (answer, outcome) = oneshot::channel();
         let job: Job = Box::new(move |writer| {
             // Nobody listens any more when the caller was dropped: the work is done all the same.
-            let _ = answer.send(writer.run(work));
+            let _ = answer.send(writer.run(source, work));
         });
         self.jobs.send(job).map_err(|_| closed())?;
         outcome.await.map_err(|_| closed())?
+    }
+
+    /// Calls `then` on the writer thread once every write begun before is committed; changes of later ones are told to
+    /// those who listen by now.
+    pub(crate) fn after_writes(&self, then: impl FnOnce() + Send + 'static) {
+        // The thread is gone only when the process ends.
+        let _ = self.jobs.send(Box::new(move |_| then()));
     }
 
     /// Runs `work` on a read-only connection in one transaction.
@@ -149,19 +166,29 @@ impl Database {
         let readers = self.readers.clone();
         tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let idle = readers.idle().pop();
-            let mut connection = match idle {
-                Some(connection) => connection,
-                None => readers.target.connect(true)?,
-            };
-            let outcome = transact(&mut connection, Begin::Deferred, work);
-            if is_idle(&mut connection) {
-                readers.idle().push(connection);
-            }
-            outcome
+            readers.read(work)
         })
         .await
         .map_err(|source| Error::new(ErrorKind::Store, "the read did not finish").with_source(source))?
+    }
+
+    /// Runs `work` like [`read`](Self::read), but on a thread of its own and beside the readers that others wait for:
+    /// it may take as long as it likes. What goes wrong is handed to `failed`.
+    ///
+    /// # Errors
+    ///
+    /// `Store` when the thread cannot be started.
+    pub(crate) fn read_apart<E, F>(&self, work: F, failed: impl FnOnce(Error) + Send + 'static) -> Result<()>
+    where
+        F: FnOnce(&mut SqliteConnection) -> Result<(), E> + Send + 'static,
+        E: Into<BoxedError>,
+    {
+        let readers = self.readers.clone();
+        let run = move || readers.read(work).unwrap_or_else(failed);
+        let thread = std::thread::Builder::new().name("sync-diesel reader".to_owned()).spawn(run);
+        thread.map(|_| ()).map_err(|source| {
+            Error::new(ErrorKind::Store, "the thread of a stream cannot be started").with_source(source)
+        })
     }
 }
 
@@ -172,13 +199,33 @@ impl fmt::Debug for Database {
 }
 
 impl Readers {
+    fn read<T, E, F>(&self, work: F) -> Result<T>
+    where
+        F: FnOnce(&mut SqliteConnection) -> Result<T, E>,
+        E: Into<BoxedError>,
+    {
+        let idle = self.idle().pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => self.target.connect(true)?,
+        };
+        let outcome = transact(&mut connection, Begin::Deferred, work);
+        if is_idle(&mut connection) {
+            let mut idle = self.idle();
+            if idle.len() < self.target.options.readers.max(1) {
+                idle.push(connection);
+            }
+        }
+        outcome
+    }
+
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<SqliteConnection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Writer {
-    fn run<T, E, F>(&mut self, work: F) -> Result<T>
+    fn run<T, E, F>(&mut self, source: ChangeSource, work: F) -> Result<T>
     where
         F: FnOnce(&mut SqliteConnection) -> Result<T, E>,
         E: Into<BoxedError>,
@@ -187,10 +234,21 @@ impl Writer {
             Some(connection) => connection,
             empty => empty.insert(self.target.connect(false)?),
         };
-        let outcome = transact(connection, Begin::Immediate, work);
+        let recorder = &mut self.recorder;
+        recorder.prepare(connection);
+        let mut changes = None;
+        let outcome = transact(connection, Begin::Immediate, |conn| {
+            let done = work(conn)?;
+            changes = recorder.take(conn, source);
+            Ok::<_, E>(done)
+        });
+        if outcome.is_ok() {
+            recorder.tell(changes);
+        }
         if !is_idle(connection) {
             // A panic inside a nested transaction, or a failed rollback: closing the connection rolls back.
             self.connection = None;
+            self.recorder.forget();
         }
         outcome
     }

@@ -14,6 +14,7 @@ use sync_core::client::{
 };
 use sync_core::engine::{self, Engine, PullReport, PullRequest, PushOptions, PushReport};
 use sync_core::entity::SyncEntity;
+use sync_core::event::{DEFAULT_CAPACITY, Event, EventStream, TableWatch};
 use sync_core::expression::{IntoExpr, Sendable};
 use sync_core::handler::{Handler, HandlerChain};
 use sync_core::operation::{Operation, OperationError};
@@ -26,9 +27,11 @@ use sync_core::store::{LocalStore, Purged, Resolution};
 use sync_core::transport::Transport;
 use sync_core::{Error, ErrorKind, Result};
 
+use crate::batch::Batch;
 use crate::conflict::{Conflict, Handlers, Resolve};
 use crate::connection::DatabaseOptions;
 use crate::migration;
+use crate::progress::{self, Progress};
 use crate::remote::RemoteTable;
 use crate::schema::SyncSchema;
 use crate::store::DieselStore;
@@ -102,6 +105,65 @@ impl<A: SyncSchema> SyncContext<A> {
         RemoteTable::new(self.remote.clone())
     }
 
+    /// Collects typed writes of any entities, to be made together: all of them with their operations, or none (C-11).
+    pub fn batch(&self) -> Batch {
+        Batch::new(Arc::clone(self.engine.store()))
+    }
+
+    /// What happens from now on: rows changed by local writes, pulls, pushes, purges and decisions, and the progress of
+    /// push and pull. At most 1024 events wait unread, then the oldest are dropped and [`Lagged`](sync_core::event::Event::Lagged) tells how many.
+    ///
+    /// Events are hints: what must not be missed is in the tables. Changes made by other connections and processes are
+    /// not told. While anybody listens, each changed row costs the writer a note; otherwise events cost nothing.
+    ///
+    /// ```no_run
+    /// # use sync_diesel::prelude::*;
+    /// # #[derive(SyncEntity, Clone)]
+    /// # pub struct Todo { pub text: String }
+    /// # sync_schema!(pub AppSchema: Todo);
+    /// # async fn run(sync: SyncContext<AppSchema>) {
+    /// let mut events = sync.events();
+    /// while let Some(event) = events.next().await {
+    ///     match event {
+    ///         Event::Changed(changes) => {
+    ///             if let Some(todos) = changes.of::<Todo>() {
+    ///                 println!("{} todos changed by {:?}", todos.len(), changes.source);
+    ///             }
+    ///         }
+    ///         Event::PageReceived { page, rows, .. } => println!("page {page} with {rows} rows"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn events(&self) -> EventStream {
+        self.engine.store().subscribe(DEFAULT_CAPACITY)
+    }
+
+    /// One item at once, and one for each commit of this context that changed rows of `E`; of commits that come while
+    /// nobody reads only one item waits. To keep a result up to date, query after each item.
+    ///
+    /// Changes made by other processes are not seen; SQLite's `PRAGMA data_version` in [`read`](Self::read) tells
+    /// about them.
+    ///
+    /// ```no_run
+    /// # use sync_diesel::prelude::*;
+    /// # #[derive(SyncEntity, Clone)]
+    /// # pub struct Todo { pub text: String, pub complete: bool }
+    /// # sync_schema!(pub AppSchema: Todo);
+    /// # async fn run(sync: SyncContext<AppSchema>) -> sync_diesel::Result<()> {
+    /// let mut changes = sync.watch::<Todo>();
+    /// while changes.changed().await.is_some() {
+    ///     let open = sync.table::<Todo>().filter(!Todo::complete).load().await?;
+    ///     println!("{} open", open.len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn watch<E: SyncEntity>(&self) -> TableWatch {
+        self.engine.store().watch(E::SCHEMA)
+    }
+
     /// Runs local reads in one snapshot of the database. The connection refuses to write.
     ///
     /// # Errors
@@ -134,7 +196,7 @@ impl<A: SyncSchema> SyncContext<A> {
 
     /// Sends the queued operations, in order. See [`Push`] for options.
     pub fn push(&self) -> Push<'_, A> {
-        Push { context: self, options: self.push_defaults() }
+        Push { context: self, options: self.push_defaults(), progress: None }
     }
 
     /// Brings down what changed since the last pull of this query id and matches `filter`; pushes first if the
@@ -253,7 +315,7 @@ impl<A: SyncSchema> SyncContext<A> {
         let mut request = PullRequest::new(query_id, predicate);
         request.page_size = self.defaults.page_size;
         request.push = self.push_defaults();
-        Pull { context: self, request }
+        Pull { context: self, request, progress: None }
     }
 }
 
@@ -418,9 +480,16 @@ impl<A: SyncSchema> Builder<A> {
 pub struct Push<'c, A> {
     context: &'c SyncContext<A>,
     options: PushOptions,
+    progress: Option<Progress<'c>>,
 }
 
-impl<A> Push<'_, A> {
+impl<'c, A> Push<'c, A> {
+    /// Calls `told` with each event of the push, on the task that awaits it. See [`Event`](sync_core::event::Event).
+    pub fn progress(mut self, told: impl FnMut(&Event) + Send + 'c) -> Self {
+        self.progress = Some(Progress::new(told));
+        self
+    }
+
     /// Pushes only this entity's operations; may be called again for more.
     pub fn table<E: SyncEntity>(mut self) -> Self {
         self.options.tables.push(E::SCHEMA.name.to_owned());
@@ -440,7 +509,8 @@ impl<'c, A: SyncSchema> IntoFuture for Push<'c, A> {
 
     fn into_future(self) -> Self::IntoFuture {
         let engine = &self.context.engine;
-        Box::pin(async move { engine.push(self.options).await })
+        let push = async move { engine.push(self.options).await };
+        progress::report(self.progress, engine.events(), push)
     }
 }
 
@@ -450,9 +520,36 @@ impl<'c, A: SyncSchema> IntoFuture for Push<'c, A> {
 pub struct Pull<'c, A> {
     context: &'c SyncContext<A>,
     request: PullRequest,
+    progress: Option<Progress<'c>>,
 }
 
-impl<A> Pull<'_, A> {
+impl<'c, A> Pull<'c, A> {
+    /// Calls `told` with each event of the pull and of the push before it, on the task that awaits it. See
+    /// [`Event`](sync_core::event::Event).
+    ///
+    /// ```no_run
+    /// # use sync_diesel::prelude::*;
+    /// # #[derive(SyncEntity, Clone)]
+    /// # pub struct Todo { pub text: String }
+    /// # sync_schema!(pub AppSchema: Todo);
+    /// # async fn run(sync: SyncContext<AppSchema>) -> sync_diesel::Result<()> {
+    /// let mut rows = 0;
+    /// sync.pull("all", Todo::all())
+    ///     .progress(|event| {
+    ///         if let Event::PageReceived { rows: more, .. } = event {
+    ///             rows += more;
+    ///             println!("{rows} rows received");
+    ///         }
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn progress(mut self, told: impl FnMut(&Event) + Send + 'c) -> Self {
+        self.progress = Some(Progress::new(told));
+        self
+    }
+
     /// Rows asked for per page; the server may send fewer.
     pub fn page_size(mut self, rows: u32) -> Self {
         self.request.page_size = rows;
@@ -472,7 +569,8 @@ impl<'c, A: SyncSchema> IntoFuture for Pull<'c, A> {
 
     fn into_future(self) -> Self::IntoFuture {
         let engine = &self.context.engine;
-        Box::pin(async move { engine.pull(self.request).await })
+        let pull = async move { engine.pull(self.request).await };
+        progress::report(self.progress, engine.events(), pull)
     }
 }
 

@@ -51,10 +51,13 @@
 #[doc(hidden)]
 pub mod __private;
 mod apply;
+mod batch;
 mod capture;
+mod changes;
 mod conflict;
 mod connection;
 mod context;
+mod explain;
 mod failure;
 mod loaded;
 #[cfg_attr(
@@ -65,10 +68,13 @@ pub mod migration;
 #[doc = include_str!("../../docs/predicates.md")]
 pub mod predicates {}
 pub mod prelude;
+mod progress;
+mod query;
 mod queue;
 mod record;
 mod remote;
 pub mod schema;
+mod state;
 mod statement;
 mod store;
 mod synced;
@@ -76,15 +82,23 @@ mod system;
 mod table;
 
 pub use sync_core as core;
+pub use sync_core::event;
 pub use sync_core::{Error, ErrorKind, Result};
 pub use sync_derive::{SyncEntity, sync_schema};
 
+pub use crate::batch::Batch;
 pub use crate::conflict::{Conflict, Resolve, TypedError};
 pub use crate::connection::{DatabaseOptions, Synchronous};
 pub use crate::context::{Builder, Pull, PurgeRows, Push, SyncContext};
+pub use crate::explain::{Explanation, RecordedError, ServerCopy};
 pub use crate::failure::BoxedError;
+pub use crate::query::{
+    FromSelected, IntoOrder, LocalQuery, RecordStream, SelectQuery, SelectRecords, SelectRows,
+    SelectWithState, SelectedExpr, SelectedValue, Selection, Single, StateQuery,
+};
 pub use crate::record::Record;
 pub use crate::remote::{RemoteQuery, RemoteTable};
 pub use crate::schema::{SyncSchema, create_table_sql};
+pub use crate::state::{StateOf, SyncState};
 pub use crate::store::DieselStore;
-pub use crate::table::{LocalQuery, SelectRecords, SyncTable};
+pub use crate::table::SyncTable;

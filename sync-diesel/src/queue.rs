@@ -7,6 +7,7 @@
 use diesel::RunQueryDsl;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
+use sync_core::entity::TableSchema;
 use sync_core::error::{Error, ErrorKind, Result};
 use sync_core::operation::{
     FailureClass, Operation, OperationError, OperationKey, OperationKind, OperationState, SentKind,
@@ -81,21 +82,17 @@ pub(crate) fn operations(
         .iter()
         // Operations of a table that is no longer in the schema stay, out of sight.
         .filter_map(|operation| Some((tables.find(&operation.table_name)?, operation)))
-        .map(|(table, operation)| {
-            Ok(Operation {
-                key: operation.key(table.schema, operation.revision),
-                kind: operation.kind()?,
-                state: operation.state()?,
-                server_may_hold: operation.server_may_hold()?,
-                base_version: operation.base_version.clone(),
-                sent: operation
-                    .sent_kind()?
-                    .map(|kind| (kind, operation.sent_revision.unwrap_or(operation.revision))),
-                tail_seq: operation.tail_seq,
-                attempts: operation.attempts,
-            })
-        })
+        .map(|(table, operation)| operation.describe(table.schema))
         .collect()
+}
+
+/// The queued operation of a row.
+pub(crate) fn operation_of(
+    conn: &mut SqliteConnection,
+    table: &'static TableSchema,
+    id: &str,
+) -> Result<Option<Operation>> {
+    record::find(conn, table.name, id)?.map(|operation| operation.describe(table)).transpose()
 }
 
 type ErrorColumns = (
@@ -155,7 +152,21 @@ pub(crate) fn errors(
 }
 
 impl QueuedOperation {
-    fn key(&self, table: &'static sync_core::entity::TableSchema, revision: i64) -> OperationKey {
+    fn describe(&self, table: &'static TableSchema) -> Result<Operation> {
+        let sent = self.sent_kind()?.map(|kind| (kind, self.sent_revision.unwrap_or(self.revision)));
+        Ok(Operation {
+            key: self.key(table, self.revision),
+            kind: self.kind()?,
+            state: self.state()?,
+            server_may_hold: self.server_may_hold()?,
+            base_version: self.base_version.clone(),
+            sent,
+            tail_seq: self.tail_seq,
+            attempts: self.attempts,
+        })
+    }
+
+    fn key(&self, table: &'static TableSchema, revision: i64) -> OperationKey {
         OperationKey { table: table.name, item_id: self.item_id.clone(), seq: self.seq, revision }
     }
 

@@ -8,6 +8,7 @@ use diesel::sqlite::SqliteConnection;
 use sync_core::check;
 use sync_core::entity::TableSchema;
 use sync_core::error::{Error, ErrorKind, Result};
+use sync_core::event::{ChangeSource, EventStream, Events, TableWatch};
 use sync_core::operation::{Operation, OperationError, OperationKey};
 use sync_core::predicate::Predicate;
 use sync_core::row::Row;
@@ -16,7 +17,9 @@ use sync_core::store::{
     Purged, PushSession, QueryKey, Resolution,
 };
 
+use crate::changes::Recorder;
 use crate::connection::{Database, DatabaseOptions};
+use crate::explain::{self, Explanation};
 use crate::failure::{BoxedError, OrStore};
 use crate::schema::TableEntry;
 use crate::statement::{Bind, quote, run};
@@ -36,6 +39,7 @@ pub struct DieselStore {
     database: Database,
     tables: Arc<Tables>,
     schemas: Arc<[&'static TableSchema]>,
+    events: Events,
 }
 
 impl DieselStore {
@@ -75,7 +79,10 @@ impl DieselStore {
     where
         F: FnOnce(&mut SqliteConnection) -> Result<()> + Send + 'static,
     {
-        let database = Database::open(path.as_ref(), options, move |conn| {
+        let schemas: Arc<[&'static TableSchema]> = tables.iter().map(TableEntry::schema).collect();
+        let events = Events::new();
+        let recorder = Recorder::new(events.clone(), Arc::clone(&schemas));
+        let database = Database::open(path.as_ref(), options, recorder, move |conn| {
             system::prepare(conn)?;
             migrate(conn)?;
             schema::check(conn, tables)?;
@@ -86,11 +93,7 @@ impl DieselStore {
             if is_altered { schema::check_rows(conn) } else { Ok(()) }
         })
         .await?;
-        Ok(Self {
-            database,
-            tables: Arc::new(Tables::new(tables)),
-            schemas: tables.iter().map(TableEntry::schema).collect(),
-        })
+        Ok(Self { database, tables: Arc::new(Tables::new(tables)), schemas, events })
     }
 
     /// Runs `work` on a read-only connection in one transaction: everything it reads is of one moment.
@@ -121,16 +124,59 @@ impl DieselStore {
         T: Send + 'static,
         E: Into<BoxedError>,
     {
-        self.database.write(work).await
+        self.database.write(ChangeSource::Local, work).await
     }
 
-    async fn on_tables<T, F>(&self, work: F) -> Result<T>
+    /// Like [`read`](Self::read), for reads that take long: on a thread and a connection beside the others'.
+    pub(crate) fn read_apart<E, F>(&self, work: F, failed: impl FnOnce(Error) + Send + 'static) -> Result<()>
+    where
+        F: FnOnce(&mut SqliteConnection) -> Result<(), E> + Send + 'static,
+        E: Into<BoxedError>,
+    {
+        self.database.read_apart(work, failed)
+    }
+
+    /// Writes whole rows over those with their ids, or as new ones, in one transaction.
+    pub(crate) async fn upsert(&self, table: &'static TableSchema, rows: Vec<Row>) -> Result<()> {
+        self.on_tables(ChangeSource::Local, move |conn, tables| {
+            let known = tables.get(table.name)?;
+            rows.into_iter().try_for_each(|row| {
+                let is_there = known.version(conn, &row.id)?.is_some();
+                let kind = if is_there { LocalChangeKind::Update(row) } else { LocalChangeKind::Insert(row) };
+                write_change(conn, tables, &LocalChange { table, kind })
+            })
+        })
+        .await
+    }
+
+    /// Where a row stands, all of one moment.
+    pub(crate) async fn explain(&self, table: &'static TableSchema, id: &str) -> Result<Explanation> {
+        let id = id.to_owned();
+        self.of_tables(move |conn, tables| explain::load(conn, tables, table, id)).await
+    }
+
+    /// Listens to what happens in this store; at most `capacity` events wait unread. Covers every write that is begun
+    /// after this call.
+    pub fn subscribe(&self, capacity: usize) -> EventStream {
+        self.events.subscribe(capacity)
+    }
+
+    /// Listens to changes of one table by this store's connection. The first item comes as soon as no change can be
+    /// missed any more, so a reader that reads the table after each item has always seen the newest state.
+    pub fn watch(&self, table: &'static TableSchema) -> TableWatch {
+        let watch = self.events.watch(table.name);
+        let bell = watch.bell();
+        self.database.after_writes(move || bell.ring());
+        watch
+    }
+
+    async fn on_tables<T, F>(&self, source: ChangeSource, work: F) -> Result<T>
     where
         F: FnOnce(&mut SqliteConnection, &Tables) -> Result<T> + Send + 'static,
         T: Send + 'static,
     {
         let tables = self.tables.clone();
-        self.database.write(move |conn| work(conn, &tables)).await
+        self.database.write(source, move |conn| work(conn, &tables)).await
     }
 
     async fn of_tables<T, F>(&self, work: F) -> Result<T>
@@ -148,8 +194,12 @@ impl LocalStore for DieselStore {
         &self.schemas
     }
 
+    fn events(&self) -> Events {
+        self.events.clone()
+    }
+
     async fn write(&self, changes: Vec<LocalChange>) -> Result<()> {
-        self.on_tables(move |conn, tables| {
+        self.on_tables(ChangeSource::Local, move |conn, tables| {
             changes.iter().try_for_each(|change| write_change(conn, tables, change))
         })
         .await
@@ -196,24 +246,27 @@ impl LocalStore for DieselStore {
     }
 
     async fn begin_push(&self) -> Result<PushSession> {
-        self.on_tables(|conn, _| queue::begin_push(conn)).await
+        self.on_tables(ChangeSource::Push, |conn, _| queue::begin_push(conn)).await
     }
 
     async fn exchange(&self, exchange: Exchange) -> Result<Exchanged> {
-        self.on_tables(move |conn, tables| queue::exchange(conn, tables, &exchange)).await
+        self.on_tables(ChangeSource::Push, move |conn, tables| queue::exchange(conn, tables, &exchange)).await
     }
 
     async fn begin_pull(&self, table: &'static TableSchema, query: Option<QueryKey>) -> Result<PullStart> {
-        self.on_tables(move |conn, tables| apply::begin_pull(conn, tables, table, query.as_ref())).await
+        self.on_tables(ChangeSource::Pull, move |conn, tables| {
+            apply::begin_pull(conn, tables, table, query.as_ref())
+        })
+        .await
     }
 
     async fn apply_pages(&self, batch: PullBatch) -> Result<Applied> {
-        self.on_tables(move |conn, tables| apply::apply_pages(conn, tables, &batch)).await
+        self.on_tables(ChangeSource::Pull, move |conn, tables| apply::apply_pages(conn, tables, &batch)).await
     }
 
     async fn reset_token(&self, table: &'static TableSchema, query_id: Option<&str>) -> Result<()> {
         let query_id = query_id.map(str::to_owned);
-        self.on_tables(move |conn, tables| {
+        self.on_tables(ChangeSource::Pull, move |conn, tables| {
             let table = tables.get(table.name)?;
             apply::token::reset(conn, table.schema.name, query_id.as_deref())
         })
@@ -221,11 +274,14 @@ impl LocalStore for DieselStore {
     }
 
     async fn purge(&self, purge: Purge) -> Result<Purged> {
-        self.on_tables(move |conn, tables| purge::purge(conn, tables, &purge)).await
+        self.on_tables(ChangeSource::Purge, move |conn, tables| purge::purge(conn, tables, &purge)).await
     }
 
     async fn resolve(&self, key: OperationKey, resolution: Resolution) -> Result<()> {
-        self.on_tables(move |conn, tables| queue::resolve::resolve(conn, tables, &key, &resolution)).await
+        self.on_tables(ChangeSource::Resolution, move |conn, tables| {
+            queue::resolve::resolve(conn, tables, &key, &resolution)
+        })
+        .await
     }
 
     async fn setting(&self, key: &str) -> Result<Option<String>> {
@@ -235,7 +291,8 @@ impl LocalStore for DieselStore {
 
     async fn set_setting(&self, key: &str, value: Option<&str>) -> Result<()> {
         let (key, value) = (key.to_owned(), value.map(str::to_owned));
-        self.on_tables(move |conn, _| system::set_setting(conn, &key, value.as_deref())).await
+        self.on_tables(ChangeSource::Local, move |conn, _| system::set_setting(conn, &key, value.as_deref()))
+            .await
     }
 }
 

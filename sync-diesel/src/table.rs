@@ -4,22 +4,14 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use diesel::RunQueryDsl;
-use diesel::dsl::SqlTypeOf;
-use diesel::expression::{Expression, Selectable};
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::query_dsl::LoadQuery;
-use diesel::result::QueryResult;
-use diesel::sql_types::BigInt;
-use diesel::sqlite::{Sqlite, SqliteConnection};
 use sync_core::Result;
-use sync_core::diesel::{DieselEntity, TableFilter};
 use sync_core::entity::SyncEntity;
-use sync_core::expression::{IntoExpr, OrderBy};
-use sync_core::predicate::Node;
+use sync_core::expression::IntoExpr;
 use sync_core::row::Row;
 use sync_core::store::{LocalChange, LocalChangeKind, LocalStore};
 
+use crate::explain::Explanation;
+use crate::query::LocalQuery;
 use crate::record::Record;
 use crate::store::DieselStore;
 
@@ -86,9 +78,31 @@ impl<E: SyncEntity> SyncTable<E> {
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when the row is not there,
     /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue); nothing changed.
     pub async fn update(&self, record: &Record<E>) -> Result<()> {
-        let mut row = Row::new(record.id(), record.to_values());
-        row.version = record.version().map(str::to_owned);
-        self.change(vec![LocalChangeKind::Update(row)]).await
+        self.change(vec![LocalChangeKind::Update(whole_row(record))]).await
+    }
+
+    /// Stores a whole record: over its row, or as a new row if the local table has none with this id (X-13). Queues an
+    /// update or an insert accordingly. For a row that exists on the server but was never pulled this is an insert,
+    /// which the next push reports as a conflict; pull it first.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidId`](crate::ErrorKind::InvalidId),
+    /// [`ErrorKind::InvalidValue`](crate::ErrorKind::InvalidValue); nothing changed.
+    pub async fn upsert(&self, record: &Record<E>) -> Result<()> {
+        self.upsert_many([record]).await
+    }
+
+    /// [`upsert`](Self::upsert) of many records, in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// As [`upsert`](Self::upsert); then no row was stored.
+    pub async fn upsert_many<'r>(&self, records: impl IntoIterator<Item = &'r Record<E>>) -> Result<()>
+    where
+        E: 'r,
+    {
+        self.store.upsert(E::SCHEMA, records.into_iter().map(whole_row).collect()).await
     }
 
     /// Deletes a row and queues the deletion.
@@ -114,6 +128,28 @@ impl<E: SyncEntity> SyncTable<E> {
         self.store.get(E::SCHEMA, id).await?.as_ref().map(Record::from_row).transpose()
     }
 
+    /// Tells where a row stands: whether it is in the local table, what is queued for it, what is known of the server's
+    /// row, what went wrong, what the next push and pull will do, and what the app can do. Row contents are not part
+    /// of it.
+    ///
+    /// ```no_run
+    /// # use sync_diesel::prelude::*;
+    /// # #[derive(SyncEntity, Clone)]
+    /// # pub struct Todo { pub text: String }
+    /// # sync_schema!(pub AppSchema: Todo);
+    /// # async fn run(sync: SyncContext<AppSchema>, id: &str) -> sync_diesel::Result<()> {
+    /// println!("{}", sync.table::<Todo>().explain(id).await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Errors of the local database.
+    pub async fn explain(&self, id: &str) -> Result<Explanation> {
+        self.store.explain(E::SCHEMA, id).await
+    }
+
     /// The rows that match.
     pub fn filter(&self, filter: impl IntoExpr<E, bool>) -> LocalQuery<E> {
         self.all().filter(filter)
@@ -121,191 +157,19 @@ impl<E: SyncEntity> SyncTable<E> {
 
     /// All rows.
     pub fn all(&self) -> LocalQuery<E> {
-        LocalQuery {
-            store: Arc::clone(&self.store),
-            filter: Node::ALWAYS,
-            order: Vec::new(),
-            limit: None,
-            offset: None,
-            entity: PhantomData,
-        }
+        LocalQuery::new(Arc::clone(&self.store))
     }
 }
 
-fn new_id() -> String {
+pub(crate) fn new_id() -> String {
     uuid::Uuid::now_v7().hyphenated().to_string()
 }
 
-/// A typed query of the local table. Rows with equal keys come in the order of their ids.
-#[must_use = "a query does nothing until it is loaded"]
-pub struct LocalQuery<E> {
-    store: Arc<DieselStore>,
-    filter: Node,
-    order: Vec<OrderBy<E>>,
-    limit: Option<i64>,
-    offset: Option<i64>,
-    entity: PhantomData<fn() -> E>,
-}
-
-impl<E: SyncEntity> LocalQuery<E> {
-    /// Also requires `filter`.
-    pub fn filter(mut self, filter: impl IntoExpr<E, bool>) -> Self {
-        self.filter = self.filter.and(filter.into_expr().into_node());
-        self
-    }
-
-    /// Adds a key to the order.
-    pub fn order_by(mut self, key: OrderBy<E>) -> Self {
-        self.order.push(key);
-        self
-    }
-
-    /// At most this many rows.
-    pub fn limit(mut self, rows: u32) -> Self {
-        self.limit = Some(rows.into());
-        self
-    }
-
-    /// Leaves out the first rows.
-    pub fn offset(mut self, rows: u32) -> Self {
-        self.offset = Some(rows.into());
-        self
-    }
-
-    /// Number of matching rows; limit and offset do not count.
-    ///
-    /// # Errors
-    ///
-    /// Errors of the local database.
-    pub async fn count(self) -> Result<u64>
-    where
-        E: DieselEntity,
-    {
-        let count: i64 = self.store.clone().read(move |conn| CountRecords(self).get_result(conn)).await?;
-        Ok(u64::try_from(count).unwrap_or_default())
-    }
-}
-
-impl<E> LocalQuery<E>
-where
-    E: DieselEntity,
-    Record<E>: Selectable<Sqlite> + Send,
-    SelectRecords<E>: for<'q> LoadQuery<'q, SqliteConnection, Record<E>>,
-{
-    /// Loads the rows.
-    ///
-    /// # Errors
-    ///
-    /// Errors of the local database, and a value that does not fit its field.
-    pub async fn load(self) -> Result<Vec<Record<E>>> {
-        let store = Arc::clone(&self.store);
-        store
-            .read(move |conn| {
-                let selection = Record::<E>::construct_selection();
-                SelectRecords { query: self, selection }.load(conn)
-            })
-            .await
-    }
-
-    /// Loads the first row, or `None`.
-    ///
-    /// # Errors
-    ///
-    /// As [`load`](Self::load).
-    pub async fn first(mut self) -> Result<Option<Record<E>>> {
-        self.limit = Some(self.limit.unwrap_or(1).min(1));
-        Ok(self.load().await?.pop())
-    }
-}
-
-impl<E: SyncEntity> LocalQuery<E> {
-    fn push_from<'b>(&'b self, out: &mut AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        out.push_sql(" FROM ");
-        out.push_identifier(E::SCHEMA.name)?;
-        if !self.filter.is_always() {
-            out.push_sql(" WHERE ");
-            // The fragment only borrows what it binds from the tree, which lives as long as this query.
-            TableFilter { table: E::SCHEMA, node: &self.filter }.walk_into(out)?;
-        }
-        Ok(())
-    }
-}
-
-/// A [`LocalQuery`] as a Diesel query of records.
-#[doc(hidden)]
-pub struct SelectRecords<E>
-where
-    Record<E>: Selectable<Sqlite>,
-{
-    query: LocalQuery<E>,
-    selection: <Record<E> as Selectable<Sqlite>>::SelectExpression,
-}
-
-impl<E> Query for SelectRecords<E>
-where
-    Record<E>: Selectable<Sqlite>,
-{
-    type SqlType = SqlTypeOf<<Record<E> as Selectable<Sqlite>>::SelectExpression>;
-}
-
-impl<E> RunQueryDsl<SqliteConnection> for SelectRecords<E> where Record<E>: Selectable<Sqlite> {}
-
-/// The text depends on the filter; Diesel finds the prepared statement by its text.
-impl<E> QueryId for SelectRecords<E>
-where
-    Record<E>: Selectable<Sqlite>,
-{
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl<E> QueryFragment<Sqlite> for SelectRecords<E>
-where
-    E: SyncEntity,
-    Record<E>: Selectable<Sqlite>,
-    <Record<E> as Selectable<Sqlite>>::SelectExpression: Expression + QueryFragment<Sqlite>,
-{
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        out.push_sql("SELECT ");
-        self.selection.walk_ast(out.reborrow())?;
-        self.query.push_from(&mut out)?;
-        out.push_sql(" ORDER BY ");
-        for key in &self.query.order {
-            key.walk_ast(out.reborrow())?;
-            out.push_sql(", ");
-        }
-        out.push_identifier(E::SCHEMA.name)?;
-        out.push_sql(".\"id\"");
-        if self.query.limit.is_some() || self.query.offset.is_some() {
-            // SQLite takes an offset only after a limit; -1 is none.
-            out.push_sql(" LIMIT ");
-            out.push_bind_param::<BigInt, i64>(self.query.limit.as_ref().unwrap_or(&-1))?;
-            out.push_sql(" OFFSET ");
-            out.push_bind_param::<BigInt, i64>(self.query.offset.as_ref().unwrap_or(&0))?;
-        }
-        Ok(())
-    }
-}
-
-/// A [`LocalQuery`] as a Diesel query of the number of its rows.
-struct CountRecords<E>(LocalQuery<E>);
-
-impl<E> Query for CountRecords<E> {
-    type SqlType = BigInt;
-}
-
-impl<E> RunQueryDsl<SqliteConnection> for CountRecords<E> {}
-
-impl<E> QueryId for CountRecords<E> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl<E: SyncEntity> QueryFragment<Sqlite> for CountRecords<E> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        out.push_sql("SELECT count(*)");
-        self.0.push_from(&mut out)
-    }
+/// The row of a record, with the version it was read in (K-17).
+pub(crate) fn whole_row<E: SyncEntity>(record: &Record<E>) -> Row {
+    let mut row = Row::new(record.id(), record.to_values());
+    row.version = record.version().map(str::to_owned);
+    row
 }
 
 impl<E> fmt::Debug for SyncTable<E> {
@@ -317,20 +181,5 @@ impl<E> fmt::Debug for SyncTable<E> {
 impl<E> Clone for SyncTable<E> {
     fn clone(&self) -> Self {
         Self { store: Arc::clone(&self.store), entity: PhantomData }
-    }
-}
-
-impl<E> fmt::Debug for LocalQuery<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalQuery").field("order", &self.order).finish_non_exhaustive()
-    }
-}
-
-impl<E> fmt::Debug for SelectRecords<E>
-where
-    Record<E>: Selectable<Sqlite>,
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SelectRecords").field(&self.query).finish()
     }
 }

@@ -14,6 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{Engine, PushOptions, PushReport, probe, push};
 use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, PullRef};
 use crate::odata;
 use crate::page::{PageSummary, RowSummary};
 use crate::predicate::Predicate;
@@ -51,6 +52,11 @@ impl PullRequest {
     /// An incremental pull under a query id, or a full pull without.
     pub fn new(query_id: Option<String>, predicate: Predicate) -> Self {
         Self { query_id, predicate, page_size: MAX_PAGE, pull_anyway: false, push: PushOptions::default() }
+    }
+
+    /// How events name this pull.
+    pub(super) fn event_ref(&self) -> PullRef {
+        PullRef::new(self.predicate.table.name, self.query_id.as_deref())
     }
 
     pub(super) fn check(&self) -> Result<()> {
@@ -104,8 +110,12 @@ pub(super) async fn run<S: LocalStore>(engine: &Engine<S>, request: &PullRequest
         .map(|query_id| QueryKey { query_id: query_id.clone(), fingerprint: filter });
     let start = engine.store.begin_pull(table, query.clone()).await?;
     report.restarted = start.restarted;
+    if start.restarted {
+        engine.events.emit(|| Event::QueryRestarted(request.event_ref()));
+    }
     if !start.refetch.is_empty() {
         refetch(engine, table, start.refetch, &mut report).await?;
+        engine.events.emit(|| Event::PagesStored { pull: request.event_ref(), rows: report.rows });
     }
 
     let page_size = request.page_size.min(engine.profile.max_page());
@@ -126,6 +136,7 @@ pub(super) async fn run<S: LocalStore>(engine: &Engine<S>, request: &PullRequest
         table,
         cursor,
         query,
+        name: request.event_ref(),
         local_rest: split.local_rest.map(|node| Predicate { table, node }),
         server_date: None,
         buffer: Buffer::default(),
@@ -173,6 +184,8 @@ struct Run<'e, S> {
     table: &'static TableSchema,
     cursor: PullCursor,
     query: Option<QueryKey>,
+    /// How events name this pull.
+    name: PullRef,
     local_rest: Option<Predicate>,
     /// The server's clock at the first answer of this pull.
     server_date: Option<DateTime<Utc>>,
@@ -212,7 +225,9 @@ impl<'e, S: LocalStore> Run<'e, S> {
                 }
                 applied = ready(&mut storing), if storing.is_some() => {
                     storing = None;
-                    count(&mut self.report.rows, applied?);
+                    let rows = applied?;
+                    self.engine.events.emit(|| Event::PagesStored { pull: self.name.clone(), rows });
+                    count(&mut self.report.rows, rows);
                 }
                 () = ready(&mut linger), if linger.is_some() => linger = None,
             }
@@ -235,6 +250,7 @@ impl<'e, S: LocalStore> Run<'e, S> {
         self.server_date = self.server_date.or(date);
         self.report.pages += 1;
         self.report.bytes += page.body.len() as u64;
+        self.engine.events.emit(|| Event::page_received(&self.name, self.report.pages, &page));
         if !page.summary.is_empty() {
             self.buffer.rows += page.summary.len();
             self.buffer.bytes += page.body.len();

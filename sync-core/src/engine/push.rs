@@ -14,6 +14,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use super::{Conflict, Decision, Engine};
 use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::{self, Event, PushFinished};
 use crate::operation::{FailureClass, OperationError, OperationKey, Outgoing, SentKind};
 use crate::protocol::Dialect;
 use crate::push::{Reading, Stop, read_answer, read_fetched};
@@ -110,15 +111,20 @@ impl PushReport {
         self.status == PushStatus::Complete && self.errors.is_empty()
     }
 
-    pub(super) fn into_result(self) -> Result<Self> {
+    /// Kind of the error as which a push that did not do everything is reported.
+    pub(crate) fn error_kind(&self) -> Option<ErrorKind> {
         if self.is_complete() {
-            return Ok(self);
+            return None;
         }
-        let kind = match (&self.cause, self.status) {
+        Some(match (&self.cause, self.status) {
             (Some(cause), _) => cause.kind(),
             (None, PushStatus::AbortedByHandler) => ErrorKind::Aborted,
             (None, _) => ErrorKind::PushFailed,
-        };
+        })
+    }
+
+    pub(super) fn into_result(self) -> Result<Self> {
+        let Some(kind) = self.error_kind() else { return Ok(self) };
         let mut message = format!("push not complete: {} done, {} remain", self.completed, self.remaining);
         if !self.errors.is_empty() {
             message.push_str(&format!(", {} failed", self.errors.len()));
@@ -145,6 +151,7 @@ impl PushReport {
 /// Runs one push; the caller holds the turn.
 pub(super) async fn run<S: LocalStore>(engine: &Engine<S>, options: &PushOptions) -> Result<PushReport> {
     let session = engine.store.begin_push().await?;
+    engine.events.emit(|| Event::PushStarted { queued: session.queued });
     let run = Run {
         engine,
         session,
@@ -164,7 +171,9 @@ pub(super) async fn run<S: LocalStore>(engine: &Engine<S>, options: &PushOptions
         repeats: HashMap::new(),
         server_errors: 0,
     };
-    run.drive().await
+    let outcome = run.drive().await;
+    engine.events.emit(|| PushFinished::of(&outcome));
+    outcome
 }
 
 struct Run<'e, S> {
@@ -202,9 +211,11 @@ impl<S: LocalStore> Run<'_, S> {
                 if take.is_none() && settlements.is_empty() && in_flight.is_empty() {
                     break;
                 }
+                let done = event::done(&self.engine.events, &settlements);
                 let exchange =
                     Exchange { session: self.session, settlements: std::mem::take(&mut settlements), take };
                 let exchanged = self.engine.store.exchange(exchange).await?;
+                self.engine.events.emit_all(done.into_iter().chain(event::sent(&exchanged.taken)));
                 self.report.unneeded += exchanged.unneeded;
                 if exchanged.taken.is_empty() && in_flight.is_empty() {
                     break;

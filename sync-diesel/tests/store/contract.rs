@@ -1,7 +1,11 @@
 //! The contract every store keeps, on SQLite files.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
-use sync_core::store::contract;
+use sync_core::event::{Event, RowChangeKind};
+use sync_core::predicate::{Node, Predicate};
+use sync_core::store::{LocalStore, contract};
 use sync_diesel::{DatabaseOptions, DieselStore, SyncEntity, SyncSchema, create_table_sql, sync_schema};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -72,6 +76,55 @@ async fn the_store_contract() {
         store
     })
     .await;
+}
+
+#[tokio::test]
+async fn e_05_the_store_contract_holds_with_a_listener() {
+    let kept = std::cell::RefCell::new(Vec::new());
+    contract::run(|| async {
+        let directory = TempDir::new().expect("a temporary directory");
+        let store = store(&directory).await;
+        kept.borrow_mut().push((store.subscribe(1), directory));
+        store
+    })
+    .await;
+}
+
+/// Whoever follows the events knows which rows there are.
+#[tokio::test]
+async fn e_01_random_histories_are_told_exactly() {
+    let mut told = [0; 3];
+    for seed in 100..106 {
+        let directory = TempDir::new().expect("a temporary directory");
+        let store = store(&directory).await;
+        let mut events = store.subscribe(100_000);
+        contract::compare_with_model(store.clone(), seed, 150).await;
+        let mut rows = BTreeSet::new();
+        while let Some(event) = events.try_next() {
+            let Event::Changed(changes) = event else { continue };
+            for table in changes.tables.iter() {
+                assert!(table.is_complete() && !table.is_empty(), "{changes:?}");
+                for row in &table.rows {
+                    let name = (table.table, row.id.clone());
+                    let is_right = match row.kind {
+                        RowChangeKind::Inserted => rows.insert(name),
+                        RowChangeKind::Updated => rows.contains(&name),
+                        RowChangeKind::Deleted => rows.remove(&name),
+                    };
+                    assert!(is_right, "seed {seed}: {changes:?}");
+                    told[row.kind as usize] += 1;
+                }
+            }
+        }
+        let mut there = BTreeSet::new();
+        for table in Contract::schemas() {
+            let all = Predicate { table, node: Node::ALWAYS };
+            let rows = store.select(all).await.expect("rows");
+            there.extend(rows.into_iter().map(|row| (table.name, row.id)));
+        }
+        assert_eq!(rows, there, "seed {seed}");
+    }
+    assert!(told.iter().all(|&number| number > 20), "every kind of change happened: {told:?}");
 }
 
 #[tokio::test]
