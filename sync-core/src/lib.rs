@@ -39,6 +39,7 @@ pub mod store;
 pub mod time;
 pub mod transport;
 pub mod value;
+pub mod wanted;
 
 #[cfg(feature = "client")]
 pub mod client;

@@ -38,7 +38,11 @@ pub(super) fn run(state: &mut State, purge: Purge) -> Result<Purged> {
     if purge.predicate.node.is_always() {
         table.quarantine.clear();
         table.refetch.clear();
+        table.queries.clear();
+        table.full_pulls.clear();
     }
-    table.tokens.clear();
+    if !purge.keep_tokens {
+        table.tokens.clear();
+    }
     Ok(purged)
 }
