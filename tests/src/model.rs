@@ -50,6 +50,21 @@ pub struct Unknown {
 
 sync_schema!(pub Schema: Todo, Unknown);
 
+/// The app before it knew more than texts.
+pub mod before {
+    use sync_diesel::prelude::*;
+
+    /// The first release of [`super::Todo`].
+    #[derive(SyncEntity, Clone, Debug, PartialEq)]
+    #[sync(table = "TodoItem", rename_all = "camelCase")]
+    pub struct Todo {
+        /// Text.
+        pub text: String,
+    }
+
+    sync_schema!(pub Schema: Todo);
+}
+
 /// Makes the suite's tables in a device's database if they are missing.
 ///
 /// # Panics

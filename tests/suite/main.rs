@@ -4,6 +4,7 @@ mod conflict;
 mod crash;
 mod dialects;
 mod faults;
+mod growth;
 mod handlers;
 mod memory;
 mod offline;

@@ -116,13 +116,16 @@ pub(super) fn advance(
     .map(|_| ())
 }
 
-/// Forgets what all pulls of the table want: it holds no rows any more.
-pub(crate) fn forget(conn: &mut SqliteConnection, table: &str) -> Result<()> {
-    for text in [
-        "DELETE FROM \"__queries\" WHERE table_name = ?",
-        "DELETE FROM \"__full_pulls\" WHERE table_name = ?",
-    ] {
-        run(conn, text, &[table.into()]).or_store()?;
-    }
-    Ok(())
+/// No row of the table is left that a pull could have brought, or that could have left unseen.
+pub(crate) fn forget(conn: &mut SqliteConnection, table: &str, keeps_tokens: bool) -> Result<()> {
+    run(conn, "DELETE FROM \"__full_pulls\" WHERE table_name = ?", &[table.into()]).or_store()?;
+    let text = if keeps_tokens {
+        "UPDATE \"__queries\" SET feed = coalesce((
+             SELECT instant FROM \"__tokens\" tokens
+             WHERE tokens.table_name = \"__queries\".table_name AND tokens.query_id = \"__queries\".query_id
+         ), feed) WHERE table_name = ?"
+    } else {
+        "DELETE FROM \"__queries\" WHERE table_name = ?"
+    };
+    run(conn, text, &[table.into()]).or_store().map(|_| ())
 }

@@ -35,8 +35,7 @@ pub(super) fn purge(conn: &mut SqliteConnection, tables: &Tables, purge: &Purge)
     }
     system::exempt(conn, |conn| {
         let purged = if purge.predicate.node.is_always() {
-            // No row is left that a query could have brought.
-            apply::wanted::forget(conn, name)?;
+            apply::wanted::forget(conn, name, purge.keep_tokens)?;
             remove(conn, table, "", &[])?
         } else {
             let ids = matching_ids(conn, table, purge)?;

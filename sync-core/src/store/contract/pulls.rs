@@ -218,6 +218,25 @@ pub(super) async fn l_24_an_answer_is_newer_than_a_quarantined_row<S: LocalStore
     assert_eq!((copy.version.as_deref(), value(&copy, "rank")), (Some("v2"), Some(Value::Integer(3))));
 }
 
+pub(super) async fn l_24_the_quarantine_is_listed<S: LocalStore>(probe: Probe<S>) {
+    let listed = async |table| probe.store.quarantine(table).await.expect("a read");
+    assert_eq!(listed(None).await, []);
+    let page = format!("[{}]", faulty("a", "v1"));
+    probe.apply(PullBatch { query: Some(query("q")), ..batch(&TODO, &[&page]) }).await;
+    probe.apply(batch(&LIST, &["[{\"id\":\"l\",\"title\":null,\"version\":\"v1\"}]"])).await;
+    let waiting = listed(None).await;
+    let places: Vec<_> =
+        waiting.iter().map(|row| (row.table, row.item_id.as_str(), row.query_id.as_deref())).collect();
+    assert_eq!(places, [(LIST.name, "l", None), (TODO.name, "a", Some("q"))]);
+    assert!(waiting[1].reason.contains("rank") && !waiting[1].reason.contains("many"), "{waiting:?}");
+    assert_eq!(listed(Some(&TODO)).await, waiting[1..]);
+    // Another pull that brings it again does not take its query id away.
+    probe.pull(&page).await;
+    assert_eq!(listed(Some(&TODO)).await, waiting[1..]);
+    probe.pull(&format!("[{}]", json("a", "milk", "v2"))).await;
+    assert_eq!(listed(Some(&TODO)).await, []);
+}
+
 pub(super) async fn v_13_exact_conversions_are_accepted<S: LocalStore>(probe: Probe<S>) {
     let body = "[{\"id\":7,\"text\":42,\"complete\":1,\"rank\":\"5\",\"n\":9223372036854775807,\
                 \"when\":\"2024-01-02T05:04:05.1234567+02:00\",\"ratio\":\"0.5\",\"weight\":3,\

@@ -131,3 +131,17 @@ pub(super) async fn g_07_purge_resets_all_tokens_of_the_table<S: LocalStore>(pro
     let start = probe.store.begin_pull(scope(&LIST, Some(query("a")))).await.expect("a pull starts");
     assert!(start.token.is_some());
 }
+
+pub(super) async fn g_07_tokens_can_be_kept<S: LocalStore>(probe: Probe<S>) {
+    probe.pulled("a", "milk", "v1").await;
+    let token = token("2024-01-01T00:00:00Z");
+    probe.apply(PullBatch { query: Some(query("q")), token: Some(token.clone()), ..batch(&TODO, &[]) }).await;
+    // Without any row, nothing before the token matters for what leaves.
+    for (predicate, feed) in [(of_text("milk"), None), (Predicate::all(&TODO), Some(token.instant))] {
+        let purge = Purge { keep_tokens: true, ..Purge::new(predicate) };
+        probe.store.purge(purge).await.expect("a purge");
+        assert_eq!(probe.find("a").await, None);
+        let start = probe.store.begin_pull(scope(&TODO, Some(query("q")))).await.expect("a pull starts");
+        assert_eq!((start.token, start.feed), (Some(token.clone()), feed));
+    }
+}

@@ -154,3 +154,25 @@ pub(super) async fn many_notes_come_in_turns<S: LocalStore>(probe: Probe<S>) {
     probe.store.purge(purge).await.expect("a purge");
     assert!(probe.noted().await.is_empty());
 }
+
+pub(super) async fn refused_notes_come_after_the_others<S: LocalStore>(probe: Probe<S>) {
+    for id in ["a", "b", "c"] {
+        probe.outdated(id).await;
+    }
+    let refuse = async |ids: &[&str]| {
+        let unread = ids.iter().map(|id| (*id).to_owned()).collect();
+        probe.apply(PullBatch { unread, ..batch(&TODO, &[]) }).await;
+    };
+    refuse(&["a", "b", "unknown"]).await;
+    assert_eq!(probe.noted().await, ["c", "a", "b"]);
+    refuse(&["a"]).await;
+    assert_eq!(probe.noted().await, ["c", "b", "a"]);
+    // What was read once is new when it is noted again.
+    probe.fetched(&["a"], &[&format!("[{}]", json("a", "milk", "v2"))]).await;
+    assert_eq!(probe.noted().await, ["c", "b"]);
+    probe.update(todo("a", "jam")).await;
+    probe.answer(conflict(None)).await;
+    let key = probe.error("a").await.key;
+    probe.store.resolve(key, Resolution::TakeRemote).await.expect("a resolution");
+    assert_eq!(probe.noted().await, ["a", "c", "b"]);
+}
