@@ -565,6 +565,62 @@ mod tests {
     }
 
     #[test]
+    fn section_12_4_rows_by_id_are_counted_with_skip_where_ids_are_not_compared() {
+        for (cap, page_size) in [(1000, 10), (7, 10), (1000, 1)] {
+            // A block of one time, drained; and a walk.
+            let mut model = Model::new(cap, numbered(60, |index| if index < 50 { 10_000 } else { 20_000 }));
+            for mut cursor in [
+                PullCursor::incremental(&TABLE, Node::ALWAYS, None, page_size, None),
+                PullCursor::full(&TABLE, Node::ALWAYS, page_size, None),
+            ] {
+                cursor.skip_instead();
+                let (mut seen, mut requests) = (BTreeSet::new(), 0);
+                while let Some(query) = cursor.next() {
+                    let filter = format!("{:?}", query.filter);
+                    assert!(!cursor.is_behind_an_id() && !filter.contains("Gt"), "{filter}");
+                    let page = model.page(&query);
+                    seen.extend(page.rows().filter_map(|row| row.id.map(str::to_owned)));
+                    cursor.advance(&page).expect("a sane server");
+                    requests += 1;
+                    assert!(requests < 1000, "the pull does not end");
+                }
+                assert_eq!(seen.len(), 60, "cap {cap}, page size {page_size}");
+            }
+            let rows: Vec<_> = model.rows.iter().map(|row| row.1.clone()).collect();
+            // L-30: a row that leaves between two pages shifts the others; none of them is jumped over.
+            let mut cursor = PullCursor::full(&TABLE, Node::ALWAYS, page_size, None);
+            cursor.skip_instead();
+            let mut removed = BTreeSet::new();
+            let (seen, ..) = run(&mut model, cursor, |model, request| {
+                if request % 3 == 0 && request < 12 {
+                    model.rows.sort_by(|left, right| left.1.cmp(&right.1));
+                    removed.insert(model.rows.remove(0).1);
+                }
+            });
+            assert!(rows.iter().all(|id| seen.contains(id) || removed.contains(id)));
+        }
+    }
+
+    #[test]
+    fn l_30_a_set_that_never_rests_ends_in_an_error() {
+        let mut model = Model::new(1000, numbered(500, |_| 0));
+        let mut cursor = PullCursor::full(&TABLE, Node::ALWAYS, 2, None);
+        cursor.skip_instead();
+        let mut requests = 0;
+        let error = loop {
+            let page = model.page(&cursor.next().expect("not done"));
+            if let Err(error) = cursor.advance(&page) {
+                break error;
+            }
+            model.rows.sort_by(|left, right| left.1.cmp(&right.1));
+            model.rows.drain(..2);
+            requests += 1;
+            assert!(requests < 200, "the pull does not end");
+        };
+        assert_eq!((error.kind(), error.table()), (ErrorKind::InvalidResponse, Some("T")));
+    }
+
+    #[test]
     fn servers_that_ignore_filter_or_order_end_in_an_error() {
         let scan =
             |body: &str| PageSummary::scan(body.as_bytes(), Dialect::MobileApps.names()).expect("a list");
