@@ -16,7 +16,6 @@ use tokio::sync::Mutex;
 use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Events};
-use crate::predicate::Predicate;
 use crate::profile::ServerProfile;
 use crate::protocol::{ProbeReport, RequestBuilder};
 use crate::store::{LocalStore, Purge, Purged};
@@ -24,7 +23,7 @@ use crate::transport::{Timer, Transport};
 
 pub use self::conflict::{Conflict, ConflictHandler, Decision};
 pub use self::probe::probe;
-pub use self::pull::{PullReport, PullRequest};
+pub use self::pull::{PullReport, PullRequest, UnreadRow};
 pub use self::push::{PushOptions, PushReport, PushStatus};
 
 mod conflict;
@@ -101,11 +100,11 @@ impl<S: LocalStore> Engine<S> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] before any request for a bad query id or page size; the push's errors if
-    /// operations had to be pushed first and were not done; [`ErrorKind::WrongDialect`] when the server does not
-    /// speak this engine's dialect: nothing was stored; [`ErrorKind::InvalidQuery`],
-    /// [`ErrorKind::UnknownTable`], [`ErrorKind::InvalidResponse`], [`ErrorKind::Network`] and other errors of the
-    /// server: pages stored so far and their token stay, the next pull goes on there.
+    /// [`ErrorKind::InvalidArgument`] before any request for options that cannot be; the push's errors if operations
+    /// had to be pushed first and were not done; [`ErrorKind::WrongDialect`] when the server does not speak this
+    /// engine's dialect: nothing was stored; [`ErrorKind::InvalidQuery`], [`ErrorKind::UnknownTable`],
+    /// [`ErrorKind::InvalidResponse`], [`ErrorKind::Network`] and other errors of the server: pages stored so far and
+    /// their token stay, the next pull goes on there.
     pub async fn pull(&self, request: PullRequest) -> Result<PullReport> {
         request.check()?;
         let table = request.predicate.table;
@@ -134,16 +133,46 @@ impl<S: LocalStore> Engine<S> {
         probe(&*self.transport, self.requests.endpoint(), table).await
     }
 
-    /// Removes matching local rows; sends nothing. All tokens of the table are reset, so the next pull brings
-    /// rows back that still match (G-07).
+    /// Removes matching local rows; sends nothing. Waits for a push, pull or purge under way (G-10).
     ///
     /// # Errors
     ///
     /// [`ErrorKind::PendingOperations`] if the table has operations and `force` is false; nothing changed.
-    pub async fn purge(&self, predicate: Predicate, force: bool) -> Result<Purged> {
-        self.known(predicate.table)?;
+    pub async fn purge(&self, purge: Purge) -> Result<Purged> {
+        self.known(purge.predicate.table)?;
         let _turn = self.turn.lock().await;
-        self.store.purge(Purge { predicate, force }).await
+        self.store.purge(purge).await
+    }
+
+    /// As [`purge`](Self::purge), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Busy`] while a push, pull or purge is under way, and those of [`purge`](Self::purge).
+    pub async fn try_purge(&self, purge: Purge) -> Result<Purged> {
+        self.known(purge.predicate.table)?;
+        let Ok(_turn) = self.turn.try_lock() else {
+            return Err(Error::new(ErrorKind::Busy, "a push, pull or purge is under way")
+                .with_table(purge.predicate.table.name));
+        };
+        self.store.purge(purge).await
+    }
+
+    /// Forgets how far the table was pulled, or one of its query ids: the next pull starts at the beginning. Rows stay
+    /// (T-06). Waits for a pull under way, which would store its token again.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`] for an unknown table; errors of the store.
+    pub async fn reset_token(&self, table: &'static TableSchema, query_id: Option<&str>) -> Result<()> {
+        self.known(table)?;
+        let _turn = self.turn.lock().await;
+        self.store.reset_token(table, query_id).await
+    }
+
+    /// The endpoint and its dialect, as a key for what is known of it.
+    fn address(&self) -> String {
+        format!("{} {}", self.requests.dialect().label(), self.requests.endpoint().as_str())
     }
 
     fn known(&self, table: &'static TableSchema) -> Result<()> {

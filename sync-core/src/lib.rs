@@ -40,6 +40,7 @@ pub mod store;
 pub mod time;
 pub mod transport;
 pub mod value;
+pub mod wanted;
 
 #[cfg(feature = "client")]
 pub mod client;

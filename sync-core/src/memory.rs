@@ -29,8 +29,8 @@ use crate::operation::{Operation, OperationError, OperationKey};
 use crate::predicate::Predicate;
 use crate::row::{Row, TableRow};
 use crate::store::{
-    Applied, Exchange, Exchanged, LocalChange, LocalStore, PullBatch, PullStart, Purge, Purged, PushSession,
-    QueryKey, Resolution,
+    Applied, Exchange, Exchanged, LocalChange, LocalStore, PullBatch, PullEnd, PullScope, PullStart, Purge,
+    Purged, PushSession, QuarantinedRow, Resolution,
 };
 
 pub(crate) mod default;
@@ -127,12 +127,20 @@ impl LocalStore for MemoryStore {
         self.step(|state| exchange::run(state, exchange))
     }
 
-    async fn begin_pull(&self, table: &'static TableSchema, query: Option<QueryKey>) -> Result<PullStart> {
-        self.step(|state| pull::begin(state, table, query))
+    async fn begin_pull(&self, scope: PullScope) -> Result<PullStart> {
+        self.step(|state| pull::begin(state, scope))
     }
 
     async fn apply_pages(&self, batch: PullBatch) -> Result<Applied> {
         self.step(|state| pull::apply(state, batch))
+    }
+
+    async fn finish_pull(&self, end: PullEnd) -> Result<Applied> {
+        self.step(|state| pull::finish(state, end))
+    }
+
+    async fn quarantine(&self, table: Option<&'static TableSchema>) -> Result<Vec<QuarantinedRow>> {
+        self.read(|state| Ok(state.selected(table)?.flat_map(pull::quarantined).collect()))
     }
 
     async fn reset_token(&self, table: &'static TableSchema, query_id: Option<&str>) -> Result<()> {

@@ -21,6 +21,7 @@ use crate::value::{ColumnType, Value};
 
 #[cfg(test)]
 pub(crate) mod arbitrary;
+pub mod codec;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod display;
@@ -211,6 +212,22 @@ impl Node {
             Self::Literal(value) => Kind::of_value(value),
             Self::Compare(..) | Self::And(_) | Self::Or(_) | Self::Not(_) => Kind::Bool,
             Self::Call(function, _) => function.kind(),
+        }
+    }
+
+    /// Calls `each` with every column the node reads, as often as it does.
+    pub fn for_each_column(&self, each: &mut impl FnMut(&'static ColumnSchema)) {
+        match self {
+            Self::Column(column) => each(column),
+            Self::Literal(_) => {}
+            Self::Compare(_, left, right) => {
+                left.for_each_column(each);
+                right.for_each_column(each);
+            }
+            Self::And(parts) | Self::Or(parts) | Self::Call(_, parts) => {
+                parts.iter().for_each(|part| part.for_each_column(each));
+            }
+            Self::Not(inner) => inner.for_each_column(each),
         }
     }
 

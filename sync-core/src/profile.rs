@@ -35,6 +35,7 @@ pub struct ServerProfile {
     max_page: u32,
     guaranteed_page: Option<u32>,
     overlap: Duration,
+    cheap_rows: bool,
     undelete: UndeleteForm,
     refuses_unknown_columns: bool,
 }
@@ -54,6 +55,7 @@ impl ServerProfile {
             max_page: 1000,
             guaranteed_page: None,
             overlap: Duration::ZERO,
+            cheap_rows: true,
             undelete: UndeleteForm::Put,
             refuses_unknown_columns: true,
         }
@@ -171,6 +173,7 @@ impl ServerProfile {
             max_page: 1000,
             guaranteed_page: None,
             overlap: Duration::from_secs(30),
+            cheap_rows: false,
             undelete: UndeleteForm::Put,
             refuses_unknown_columns: false,
         }
@@ -228,6 +231,12 @@ impl ServerProfile {
     /// How far a pull starts before its token, for rows that became visible late.
     pub const fn overlap(&self) -> Duration {
         self.overlap
+    }
+
+    /// Whether rows that a pull does not need cost so little that incremental pulls read all changes of a table, to
+    /// learn which rows left their filter, unless the app says otherwise (R12).
+    pub const fn has_cheap_rows(&self) -> bool {
+        self.cheap_rows
     }
 
     /// How a deleted row is revived in [`Dialect::Datasync`](crate::protocol::Dialect::Datasync); the other
@@ -330,6 +339,13 @@ impl ServerProfile {
         self
     }
 
+    /// See [`has_cheap_rows`](Self::has_cheap_rows).
+    #[must_use]
+    pub const fn with_cheap_rows(mut self, yes: bool) -> Self {
+        self.cheap_rows = yes;
+        self
+    }
+
     /// See [`overlap`](Self::overlap).
     #[must_use]
     pub const fn with_overlap(mut self, overlap: Duration) -> Self {
@@ -369,6 +385,7 @@ mod tests {
             assert_eq!(profile.max_page(), 1000);
             assert!(ALL.iter().all(|function| profile.evaluates(*function) == functions));
             assert_eq!(profile.has_sql_nulls(), !functions);
+            assert_eq!(profile.has_cheap_rows(), functions, "R12: only our own server by default");
         }
     }
 

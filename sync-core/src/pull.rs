@@ -11,6 +11,9 @@
 //!   later. A row changed meanwhile leaves the block towards later times, so nothing is lost or repeated for
 //!   ever.
 //! - A full pull (no query id) walks by `id gt L`, which hard deletes between two pages cannot shift.
+//! - A server of v3 may refuse `id gt`. Then rows by id are counted with `$skip`, each page starting with the last
+//!   row of the page before: if that is not there, the set changed, and its rows are read anew.
+//! - A full pull with `top` or `skip` is a window in the order the app asked for, with `id` as the last key.
 //!
 //! A page is final only if it is empty, or shorter than a page the profile guarantees, or, in v3, shorter than
 //! asked for and without a next link: servers cut pages as they like. A server that ignores filter or order is detected and ends the pull with an error instead of a loop.
@@ -35,6 +38,8 @@ pub struct PullCursor {
     guaranteed_page: Option<u32>,
     /// Whether the server says with a page whether more rows follow.
     links: bool,
+    /// Whether the server takes `id gt`.
+    keys: bool,
     position: Position,
 }
 
@@ -45,17 +50,36 @@ enum Position {
         from: DateTime<Utc>,
         skip: u64,
     },
-    /// Rows of one millisecond, after this id in the server's order.
+    /// Rows of one millisecond, by id.
     Drain {
         at: DateTime<Utc>,
-        after: Option<String>,
+        place: Place,
     },
-    /// All rows, after this id in the server's order.
+    /// All rows, by id.
     Walk {
-        after: Option<String>,
+        place: Place,
+    },
+    /// A window over the rows in an order of the app's: so many are skipped, so many are left.
+    Window {
+        order: String,
+        skip: u64,
+        left: Option<u64>,
     },
     Done,
 }
+
+/// How far rows by id were read, in the server's own order.
+#[derive(Clone, Debug, PartialEq)]
+enum Place {
+    /// After this id.
+    After(Option<String>),
+    /// So many rows, the last of which had this id and must come again first (L-30): rows that leave the set shift
+    /// all that follow.
+    Skipping { last: Option<String>, rows: u64, restarts: u32 },
+}
+
+/// How often rows by `$skip` are read anew because the set changed, before the pull gives up.
+const MAX_RESTARTS: u32 = 20;
 
 /// What a page means for the pull.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +98,7 @@ impl PullCursor {
         guaranteed_page: Option<u32>,
     ) -> Self {
         let from = floor_to_millis(from.unwrap_or(DateTime::UNIX_EPOCH).max(DateTime::UNIX_EPOCH));
-        let position = Position::Sweep { from, skip: 0 };
-        Self { table, filter, parameters: Vec::new(), page_size, guaranteed_page, links: false, position }
+        Self::new(table, filter, page_size, guaranteed_page, Position::Sweep { from, skip: 0 })
     }
 
     /// A pull of every matching row, without a token.
@@ -85,8 +108,33 @@ impl PullCursor {
         page_size: u32,
         guaranteed_page: Option<u32>,
     ) -> Self {
-        let position = Position::Walk { after: None };
-        Self { table, filter, parameters: Vec::new(), page_size, guaranteed_page, links: false, position }
+        Self::new(table, filter, page_size, guaranteed_page, Position::Walk { place: Place::After(None) })
+    }
+
+    /// A pull of a window: in the order of this `$orderby`, without the first `skip` rows, at most `top` of them.
+    ///
+    /// Rows deleted on the server are not asked for, since they would take the places of others.
+    pub fn window(
+        table: &'static TableSchema,
+        filter: Node,
+        order: String,
+        skip: u64,
+        top: Option<u64>,
+        page_size: u32,
+        guaranteed_page: Option<u32>,
+    ) -> Self {
+        Self::new(table, filter, page_size, guaranteed_page, Position::Window { order, skip, left: top })
+    }
+
+    fn new(
+        table: &'static TableSchema,
+        filter: Node,
+        page_size: u32,
+        guaranteed_page: Option<u32>,
+        position: Position,
+    ) -> Self {
+        let (parameters, links, keys) = (Vec::new(), false, true);
+        Self { table, filter, parameters, page_size, guaranteed_page, links, keys, position }
     }
 
     /// Sends these parameters with each page (L-06).
@@ -106,35 +154,56 @@ impl PullCursor {
         self
     }
 
+    /// Whether [`next`](Self::next) goes on behind an id, which some servers of v3 refuse (protocol.md 12.4).
+    pub fn is_behind_an_id(&self) -> bool {
+        let (Position::Drain { place, .. } | Position::Walk { place }) = &self.position else { return false };
+        matches!(place, Place::After(Some(_)))
+    }
+
+    /// Goes on by `$skip` where it would go on behind an id; reads the rows by id anew.
+    pub fn skip_instead(&mut self) {
+        self.keys = false;
+        if let Position::Drain { place, .. } | Position::Walk { place } = &mut self.position {
+            *place = Place::start(false);
+        }
+    }
+
     /// The next page to ask for; `None` when the pull is complete.
     pub fn next(&self) -> Option<ListQuery> {
-        let by_id = vec![&entity::ID];
-        let (filter, order_by, skip) = match &self.position {
-            Position::Sweep { from, skip } => (
-                self.filter.clone().and(updated_at(Comparison::Ge, *from)),
-                vec![&entity::UPDATED_AT, &entity::ID],
-                *skip,
-            ),
-            Position::Drain { at, after } => (
-                self.filter
-                    .clone()
-                    .and(updated_at(Comparison::Ge, *at))
-                    .and(updated_at(Comparison::Lt, *at + TimeDelta::milliseconds(1)))
-                    .and(id_after(after.as_deref())),
-                by_id,
-                0,
-            ),
-            Position::Walk { after } => (self.filter.clone().and(id_after(after.as_deref())), by_id, 0),
-            Position::Done => return None,
-        };
-        Some(ListQuery {
-            filter: Some(filter),
-            order_by,
-            skip: Some(skip),
+        let mut query = ListQuery {
+            filter: None,
+            order_by: vec![&entity::ID],
+            skip: Some(0),
             top: Some(self.page_size.into()),
             include_deleted: true,
             parameters: self.parameters.clone(),
-        })
+        };
+        let mut filter = self.filter.clone();
+        match &self.position {
+            Position::Sweep { from, skip } => {
+                filter = filter.and(updated_at(Comparison::Ge, *from));
+                query.order_by.insert(0, &entity::UPDATED_AT);
+                query.skip = Some(*skip);
+            }
+            Position::Drain { at, place } => {
+                filter = filter
+                    .and(updated_at(Comparison::Ge, *at))
+                    .and(updated_at(Comparison::Lt, *at + TimeDelta::milliseconds(1)));
+                filter = place.ask(filter, &mut query);
+            }
+            Position::Walk { place } => filter = place.ask(filter, &mut query),
+            Position::Window { order, skip, left } => {
+                query.order_by.clear();
+                // `ListQuery` orders upwards only.
+                query.parameters.push(("$orderby".to_owned(), order.clone()));
+                query.skip = Some(*skip);
+                query.top = Some(left.map_or(self.page_size.into(), |left| left.min(self.page_size.into())));
+                query.include_deleted = false;
+            }
+            Position::Done => return None,
+        }
+        query.filter = Some(filter);
+        Some(query)
     }
 
     /// Takes in the answer to [`next`](Self::next).
@@ -154,19 +223,27 @@ impl PullCursor {
             || self.guaranteed_page.is_some_and(|guaranteed| is_shorter_than(guaranteed.min(self.page_size)));
         match self.position.clone() {
             Position::Sweep { from, skip } => self.advance_sweep(page, is_final, from, skip),
-            Position::Drain { at, after } => {
-                self.position = if is_final {
-                    Position::Sweep { from: at + TimeDelta::milliseconds(1), skip: 0 }
-                } else {
-                    Position::Drain { at, after: Some(self.last_id(page, after.as_deref())?) }
+            Position::Drain { at, place } => {
+                self.position = match self.advance_place(page, is_final, place)? {
+                    Some(place) => Position::Drain { at, place },
+                    None => Position::Sweep { from: at + TimeDelta::milliseconds(1), skip: 0 },
                 };
                 Ok(Advance { token: (!page.is_empty()).then_some(at) })
             }
-            Position::Walk { after } => {
-                self.position = if is_final {
+            Position::Walk { place } => {
+                self.position = match self.advance_place(page, is_final, place)? {
+                    Some(place) => Position::Walk { place },
+                    None => Position::Done,
+                };
+                Ok(Advance { token: None })
+            }
+            Position::Window { order, skip, left } => {
+                let rows = page.len() as u64;
+                let left = left.map(|left| left.saturating_sub(rows));
+                self.position = if is_final || left == Some(0) {
                     Position::Done
                 } else {
-                    Position::Walk { after: Some(self.last_id(page, after.as_deref())?) }
+                    Position::Window { order, skip: skip + rows, left }
                 };
                 Ok(Advance { token: None })
             }
@@ -189,11 +266,43 @@ impl PullCursor {
             _ if is_final => Position::Done,
             // Rows without a time cannot move the bound (L-33).
             None => Position::Sweep { from, skip: skip + page.len() as u64 },
-            Some(greatest) if is_within(page, greatest) => Position::Drain { at: greatest, after: None },
+            Some(greatest) if is_within(page, greatest) => {
+                Position::Drain { at: greatest, place: Place::start(self.keys) }
+            }
             Some(greatest) if greatest > from => Position::Sweep { from: greatest, skip: 0 },
             Some(_) => Position::Sweep { from, skip: skip + page.len() as u64 },
         };
         Ok(Advance { token: greatest })
+    }
+
+    /// Where rows by id go on; `None` at their end.
+    fn advance_place(&self, page: &PageSummary, is_final: bool, place: Place) -> Result<Option<Place>> {
+        let Place::Skipping { last, rows, restarts } = place else {
+            let Place::After(previous) = place else { return Ok(None) };
+            if is_final {
+                return Ok(None);
+            }
+            return Ok(Some(Place::After(Some(self.last_id(page, previous.as_deref())?))));
+        };
+        let Some(last) = last else {
+            if is_final {
+                return Ok(None);
+            }
+            let last = Some(self.last_id(page, None)?);
+            return Ok(Some(Place::Skipping { last, rows: page.len() as u64, restarts }));
+        };
+        let first = page.rows().next().and_then(|row| row.id);
+        if first != Some(last.as_str()) {
+            if restarts == MAX_RESTARTS {
+                return Err(self.stuck("rows change their places faster than they can be read"));
+            }
+            return Ok(Some(Place::Skipping { last: None, rows: 0, restarts: restarts + 1 }));
+        }
+        if is_final || page.len() == 1 {
+            return Ok(None);
+        }
+        let last = Some(self.last_id(page, Some(&last))?);
+        Ok(Some(Place::Skipping { last, rows: rows + page.len() as u64 - 1, restarts }))
     }
 
     /// The id to go on from: the last one in the server's own order, whatever its collation.
@@ -212,6 +321,27 @@ impl PullCursor {
     }
 }
 
+impl Place {
+    const fn start(keys: bool) -> Self {
+        if keys { Self::After(None) } else { Self::Skipping { last: None, rows: 0, restarts: 0 } }
+    }
+
+    fn ask(&self, filter: Node, query: &mut ListQuery) -> Node {
+        match self {
+            Self::After(None) | Self::Skipping { last: None, .. } => filter,
+            Self::After(Some(id)) => {
+                filter.and(Node::compare(&entity::ID, Comparison::Gt, Value::Text(id.clone())))
+            }
+            Self::Skipping { rows, .. } => {
+                query.skip = Some(rows.saturating_sub(1));
+                // One row is known already.
+                query.top = query.top.map(|top| top.max(2));
+                filter
+            }
+        }
+    }
+}
+
 /// Whether every row of the page has a time inside this millisecond.
 fn is_within(page: &PageSummary, at: DateTime<Utc>) -> bool {
     page.rows().all(|row| row.updated_at.is_some_and(|time| floor_to_millis(time) == at))
@@ -219,10 +349,6 @@ fn is_within(page: &PageSummary, at: DateTime<Utc>) -> bool {
 
 fn updated_at(comparison: Comparison, instant: DateTime<Utc>) -> Node {
     Node::compare(&entity::UPDATED_AT, comparison, Value::DateTime(instant))
-}
-
-fn id_after(id: Option<&str>) -> Node {
-    id.map_or(Node::ALWAYS, |id| Node::compare(&entity::ID, Comparison::Gt, Value::Text(id.to_owned())))
 }
 
 #[cfg(test)]
@@ -436,6 +562,62 @@ mod tests {
             assert!(first.iter().all(|id| seen.contains(id) || removed.contains(id)));
             assert_eq!(token, None);
         }
+    }
+
+    #[test]
+    fn section_12_4_rows_by_id_are_counted_with_skip_where_ids_are_not_compared() {
+        for (cap, page_size) in [(1000, 10), (7, 10), (1000, 1)] {
+            // A block of one time, drained; and a walk.
+            let mut model = Model::new(cap, numbered(60, |index| if index < 50 { 10_000 } else { 20_000 }));
+            for mut cursor in [
+                PullCursor::incremental(&TABLE, Node::ALWAYS, None, page_size, None),
+                PullCursor::full(&TABLE, Node::ALWAYS, page_size, None),
+            ] {
+                cursor.skip_instead();
+                let (mut seen, mut requests) = (BTreeSet::new(), 0);
+                while let Some(query) = cursor.next() {
+                    let filter = format!("{:?}", query.filter);
+                    assert!(!cursor.is_behind_an_id() && !filter.contains("Gt"), "{filter}");
+                    let page = model.page(&query);
+                    seen.extend(page.rows().filter_map(|row| row.id.map(str::to_owned)));
+                    cursor.advance(&page).expect("a sane server");
+                    requests += 1;
+                    assert!(requests < 1000, "the pull does not end");
+                }
+                assert_eq!(seen.len(), 60, "cap {cap}, page size {page_size}");
+            }
+            let rows: Vec<_> = model.rows.iter().map(|row| row.1.clone()).collect();
+            // L-30: a row that leaves between two pages shifts the others; none of them is jumped over.
+            let mut cursor = PullCursor::full(&TABLE, Node::ALWAYS, page_size, None);
+            cursor.skip_instead();
+            let mut removed = BTreeSet::new();
+            let (seen, ..) = run(&mut model, cursor, |model, request| {
+                if request % 3 == 0 && request < 12 {
+                    model.rows.sort_by(|left, right| left.1.cmp(&right.1));
+                    removed.insert(model.rows.remove(0).1);
+                }
+            });
+            assert!(rows.iter().all(|id| seen.contains(id) || removed.contains(id)));
+        }
+    }
+
+    #[test]
+    fn l_30_a_set_that_never_rests_ends_in_an_error() {
+        let mut model = Model::new(1000, numbered(500, |_| 0));
+        let mut cursor = PullCursor::full(&TABLE, Node::ALWAYS, 2, None);
+        cursor.skip_instead();
+        let mut requests = 0;
+        let error = loop {
+            let page = model.page(&cursor.next().expect("not done"));
+            if let Err(error) = cursor.advance(&page) {
+                break error;
+            }
+            model.rows.sort_by(|left, right| left.1.cmp(&right.1));
+            model.rows.drain(..2);
+            requests += 1;
+            assert!(requests < 200, "the pull does not end");
+        };
+        assert_eq!((error.kind(), error.table()), (ErrorKind::InvalidResponse, Some("T")));
     }
 
     #[test]

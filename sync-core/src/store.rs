@@ -115,26 +115,32 @@ pub trait LocalStore: Send + Sync + 'static {
     ///
     /// Also tells which rows are to be read by id ([`PullStart::refetch`]).
     ///
-    /// If the stored fingerprint differs from `query.fingerprint` (L-08) the token is dropped first, in the same
-    /// transaction.
-    fn begin_pull(
-        &self,
-        table: &'static TableSchema,
-        query: Option<QueryKey>,
-    ) -> impl Future<Output = Result<PullStart>> + Send;
+    /// If the stored fingerprint differs from `scope.query.fingerprint` (L-08) the token is dropped first, in the
+    /// same transaction. What the pull wants is remembered (R12), of a query id in place of what it wanted before.
+    fn begin_pull(&self, scope: PullScope) -> impl Future<Output = Result<PullStart>> + Send;
 
     /// Stores whole pages with the token they lead to (17.3, step 4), in one transaction.
     fn apply_pages(&self, batch: PullBatch) -> impl Future<Output = Result<Applied>> + Send;
 
-    /// Forgets the tokens of a table, or of one of its query ids. Rows stay.
+    /// Ends a pull that came to its end (17.3, step 6), in one transaction. Gives the counts of what it removed.
+    fn finish_pull(&self, end: PullEnd) -> impl Future<Output = Result<Applied>> + Send;
+
+    /// The pulled rows that wait in quarantine (L-24), of one table or of all, by table and id.
+    fn quarantine(
+        &self,
+        table: Option<&'static TableSchema>,
+    ) -> impl Future<Output = Result<Vec<QuarantinedRow>>> + Send;
+
+    /// Forgets the tokens of a table, or of one of its query ids. Rows stay, and so does what the queries want.
     fn reset_token(
         &self,
         table: &'static TableSchema,
         query_id: Option<&str>,
     ) -> impl Future<Output = Result<()>> + Send;
 
-    /// Purge (17.4): removes matching rows with their operations, errors, server copies, quarantine and all tokens of
-    /// the table. Sends nothing.
+    /// Purge (17.4): removes matching rows with their operations, errors, server copies and quarantine, and all tokens
+    /// of the table unless they are to be kept. A purge of every row also forgets what the pulls of the table wanted.
+    /// Sends nothing.
     ///
     /// # Errors
     ///
@@ -304,11 +310,29 @@ pub struct QueryKey {
     pub fingerprint: String,
 }
 
+/// Input of [`LocalStore::begin_pull`].
+#[derive(Clone, Debug)]
+pub struct PullScope {
+    /// The table.
+    pub table: &'static TableSchema,
+    /// The incremental query; `None` for a full pull.
+    pub query: Option<QueryKey>,
+    /// What is pulled, as [`codec::encode`](crate::predicate::codec::encode) writes it.
+    pub wanted: String,
+    /// A full pull that will remove what did not come ([`PullEnd::mirror`]): marks of an earlier one go.
+    pub mirror: bool,
+}
+
 /// Result of [`LocalStore::begin_pull`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PullStart {
     /// Where the last pull of this query ended.
     pub token: Option<DeltaToken>,
+    /// From which change time on rows may have left the filter without this query having seen it (R12); `None` if
+    /// that is not known.
+    pub feed: Option<DateTime<Utc>>,
+    /// The table got columns that this pull has not filled yet (S-06, R11).
+    pub refill: bool,
     /// The token was dropped because the query changed (L-08).
     pub restarted: bool,
     /// Ids of this table whose server row is to be read by id before the pages (X-06, K-09), in order; at most
@@ -324,7 +348,8 @@ pub const MAX_REFETCH: usize = 100;
 pub struct DeltaToken {
     /// Greatest change time stored, cut to whole milliseconds.
     pub instant: DateTime<Utc>,
-    /// The server's `Date` when the last completed pull started, for the overlap (T-05).
+    /// The server's `Date` when the last completed pull started, for the overlap (T-05). Stored by
+    /// [`LocalStore::finish_pull`]; `None` in a batch keeps what is stored.
     pub server_date: Option<DateTime<Utc>>,
 }
 
@@ -339,13 +364,71 @@ pub struct PullBatch {
     pub pages: Vec<Page>,
     /// The token after these pages; the store keeps the greater of this and the stored one (T-03).
     pub token: Option<DeltaToken>,
-    /// What the server was not trusted to filter: rows that do not match are not added; a clean local row is
-    /// brought up to date all the same, and the copy of a row with an operation is kept beside (R13).
+    /// Moves the point from which on rows may have left unseen ([`PullStart::feed`]); the store keeps the greater.
+    pub feed: Option<DateTime<Utc>>,
+    /// What the server did not filter: rows that do not match are not added. A clean local row that left every stored
+    /// filter goes (R12, [`Wanted`](crate::wanted::Wanted)), any other is brought up to date; the copy of a row with
+    /// an operation is kept beside (R13).
     pub local_rest: Option<Predicate>,
+    /// Store rows also in a version that is known ([`PullStart::refill`]).
+    pub refill: bool,
+    /// Mark the ids of the pages as seen by a mirroring pull.
+    pub mirror: bool,
+    /// Ids whose read by id the server refused: they stay noted, behind those that were refused less often.
+    pub unread: Vec<String>,
     /// Ids whose row was read by id: `pages` hold what the server has of them. Their rows are stored even in a
     /// version that is known, and a clean local row whose id is in no page is removed, also from a table that keeps
     /// deleted rows. A row with an operation keeps both. The notes that asked for them go.
     pub fetched: Vec<String>,
+}
+
+impl PullBatch {
+    /// A batch without pages.
+    pub fn new(table: &'static TableSchema) -> Self {
+        Self {
+            table,
+            query: None,
+            pages: Vec::new(),
+            token: None,
+            feed: None,
+            local_rest: None,
+            refill: false,
+            mirror: false,
+            unread: Vec::new(),
+            fetched: Vec::new(),
+        }
+    }
+}
+
+/// Input of [`LocalStore::finish_pull`].
+#[derive(Clone, Debug)]
+pub struct PullEnd {
+    /// What was pulled.
+    pub scope: PullScope,
+    /// The server's `Date` when the pull started, for [`DeltaToken::server_date`]; without a token there is no place
+    /// for it (T-07).
+    pub server_date: Option<DateTime<Utc>>,
+    /// Removes the clean rows that match and were not marked since the pull began (L-13). A removed row that another
+    /// row refers to stays.
+    pub mirror: Option<Predicate>,
+    /// The pull filled the columns it was asked to fill.
+    pub refilled: bool,
+}
+
+/// A pulled row that could not be stored (L-24).
+///
+/// It is tried again at the start of each pull of its table and after its table got new columns; a newer row from the
+/// server takes its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuarantinedRow {
+    /// The table.
+    pub table: &'static str,
+    /// The row's id.
+    pub item_id: String,
+    /// The query id that brought it; `None` for a full pull or a read by id.
+    pub query_id: Option<String>,
+    /// Why it could not be stored, in words; no content of the row.
+    pub reason: String,
 }
 
 /// One page as received.
@@ -368,7 +451,8 @@ pub struct Applied {
     pub changed: u64,
     /// Rows already known in this version; nothing was written.
     pub unchanged: u64,
-    /// Rows removed because the server marked them deleted, or has none when asked by id.
+    /// Rows removed because the server marked them deleted, has none when asked by id, or did not send them to a
+    /// mirroring pull.
     pub removed: u64,
     /// Rows with an operation whose server copy is new: the row stays as it is, the copy is put aside.
     pub kept_local: u64,
@@ -376,6 +460,8 @@ pub struct Applied {
     pub quarantined: u64,
     /// Rows that do not match the local rest and were not added.
     pub filtered: u64,
+    /// Rows removed because they left every filter that had brought them (R12).
+    pub evicted: u64,
     /// Rows without an id.
     pub ignored: u64,
 }
@@ -387,6 +473,15 @@ pub struct Purge {
     pub predicate: Predicate,
     /// Also remove rows with operations, and those operations.
     pub force: bool,
+    /// Keep the tokens of the table: removed rows come back only when they change on the server.
+    pub keep_tokens: bool,
+}
+
+impl Purge {
+    /// Removes matching rows; refused while the table has operations. All tokens of the table go.
+    pub fn new(predicate: Predicate) -> Self {
+        Self { predicate, force: false, keep_tokens: false }
+    }
 }
 
 /// Result of [`LocalStore::purge`].

@@ -14,20 +14,27 @@ use diesel::{OptionalExtension, RunQueryDsl};
 use sync_core::entity::TableSchema;
 use sync_core::error::Result;
 use sync_core::evaluate;
-use sync_core::page::{WireRow, WireTableRow, for_each_row, raw_rows};
+use sync_core::page::{WireRow, for_each_row, raw_rows};
 use sync_core::predicate::Node;
-use sync_core::protocol::{Dialect, SystemNames};
-use sync_core::store::{Applied, MAX_REFETCH, PullBatch, PullStart, QueryKey};
+use sync_core::protocol::SystemNames;
+use sync_core::row::{Row, TableRow};
+use sync_core::store::{Applied, PullBatch, PullEnd, PullScope, PullStart};
+use sync_core::wanted::{Wanted, is_outside, reads_only_present};
 
 use self::upsert::{CHUNK, Chunk, write_texts};
 use crate::failure::{OrStore, is_about_the_row, row_fault};
 use crate::statement::{query, run};
-use crate::synced::{SyncedTable, Tables};
+use crate::synced::{SyncedTable, Tables, overlay};
 use crate::system;
 
 pub(crate) mod copies;
+pub(crate) mod growth;
+mod mirror;
+pub(crate) mod quarantine;
+mod refetch;
 pub(crate) mod token;
 pub(crate) mod upsert;
+pub(crate) mod wanted;
 
 /// Stores whole pages with the token they lead to.
 pub(crate) fn apply_pages(
@@ -39,11 +46,21 @@ pub(crate) fn apply_pages(
     system::exempt(conn, |conn| {
         let query_id = batch.query.as_ref().map(|query| query.query_id.as_str());
         let rest = batch.local_rest.as_ref().map(|rest| &rest.node).filter(|node| !node.is_always());
-        let mut applying = Applying::new(conn, table, query_id, rest, Forced::of(&batch.fetched))?;
+        let forced = if batch.refill { Forced::All } else { Forced::of(&batch.fetched) };
+        let mut applying = Applying::new(conn, table, query_id, rest, forced)?;
         for page in &batch.pages {
+            if batch.mirror {
+                mirror::mark(conn, table, page)?;
+            }
             applying.page(conn, &page.body, page.names)?;
         }
         applying.settle_fetched(conn, batch)?;
+        for id in &batch.unread {
+            refetch::refused(conn, table.schema.name, id)?;
+        }
+        if let (Some(query_id), Some(feed)) = (query_id, batch.feed) {
+            wanted::advance(conn, table.schema.name, query_id, feed)?;
+        }
         if let (Some(query), Some(token)) = (&batch.query, &batch.token) {
             token::advance(conn, table.schema.name, query, token)?;
         }
@@ -51,57 +68,42 @@ pub(crate) fn apply_pages(
     })
 }
 
-/// Reads where a query stands, after trying the table's quarantined rows again.
+/// Reads where a query stands, after trying the table's quarantined rows again, and remembers what it wants.
 pub(crate) fn begin_pull(
     conn: &mut SqliteConnection,
     tables: &Tables,
-    table: &'static TableSchema,
-    query_key: Option<&QueryKey>,
+    scope: &PullScope,
 ) -> Result<PullStart> {
-    let table = tables.get(table.name)?;
-    retry_quarantine(conn, table)?;
-    let limit = i64::try_from(MAX_REFETCH).unwrap_or(i64::MAX);
-    let refetch = query::<Text>(
-        "SELECT item_id FROM \"__refetch\" WHERE table_name = ? ORDER BY item_id LIMIT ?",
-        &[table.schema.name.into(), limit.into()],
-    )
-    .load::<String>(conn)
-    .or_store()?;
-    let Some(query) = query_key else { return Ok(PullStart { refetch, ..PullStart::default() }) };
-    let (token, restarted) = token::start(conn, table.schema.name, query)?;
-    Ok(PullStart { token, restarted, refetch })
-}
-
-fn retry_quarantine(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<()> {
-    let waiting = query::<(Nullable<Text>, Text, Text)>(
-        "SELECT query_id, names, item FROM \"__quarantine\" WHERE table_name = ? ORDER BY rowid",
-        &[table.schema.name.into()],
-    )
-    .load::<(Option<String>, String, String)>(conn)
-    .or_store()?;
-    if waiting.is_empty() {
-        return Ok(());
+    let table = tables.get(scope.table.name)?;
+    quarantine::retry(conn, table)?;
+    if scope.mirror {
+        mirror::begin(conn, table)?;
     }
-    system::exempt(conn, |conn| {
-        for (query_id, names, raw) in &waiting {
-            // A row of a dialect this version does not know keeps waiting.
-            let Some(names) = known_names(names) else { continue };
-            let body = format!("[{raw}]");
-            let query_id = query_id.as_deref();
-            let mut applying = Applying::new(conn, table, query_id, None, Forced::All)?;
-            applying.page(conn, body.as_bytes(), names)?;
-        }
-        Ok(())
-    })
+    wanted::remember(conn, scope)?;
+    let refill = growth::needs_refill(conn, scope)?;
+    let refetch = refetch::next(conn, table.schema.name)?;
+    let Some(query) = &scope.query else {
+        return Ok(PullStart { refetch, refill, ..PullStart::default() });
+    };
+    let feed = wanted::feed(conn, table.schema.name, &query.query_id)?;
+    let (token, restarted) = token::start(conn, table.schema.name, query)?;
+    Ok(PullStart { token, feed, refill, restarted, refetch })
 }
 
-/// How the names of a quarantined row's system properties are stored.
-fn names_text(names: &SystemNames) -> String {
-    [names.created_at, names.updated_at, names.version, names.deleted].join(" ")
-}
-
-fn known_names(text: &str) -> Option<&'static SystemNames> {
-    Dialect::ALL.into_iter().map(Dialect::names).find(|names| names_text(names) == text)
+/// Ends a pull that came to its end.
+pub(crate) fn finish_pull(conn: &mut SqliteConnection, tables: &Tables, end: &PullEnd) -> Result<Applied> {
+    let table = tables.get(end.scope.table.name)?;
+    let mut applied = Applied::default();
+    if let Some(query) = &end.scope.query {
+        token::set_server_date(conn, table.schema.name, query, end.server_date)?;
+    }
+    if end.refilled {
+        growth::refilled(conn, &end.scope)?;
+    }
+    if let Some(predicate) = &end.mirror {
+        system::exempt(conn, |conn| mirror::finish(conn, table, &predicate.node, &mut applied))?;
+    }
+    Ok(applied)
 }
 
 /// Which rows are stored even in a version that is known: those read by id, and those that wait in quarantine,
@@ -136,6 +138,8 @@ struct Applying<'t> {
     quarantined: HashSet<String>,
     /// Whether the table has unknown members stored.
     has_extra: bool,
+    /// What the pulls of the table want, once it is asked for.
+    wanted: Option<Wanted>,
     /// Greatest rowid, while known: rows added by upserts raise it.
     greatest_rowid: Option<i64>,
     applied: Applied,
@@ -182,6 +186,7 @@ impl<'t> Applying<'t> {
             dirty,
             quarantined,
             has_extra,
+            wanted: None,
             greatest_rowid: None,
             applied: Applied::default(),
         })
@@ -216,19 +221,33 @@ impl<'t> Applying<'t> {
         if self.dirty.contains(id) {
             return self.put_aside(conn, page, position, &row);
         }
-        let (schema, rest) = (self.table.schema, self.rest.filter(|_| !row.deleted && row.fault.is_none()));
-        let is_outside =
-            rest.is_some_and(|rest| !evaluate::matches(rest, &WireTableRow { table: schema, row: &row }));
+        let schema = self.table.schema;
+        let rest = self.rest.filter(|_| !row.deleted);
+        let is_outside = rest.is_some_and(|rest| is_outside(rest, schema, &row));
+        // The local row has a say where it may leave, or where the row does not show all that is asked for.
+        let is_judged_here = is_outside || rest.is_some_and(|rest| !reads_only_present(rest, schema, &row));
         // An earlier form of the row in the same page comes first (L-11).
-        if (row.deleted || is_outside) && page.rows.iter().any(|earlier| earlier.id.as_deref() == Some(id)) {
+        if (row.deleted || is_judged_here)
+            && page.rows.iter().any(|earlier| earlier.id.as_deref() == Some(id))
+        {
             self.flush(conn, page)?;
         }
         if row.deleted {
             return self.remove(conn, page, position, &row);
         }
-        if is_outside && self.table.version(conn, id)?.is_none() {
-            self.applied.filtered += 1;
-            return self.leave_quarantine(conn, &row);
+        if let Some(rest) = rest.filter(|_| is_judged_here) {
+            match self.table.find(conn, id)? {
+                None if is_outside => {
+                    self.applied.filtered += 1;
+                    return self.leave_quarantine(conn, &row);
+                }
+                Some(local) if self.leaves(conn, rest, &local, &row)? => {
+                    if self.evict(conn, &row)? {
+                        return Ok(());
+                    }
+                }
+                _ => {}
+            }
         }
         if is_complete(&row, self.table.schema) && !self.forced.contains(id) {
             write_texts(&mut page.texts, &row);
@@ -241,6 +260,46 @@ impl<'t> Applying<'t> {
         }
         self.flush(conn, page)?;
         self.store(conn, page, position, &row)
+    }
+
+    /// Whether a clean row left every filter that brought it (R12).
+    fn leaves(
+        &mut self,
+        conn: &mut SqliteConnection,
+        rest: &Node,
+        local: &Row,
+        wire: &WireRow<'_>,
+    ) -> Result<bool> {
+        let Some(server) = wire.to_row().filter(|_| wire.fault.is_none()) else { return Ok(false) };
+        let is_known = server.version.is_some() && server.version == local.version;
+        if is_known && !self.forced.contains(&local.id) {
+            return Ok(false);
+        }
+        let table = self.table.schema;
+        let mut new = local.clone();
+        overlay(table, &mut new, &server);
+        if evaluate::matches(rest, &TableRow { table, row: &new }) {
+            return Ok(false);
+        }
+        let wanted = match self.wanted.take() {
+            Some(wanted) => wanted,
+            None => wanted::load(conn, table)?,
+        };
+        Ok(self.wanted.insert(wanted).has_left(table, local, &new))
+    }
+
+    /// Removes a row that left; `false` when another row refers to it.
+    fn evict(&mut self, conn: &mut SqliteConnection, wire: &WireRow<'_>) -> Result<bool> {
+        let Some(id) = wire.id.as_deref() else { return Ok(false) };
+        self.greatest_rowid = None;
+        match self.table.delete(conn, id) {
+            Ok(removed) => self.applied.evicted += removed as u64,
+            Err(error) if is_about_the_row(&error) => return Ok(false),
+            Err(error) => return Err(error).or_store(),
+        }
+        drop_extra(conn, self.table, id)?;
+        self.leave_quarantine(conn, wire)?;
+        Ok(true)
     }
 
     /// Writes the complete rows collected so far.
@@ -406,9 +465,12 @@ impl<'t> Applying<'t> {
         }
         let Some(server) = wire.to_row() else { return Ok(()) };
         let newest = copies::newest(conn, self.table, &server.id)?;
-        let is_known = newest.as_ref().is_some_and(|newest| {
-            server.version.is_some() && server.version == newest.version && server.deleted == newest.deleted
-        });
+        let is_known = !matches!(self.forced, Forced::All)
+            && newest.as_ref().is_some_and(|newest| {
+                server.version.is_some()
+                    && server.version == newest.version
+                    && server.deleted == newest.deleted
+            });
         if is_known {
             self.applied.unchanged += 1;
             return self.leave_quarantine(conn, wire);
@@ -431,13 +493,9 @@ impl<'t> Applying<'t> {
                     Err(error) if is_about_the_row(&error) => continue,
                     Err(error) => return Err(error).or_store(),
                 }
-                drop_extra(conn, self.table, id)?;
-                let binds = [name.into(), id.into()];
-                run(conn, "DELETE FROM \"__quarantine\" WHERE table_name = ? AND item_id = ?", &binds)
-                    .or_store()?;
+                drop_beside(conn, self.table, id)?;
             }
-            let binds = [name.into(), id.into()];
-            run(conn, "DELETE FROM \"__refetch\" WHERE table_name = ? AND item_id = ?", &binds).or_store()?;
+            refetch::done(conn, name, id)?;
         }
         Ok(())
     }
@@ -511,7 +569,7 @@ impl<'t> Applying<'t> {
                 self.table.schema.name.into(),
                 id.into(),
                 self.query_id.into(),
-                names_text(page.names).into(),
+                quarantine::names_text(page.names).into(),
                 text.into(),
                 reason.into(),
             ],
@@ -553,6 +611,15 @@ pub(crate) fn store_extra(
     )
     .or_store()
     .map(|_| ())
+}
+
+/// Removes what is kept beside a clean row that is gone.
+fn drop_beside(conn: &mut SqliteConnection, table: &SyncedTable, id: &str) -> Result<()> {
+    drop_extra(conn, table, id)?;
+    let binds = [table.schema.name.into(), id.into()];
+    run(conn, "DELETE FROM \"__quarantine\" WHERE table_name = ? AND item_id = ?", &binds)
+        .or_store()
+        .map(|_| ())
 }
 
 /// Removes the unknown members of a row that is gone.

@@ -12,7 +12,7 @@ use diesel_migrations::EmbeddedMigrations;
 use sync_core::client::{
     CredentialHeader, CredentialProvider, Credentials, HttpClient, HttpOptions, TokioTimer,
 };
-use sync_core::engine::{self, Engine, PullReport, PullRequest, PushOptions, PushReport};
+use sync_core::engine::{self, Engine, PullRequest, PushOptions, PushReport};
 use sync_core::entity::SyncEntity;
 use sync_core::event::{DEFAULT_CAPACITY, Event, EventStream, TableWatch};
 use sync_core::expression::{IntoExpr, Sendable};
@@ -23,7 +23,7 @@ use sync_core::profile::ServerProfile;
 use sync_core::protocol::{Dialect, Endpoint, ProbeReport, RequestBuilder};
 use sync_core::pushdown::Explanation;
 use sync_core::remote::Remote;
-use sync_core::store::{LocalStore, Purged, Resolution};
+use sync_core::store::{LocalStore, QuarantinedRow, Resolution};
 use sync_core::transport::Transport;
 use sync_core::{Error, ErrorKind, Result};
 
@@ -36,6 +36,12 @@ use crate::remote::RemoteTable;
 use crate::schema::SyncSchema;
 use crate::store::DieselStore;
 use crate::table::SyncTable;
+
+pub use self::pull::Pull;
+pub use self::purge::PurgeRows;
+
+mod pull;
+mod purge;
 
 /// A local database that is kept in step with a server.
 ///
@@ -222,9 +228,38 @@ impl<A: SyncSchema> SyncContext<A> {
     }
 
     /// Removes matching local rows; sends nothing. Refused while the entity has pending operations, unless
-    /// [`force`](PurgeRows::force) drops those of the removed rows.
+    /// [`force`](PurgeRows::force) drops those of the removed rows. Not a deletion: the rows stay on the server and
+    /// come back with the next pull that wants them.
     pub fn purge<E: SyncEntity>(&self, filter: impl IntoExpr<E, bool>) -> PurgeRows<'_, A> {
-        PurgeRows { context: self, predicate: filter.into_expr().into(), force: false }
+        PurgeRows::new(self, filter.into_expr().into())
+    }
+
+    /// Forgets how far a query id was pulled: its next pull starts at the beginning. Rows stay, and nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the local database.
+    pub async fn reset_token<E: SyncEntity>(&self, query_id: &str) -> Result<()> {
+        self.engine.reset_token(E::SCHEMA, Some(query_id)).await
+    }
+
+    /// Forgets how far every query id of the entity was pulled.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the local database.
+    pub async fn reset_tokens<E: SyncEntity>(&self) -> Result<()> {
+        self.engine.reset_token(E::SCHEMA, None).await
+    }
+
+    /// The rows a pull brought that could not be stored: a value that does not fit its column, or a constraint of the
+    /// database. Each pull of their table tries them again, and so does opening the database after a migration.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the local database.
+    pub async fn quarantine(&self) -> Result<Vec<QuarantinedRow>> {
+        self.engine.store().quarantine(None).await
     }
 
     /// Tells what of `filter` a pull asks the server for, what is judged on this device, and why. Sends nothing.
@@ -315,7 +350,7 @@ impl<A: SyncSchema> SyncContext<A> {
         let mut request = PullRequest::new(query_id, predicate);
         request.page_size = self.defaults.page_size;
         request.push = self.push_defaults();
-        Pull { context: self, request, progress: None }
+        Pull::new(self, request)
     }
 }
 
@@ -511,94 +546,6 @@ impl<'c, A: SyncSchema> IntoFuture for Push<'c, A> {
         let engine = &self.context.engine;
         let push = async move { engine.push(self.options).await };
         progress::report(self.progress, engine.events(), push)
-    }
-}
-
-/// A pull that starts when awaited.
-#[must_use = "a pull does nothing until it is awaited"]
-#[derive(Debug)]
-pub struct Pull<'c, A> {
-    context: &'c SyncContext<A>,
-    request: PullRequest,
-    progress: Option<Progress<'c>>,
-}
-
-impl<'c, A> Pull<'c, A> {
-    /// Calls `told` with each event of the pull and of the push before it, on the task that awaits it. See
-    /// [`Event`](sync_core::event::Event).
-    ///
-    /// ```no_run
-    /// # use sync_diesel::prelude::*;
-    /// # #[derive(SyncEntity, Clone)]
-    /// # pub struct Todo { pub text: String }
-    /// # sync_schema!(pub AppSchema: Todo);
-    /// # async fn run(sync: SyncContext<AppSchema>) -> sync_diesel::Result<()> {
-    /// let mut rows = 0;
-    /// sync.pull("all", Todo::all())
-    ///     .progress(|event| {
-    ///         if let Event::PageReceived { rows: more, .. } = event {
-    ///             rows += more;
-    ///             println!("{rows} rows received");
-    ///         }
-    ///     })
-    ///     .await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn progress(mut self, told: impl FnMut(&Event) + Send + 'c) -> Self {
-        self.progress = Some(Progress::new(told));
-        self
-    }
-
-    /// Rows asked for per page; the server may send fewer.
-    pub fn page_size(mut self, rows: u32) -> Self {
-        self.request.page_size = rows;
-        self
-    }
-
-    /// Pulls even if the push before it left operations with errors. Rows with operations stay as they are.
-    pub fn pull_anyway(mut self) -> Self {
-        self.request.pull_anyway = true;
-        self
-    }
-}
-
-impl<'c, A: SyncSchema> IntoFuture for Pull<'c, A> {
-    type Output = Result<PullReport>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'c>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        let engine = &self.context.engine;
-        let pull = async move { engine.pull(self.request).await };
-        progress::report(self.progress, engine.events(), pull)
-    }
-}
-
-/// A purge that starts when awaited.
-#[must_use = "a purge does nothing until it is awaited"]
-#[derive(Debug)]
-pub struct PurgeRows<'c, A> {
-    context: &'c SyncContext<A>,
-    predicate: Predicate,
-    force: bool,
-}
-
-impl<A> PurgeRows<'_, A> {
-    /// Also removes matching rows with pending operations, and those operations: local changes of these rows
-    /// are lost.
-    pub fn force(mut self) -> Self {
-        self.force = true;
-        self
-    }
-}
-
-impl<'c, A: SyncSchema> IntoFuture for PurgeRows<'c, A> {
-    type Output = Result<Purged>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'c>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        let engine = &self.context.engine;
-        Box::pin(async move { engine.purge(self.predicate, self.force).await })
     }
 }
 

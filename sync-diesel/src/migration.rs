@@ -15,8 +15,9 @@
 //! Only what SQL can say is compared: text, instants and uuids are all `TEXT`, so a change among them is not seen. A
 //! default that only the database has is left alone. Tables without the four system columns are the app's own.
 //!
-//! A new column is null, or its default, in the rows that are already here, also where the server has values: an
-//! incremental pull does not bring rows again that did not change. Push, purge and pull again where they matter.
+//! A new column is null, or its default, in the rows that are already here, also where the server has values. Opening
+//! the database notices it: values that earlier pulls brought as unknown members are moved into the column, and the next
+//! pull of each query starts at the beginning and fills the rest.
 //!
 //! # Running them
 //!

@@ -13,8 +13,8 @@ use sync_core::operation::{Operation, OperationError, OperationKey};
 use sync_core::predicate::Predicate;
 use sync_core::row::Row;
 use sync_core::store::{
-    Applied, Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, PullBatch, PullStart, Purge,
-    Purged, PushSession, QueryKey, Resolution,
+    Applied, Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, PullBatch, PullEnd, PullScope,
+    PullStart, Purge, Purged, PushSession, QuarantinedRow, Resolution,
 };
 
 use crate::changes::Recorder;
@@ -90,7 +90,10 @@ impl DieselStore {
             for entry in tables {
                 is_altered |= capture::install(conn, entry.schema())?;
             }
-            if is_altered { schema::check_rows(conn) } else { Ok(()) }
+            if is_altered {
+                schema::check_rows(conn)?;
+            }
+            apply::growth::settle(conn, &Tables::new(tables))
         })
         .await?;
         Ok(Self { database, tables: Arc::new(Tables::new(tables)), schemas, events })
@@ -253,15 +256,23 @@ impl LocalStore for DieselStore {
         self.on_tables(ChangeSource::Push, move |conn, tables| queue::exchange(conn, tables, &exchange)).await
     }
 
-    async fn begin_pull(&self, table: &'static TableSchema, query: Option<QueryKey>) -> Result<PullStart> {
-        self.on_tables(ChangeSource::Pull, move |conn, tables| {
-            apply::begin_pull(conn, tables, table, query.as_ref())
-        })
-        .await
+    async fn begin_pull(&self, scope: PullScope) -> Result<PullStart> {
+        self.on_tables(ChangeSource::Pull, move |conn, tables| apply::begin_pull(conn, tables, &scope)).await
     }
 
     async fn apply_pages(&self, batch: PullBatch) -> Result<Applied> {
         self.on_tables(ChangeSource::Pull, move |conn, tables| apply::apply_pages(conn, tables, &batch)).await
+    }
+
+    async fn finish_pull(&self, end: PullEnd) -> Result<Applied> {
+        self.on_tables(ChangeSource::Pull, move |conn, tables| apply::finish_pull(conn, tables, &end)).await
+    }
+
+    async fn quarantine(&self, table: Option<&'static TableSchema>) -> Result<Vec<QuarantinedRow>> {
+        self.of_tables(move |conn, tables| {
+            apply::quarantine::list(conn, tables, table.map(|table| table.name))
+        })
+        .await
     }
 
     async fn reset_token(&self, table: &'static TableSchema, query_id: Option<&str>) -> Result<()> {

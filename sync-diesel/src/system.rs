@@ -104,6 +104,26 @@ CREATE TABLE IF NOT EXISTS "__tokens" (
     server_date TEXT,
     PRIMARY KEY (table_name, query_id)
 );
+CREATE TABLE IF NOT EXISTS "__queries" (
+    table_name TEXT NOT NULL,
+    query_id TEXT NOT NULL,
+    filter TEXT NOT NULL,
+    feed TEXT,
+    filled INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (table_name, query_id)
+);
+CREATE TABLE IF NOT EXISTS "__full_pulls" (
+    table_name TEXT NOT NULL,
+    filter TEXT NOT NULL,
+    mirrors INTEGER NOT NULL,
+    filled INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (table_name, filter)
+);
+CREATE TABLE IF NOT EXISTS "__columns" (
+    table_name TEXT PRIMARY KEY NOT NULL,
+    columns TEXT NOT NULL,
+    growths INTEGER NOT NULL DEFAULT 0
+);
 CREATE TABLE IF NOT EXISTS "__extra" (
     table_name TEXT NOT NULL,
     item_id TEXT NOT NULL,
@@ -122,6 +142,12 @@ CREATE TABLE IF NOT EXISTS "__quarantine" (
 CREATE TABLE IF NOT EXISTS "__refetch" (
     table_name TEXT NOT NULL,
     item_id TEXT NOT NULL,
+    PRIMARY KEY (table_name, item_id)
+);
+CREATE TABLE IF NOT EXISTS "__unread" (
+    table_name TEXT NOT NULL,
+    item_id TEXT NOT NULL,
+    refusals INTEGER NOT NULL,
     PRIMARY KEY (table_name, item_id)
 );
 CREATE TABLE IF NOT EXISTS "__config" (

@@ -87,6 +87,9 @@ macro_rules! for_each_case {
                 a_block_of_one_time_arrives_whole_in_small_pages
                 a_block_of_one_time_arrives_whole_in_large_pages
                 a_full_pull_walks_by_id
+                a_row_that_leaves_the_filter_goes
+                a_row_that_another_query_wants_stays
+                a_mirroring_pull_removes_what_did_not_come
                 rows_with_unusual_ids_arrive_and_can_be_edited
                 a_row_deleted_on_the_server_vanishes
                 a_pull_pushes_first

@@ -80,6 +80,21 @@ pub async fn open_ahead(server: &ServerUnderTest, database: &Path) -> SyncContex
     builder.profile(server.profile()).database(database).open().await.expect("the device opens")
 }
 
+/// The app before it knew more than texts.
+pub mod before {
+    use sync_diesel::prelude::*;
+
+    /// The first release of [`super::Todo`].
+    #[derive(SyncEntity, Clone, Debug, PartialEq)]
+    #[sync(table = "TodoItem", rename_all = "camelCase")]
+    pub struct Todo {
+        /// Text.
+        pub text: String,
+    }
+
+    sync_schema!(pub Schema: Todo);
+}
+
 /// Makes the suite's tables in a device's database if they are missing.
 ///
 /// # Panics

@@ -6,6 +6,7 @@ mod dialects;
 mod differential;
 mod events;
 mod faults;
+mod growth;
 mod handlers;
 mod injection;
 mod memory;

@@ -21,6 +21,7 @@ use crate::store::{
 use crate::value::{ColumnType, Value};
 
 mod dialects;
+mod pulls;
 mod server;
 
 const TEXT: ColumnSchema = ColumnSchema::new("text", ColumnType::Text);

@@ -4,44 +4,59 @@ use std::collections::BTreeSet;
 
 use super::default;
 use super::state::{Quarantined, State, TableState, Token};
-use crate::entity::TableSchema;
 use crate::error::Result;
 use crate::evaluate;
-use crate::page::{WireRow, WireTableRow, for_each_row, raw_rows};
-use crate::predicate::Predicate;
+use crate::page::{WireRow, for_each_row, raw_rows};
+use crate::predicate::{Node, Predicate, codec};
 use crate::protocol::SystemNames;
-use crate::row::Row;
-use crate::store::{Applied, DeltaToken, MAX_REFETCH, PullBatch, PullStart, QueryKey};
+use crate::row::{Row, TableRow};
+use crate::store::{
+    Applied, DeltaToken, MAX_REFETCH, PullBatch, PullEnd, PullScope, PullStart, QuarantinedRow, QueryKey,
+};
+use crate::wanted::{self, MAX_FULL_PULLS, Wanted};
 
-pub(super) fn begin(
-    state: &mut State,
-    schema: &'static TableSchema,
-    query: Option<QueryKey>,
-) -> Result<PullStart> {
-    let table = state.table_mut(schema)?;
+pub(super) fn begin(state: &mut State, scope: PullScope) -> Result<PullStart> {
+    let table = state.table_mut(scope.table)?;
     retry_quarantine(table)?;
-    let refetch = table.refetch.iter().take(MAX_REFETCH).cloned().collect();
-    let Some(query) = query else { return Ok(PullStart { refetch, ..PullStart::default() }) };
+    if scope.mirror {
+        table.came.clear();
+    }
+    let mut refetch: Vec<_> = table.refetch.iter().map(|(id, refused)| (*refused, id.clone())).collect();
+    refetch.sort();
+    let refetch = refetch.into_iter().take(MAX_REFETCH).map(|(_, id)| id).collect();
+    let Some(query) = scope.query else {
+        let is_full =
+            table.full_pulls.len() >= MAX_FULL_PULLS && !table.full_pulls.contains_key(&scope.wanted);
+        let wanted = if is_full { codec::encode(&Node::ALWAYS) } else { scope.wanted };
+        table.full_pulls.insert(wanted, scope.mirror);
+        return Ok(PullStart { refetch, ..PullStart::default() });
+    };
+    let wanted = table.queries.entry(query.query_id.clone()).or_default();
+    wanted.filter = scope.wanted;
+    let feed = wanted.feed;
     let restarted =
         table.tokens.get(&query.query_id).is_some_and(|token| token.fingerprint != query.fingerprint);
     if restarted {
         table.tokens.remove(&query.query_id);
     }
     let token = table.tokens.get(&query.query_id).map(|token| token.token.clone());
-    Ok(PullStart { token, restarted, refetch })
+    Ok(PullStart { token, feed, restarted, refetch, refill: false })
 }
 
 pub(super) fn apply(state: &mut State, batch: PullBatch) -> Result<Applied> {
     let table = state.table_mut(batch.table)?;
     let mut absent: BTreeSet<String> = batch.fetched.iter().cloned().collect();
+    let query_id = batch.query.as_ref().map(|query| query.query_id.clone());
     let mut applying = Applying {
+        query_id,
         rest: batch.local_rest.as_ref(),
-        fetched: Forced::These(&batch.fetched),
+        fetched: if batch.refill { Forced::All } else { Forced::These(&batch.fetched) },
         applied: Applied::default(),
     };
     for page in &batch.pages {
         for row in page.summary.rows() {
             row.id.map(|id| absent.remove(id));
+            table.came.extend(row.id.filter(|_| batch.mirror).map(str::to_owned));
         }
         applying.body(table, &page.body, page.names)?;
     }
@@ -53,10 +68,58 @@ pub(super) fn apply(state: &mut State, batch: PullBatch) -> Result<Applied> {
     for id in &batch.fetched {
         table.refetch.remove(id);
     }
+    for id in &batch.unread {
+        if let Some(refused) = table.refetch.get_mut(id) {
+            *refused += 1;
+        }
+    }
+    if let (Some(query), Some(feed)) = (&batch.query, batch.feed)
+        && let Some(wanted) = table.queries.get_mut(&query.query_id)
+    {
+        wanted.feed = wanted.feed.max(Some(feed));
+    }
     if let (Some(query), Some(token)) = (batch.query, batch.token) {
         store_token(table, query, token);
     }
     Ok(applied)
+}
+
+pub(super) fn finish(state: &mut State, end: PullEnd) -> Result<Applied> {
+    let table = state.table_mut(end.scope.table)?;
+    if let Some(query) = end.scope.query {
+        if let Some(token) = table.tokens.get_mut(&query.query_id)
+            && token.fingerprint == query.fingerprint
+        {
+            token.token.server_date = end.server_date.or(token.token.server_date);
+        }
+    }
+    let mut applied = Applied::default();
+    if let Some(predicate) = end.mirror {
+        let schema = table.schema;
+        let came = std::mem::take(&mut table.came);
+        let going: Vec<String> = table
+            .rows
+            .iter()
+            .filter(|(id, _)| !came.contains(*id) && !table.entries.contains_key(*id))
+            .filter(|(_, row)| evaluate::matches(&predicate.node, &TableRow { table: schema, row }))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in going {
+            table.rows.remove(&id);
+            table.quarantine.remove(&id);
+            applied.removed += 1;
+        }
+    }
+    Ok(applied)
+}
+
+pub(super) fn quarantined(table: &TableState) -> impl Iterator<Item = QuarantinedRow> {
+    table.quarantine.iter().map(|(id, waiting)| QuarantinedRow {
+        table: table.schema.name,
+        item_id: id.clone(),
+        query_id: waiting.query_id.clone(),
+        reason: waiting.reason.clone(),
+    })
 }
 
 /// Which rows are stored even in a version that is known.
@@ -68,6 +131,7 @@ enum Forced<'a> {
 
 /// A running application of pages.
 struct Applying<'a> {
+    query_id: Option<String>,
     rest: Option<&'a Predicate>,
     fetched: Forced<'a>,
     applied: Applied,
@@ -99,19 +163,25 @@ impl Applying<'_> {
         };
         let id = server.id.clone();
         let is_forced = self.is_forced(&id);
-        let applied = &mut self.applied;
+        let is_outside = self.rest.is_some_and(|rest| wanted::is_outside(&rest.node, schema, wire));
         // Whatever waits in quarantine is older than this row.
-        table.quarantine.remove(&id);
-        if wire.fault.is_some() && !server.deleted {
-            table.quarantine.insert(id, Quarantined { raw: raw.to_owned(), names });
-            applied.quarantined += 1;
-        } else if table.entries.contains_key(&id) {
+        let waited = table.quarantine.remove(&id);
+        let is_dirty = table.entries.contains_key(&id);
+        let is_new = !is_dirty && !table.rows.contains_key(&id);
+        let applied = &mut self.applied;
+        if is_new && is_outside {
+            applied.filtered += 1;
+        } else if let Some(fault) = wire.fault.filter(|_| !server.deleted) {
+            let reason = format!("the value of column {} does not fit its type", fault.column.name);
+            self.quarantine(table, &id, raw, names, reason, waited);
+        } else if is_dirty {
             // L-14, L-15: a row with an operation is not touched.
-            let known = table.newest(&id).is_some_and(|newest| {
-                server.version.is_some()
-                    && server.version == newest.version
-                    && server.deleted == newest.deleted
-            });
+            let known = !matches!(self.fetched, Forced::All)
+                && table.newest(&id).is_some_and(|newest| {
+                    server.version.is_some()
+                        && server.version == newest.version
+                        && server.deleted == newest.deleted
+                });
             if known {
                 applied.unchanged += 1;
             } else {
@@ -120,30 +190,63 @@ impl Applying<'_> {
             }
         } else if server.deleted {
             remove(table, &server, applied);
-        } else if let Some(local) = table.rows.get_mut(&id) {
+        } else if let Some(local) = table.rows.get(&id) {
             let same = server.version.is_some() && server.version == local.version;
+            let mut new = local.clone();
+            new.overlay(schema, &server);
+            let matches =
+                |rest: &Predicate| evaluate::matches(&rest.node, &TableRow { table: schema, row: &new });
             if same && !is_forced {
                 applied.unchanged += 1;
+            } else if self.rest.is_some_and(|rest| !matches(rest))
+                && wanted(table).has_left(schema, local, &new)
+            {
+                table.rows.remove(&id);
+                applied.evicted += 1;
             } else {
-                local.overlay(schema, &server);
+                table.rows.insert(id, new);
                 applied.changed += 1;
             }
-        } else if self
-            .rest
-            .is_some_and(|rest| !evaluate::matches(&rest.node, &WireTableRow { table: schema, row: wire }))
-        {
-            applied.filtered += 1;
         } else {
             let mut row = server;
-            if default::complete(schema, &mut row).is_some() {
-                table.quarantine.insert(id, Quarantined { raw: raw.to_owned(), names });
-                applied.quarantined += 1;
+            if let Some(column) = default::complete(schema, &mut row) {
+                let reason = format!("column {} needs a value", column.name);
+                self.quarantine(table, &id, raw, names, reason, waited);
             } else {
                 table.rows.insert(id, row);
                 applied.added += 1;
             }
         }
     }
+
+    fn quarantine(
+        &mut self,
+        table: &mut TableState,
+        id: &str,
+        raw: &str,
+        names: &'static SystemNames,
+        reason: String,
+        earlier: Option<Quarantined>,
+    ) {
+        let query_id = self.query_id.clone().or(earlier.and_then(|earlier| earlier.query_id));
+        table.quarantine.insert(id.to_owned(), Quarantined { raw: raw.to_owned(), names, query_id, reason });
+        self.applied.quarantined += 1;
+    }
+}
+
+fn wanted(table: &TableState) -> Wanted {
+    let mut wanted = Wanted::default();
+    for query in table.queries.values() {
+        wanted.add_query(table.schema, &query.filter);
+    }
+    for (filter, mirrors) in &table.full_pulls {
+        if *mirrors {
+            wanted.add_query(table.schema, filter);
+        } else {
+            wanted.add_full_pull(table.schema, filter);
+        }
+    }
+    wanted
 }
 
 /// A tombstone of a clean row (L-11).
@@ -168,7 +271,12 @@ fn remove(table: &mut TableState, server: &Row, applied: &mut Applied) {
 fn retry_quarantine(table: &mut TableState) -> Result<()> {
     for (_, waiting) in std::mem::take(&mut table.quarantine) {
         let body = format!("[{}]", waiting.raw);
-        let mut applying = Applying { rest: None, fetched: Forced::All, applied: Applied::default() };
+        let mut applying = Applying {
+            query_id: waiting.query_id,
+            rest: None,
+            fetched: Forced::All,
+            applied: Applied::default(),
+        };
         applying.body(table, body.as_bytes(), waiting.names)?;
     }
     Ok(())

@@ -38,7 +38,19 @@ pub(super) fn run(state: &mut State, purge: Purge) -> Result<Purged> {
     if purge.predicate.node.is_always() {
         table.quarantine.clear();
         table.refetch.clear();
+        table.full_pulls.clear();
+        if purge.keep_tokens {
+            // No row is left that could have left unseen.
+            for (query_id, wanted) in &mut table.queries {
+                let instant = table.tokens.get(query_id).map(|token| token.token.instant);
+                wanted.feed = instant.or(wanted.feed);
+            }
+        } else {
+            table.queries.clear();
+        }
     }
-    table.tokens.clear();
+    if !purge.keep_tokens {
+        table.tokens.clear();
+    }
     Ok(purged)
 }

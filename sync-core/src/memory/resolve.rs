@@ -176,7 +176,7 @@ fn take_remote(table: &mut TableState, id: &str) {
     let local = table.rows.remove(id).or(kept);
     if matches!(known, Known::Row(_)) && error.class == FailureClass::Conflict && error.remote.is_none() {
         // Somebody has a newer one.
-        table.refetch.insert(id.to_owned());
+        table.refetch.entry(id.to_owned()).or_default();
     }
     match (known, local) {
         (Known::Row(server), Some(mut row)) if !server.deleted || table.schema.keep_deleted => {
@@ -185,7 +185,7 @@ fn take_remote(table: &mut TableState, id: &str) {
         }
         (Known::Row(_) | Known::Absent, _) => {}
         (Known::Unknown, _) => {
-            table.refetch.insert(id.to_owned());
+            table.refetch.entry(id.to_owned()).or_default();
         }
     }
 }

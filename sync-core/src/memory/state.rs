@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::{
@@ -35,10 +37,24 @@ pub(super) struct TableState {
     /// Of rows with an operation: the newest server copy seen since, where there is one.
     pub(super) newer: BTreeMap<String, Row>,
     pub(super) quarantine: BTreeMap<String, Quarantined>,
-    /// Ids whose server row should be fetched by the next pull of the table.
-    pub(super) refetch: BTreeSet<String>,
+    /// Ids whose server row should be fetched by the next pull of the table, with how often that was refused.
+    pub(super) refetch: BTreeMap<String, u64>,
     /// By query id.
     pub(super) tokens: BTreeMap<String, Token>,
+    /// By query id.
+    pub(super) queries: BTreeMap<String, WantedQuery>,
+    /// The filters of full pulls, and whether they mirror.
+    pub(super) full_pulls: BTreeMap<String, bool>,
+    /// What the running mirroring pull brought.
+    pub(super) came: BTreeSet<String>,
+}
+
+/// What a query id wants (R12).
+#[derive(Clone, Debug, Default)]
+pub(super) struct WantedQuery {
+    pub(super) filter: String,
+    /// From when on rows may have left unseen.
+    pub(super) feed: Option<DateTime<Utc>>,
 }
 
 /// A queued operation.
@@ -79,6 +95,8 @@ pub(super) struct Quarantined {
     /// Its JSON text.
     pub(super) raw: String,
     pub(super) names: &'static SystemNames,
+    pub(super) query_id: Option<String>,
+    pub(super) reason: String,
 }
 
 /// How far a query id was pulled.
@@ -101,8 +119,11 @@ impl State {
                     bases: BTreeMap::new(),
                     newer: BTreeMap::new(),
                     quarantine: BTreeMap::new(),
-                    refetch: BTreeSet::new(),
+                    refetch: BTreeMap::new(),
                     tokens: BTreeMap::new(),
+                    queries: BTreeMap::new(),
+                    full_pulls: BTreeMap::new(),
+                    came: BTreeSet::new(),
                 };
                 (schema.name, Arc::new(table))
             })
@@ -185,7 +206,7 @@ impl TableState {
     /// next pull.
     pub(super) fn vanish(&mut self, id: &str, is_foreign: bool) {
         if is_foreign || self.newest(id).is_some_and(|server| !server.deleted) {
-            self.refetch.insert(id.to_owned());
+            self.refetch.entry(id.to_owned()).or_default();
         }
         self.forget_operation(id);
     }

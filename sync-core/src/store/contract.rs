@@ -34,6 +34,7 @@ pub use self::tables::{ENTRY, LIST, TABLES, TODO};
 
 mod collapsing;
 mod copies;
+mod exits;
 mod flight;
 mod model;
 mod probe;
@@ -187,6 +188,7 @@ cases! {
         l_24_quarantined_rows_are_tried_again,
         l_24_a_newer_row_replaces_a_quarantined_one,
         l_24_an_answer_is_newer_than_a_quarantined_row,
+        l_24_the_quarantine_is_listed,
         v_13_exact_conversions_are_accepted,
         keep_deleted_tables_mark_rows,
         r_13_rows_outside_the_local_rest_are_not_added,
@@ -198,6 +200,22 @@ cases! {
         l_25_a_broken_page_changes_nothing,
         several_pages_are_stored_together,
     }
+    exits {
+        r_12_a_row_that_left_goes,
+        r_12_what_another_query_wants_stays,
+        r_12_what_a_full_pull_brought_stays,
+        r_12_more_full_pulls_than_are_remembered_want_every_row,
+        r_12_rows_that_never_matched_stay,
+        r_12_a_row_with_an_operation_is_never_removed,
+        r_12_a_filter_that_cannot_be_read_wants_every_row,
+        r_12_tombstones_and_order_come_before_judgement,
+        r_12_absent_members_are_judged_as_they_are_here,
+        r_12_the_feed_moves_forward_and_outlives_resets,
+        l_13_a_mirroring_pull_removes_what_did_not_come,
+        l_13_a_mirroring_pull_removes_what_left_its_filter,
+        t_05_the_servers_date_is_kept_at_the_end,
+        r_11_a_refilling_pull_writes_known_versions,
+    }
     refetch {
         x_06_a_foreign_row_is_noted_and_comes_back,
         x_03_a_row_with_a_live_server_copy_is_noted,
@@ -205,6 +223,7 @@ cases! {
         a_row_the_server_does_not_have_is_removed,
         a_fetched_row_with_an_operation_is_kept_beside,
         many_notes_come_in_turns,
+        refused_notes_come_after_the_others,
     }
     purges {
         g_01_purge_with_operations_is_refused,
@@ -214,6 +233,7 @@ cases! {
         g_05_force_drops_operations,
         g_06_force_drops_only_the_operations_of_removed_rows,
         g_07_purge_resets_all_tokens_of_the_table,
+        g_07_tokens_can_be_kept,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Delta tokens: where each incremental query stands.
 
+use chrono::{DateTime, Utc};
 use diesel::sql_types::{Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use diesel::{OptionalExtension, RunQueryDsl};
@@ -52,6 +53,25 @@ pub(super) fn advance(
             Bind::instant(Some(instant)),
             Bind::instant(server_date),
         ],
+    )
+    .or_store()
+    .map(|_| ())
+}
+
+/// Notes when, by the server's clock, the pull started that came to its end (T-05).
+pub(super) fn set_server_date(
+    conn: &mut SqliteConnection,
+    table: &str,
+    key: &QueryKey,
+    date: Option<DateTime<Utc>>,
+) -> Result<()> {
+    if date.is_none() {
+        return Ok(());
+    }
+    run(
+        conn,
+        "UPDATE \"__tokens\" SET server_date = ? WHERE table_name = ? AND query_id = ? AND fingerprint = ?",
+        &[Bind::instant(date), table.into(), (&key.query_id).into(), (&key.fingerprint).into()],
     )
     .or_store()
     .map(|_| ())

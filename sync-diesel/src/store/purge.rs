@@ -14,8 +14,8 @@ use crate::synced::{SyncedTable, Tables};
 use crate::{apply, queue, system};
 
 /// Tables with one row per synced row, whose rows go with it.
-const BESIDE: [&str; 7] =
-    ["__operations", "__errors", "__shadow", "__newer", "__extra", "__quarantine", "__refetch"];
+const BESIDE: [&str; 8] =
+    ["__operations", "__errors", "__shadow", "__newer", "__extra", "__quarantine", "__refetch", "__unread"];
 
 /// Removes matching rows.
 ///
@@ -35,13 +35,16 @@ pub(super) fn purge(conn: &mut SqliteConnection, tables: &Tables, purge: &Purge)
     }
     system::exempt(conn, |conn| {
         let purged = if purge.predicate.node.is_always() {
+            apply::wanted::forget(conn, name, purge.keep_tokens)?;
             remove(conn, table, "", &[])?
         } else {
             let ids = matching_ids(conn, table, purge)?;
             remove(conn, table, " AND {id} IN (SELECT value FROM json_each(?))", &[ids.into()])?
         };
         // The rows of every query are gone, so every query starts again (G-07).
-        apply::token::reset(conn, name, None)?;
+        if !purge.keep_tokens {
+            apply::token::reset(conn, name, None)?;
+        }
         Ok(purged)
     })
 }

@@ -42,14 +42,7 @@ async fn in_use() -> (TempDir, std::path::PathBuf) {
     );
     let summary = PageSummary::scan(&body, names).expect("a page");
     let pages = vec![Page { body, summary, names }];
-    let batch = PullBatch {
-        table: first::Todo::SCHEMA,
-        query: None,
-        pages,
-        fetched: Vec::new(),
-        token: None,
-        local_rest: None,
-    };
+    let batch = PullBatch { pages, ..PullBatch::new(first::Todo::SCHEMA) };
     context.engine().store().apply_pages(batch).await.expect("pages are stored");
     context
         .write(|conn| {

@@ -75,7 +75,7 @@ async fn e_01_every_way_to_write_is_told_after_its_commit() {
         "a replaced row was there before"
     );
 
-    let purge = Purge { predicate: Todo::all().into(), force: true };
+    let purge = Purge { predicate: Todo::all().into(), force: true, keep_tokens: false };
     world.sync.engine().store().purge(purge).await.unwrap();
     let (source, changes) = only(&mut events);
     assert_eq!((source, rows(&changes)), (ChangeSource::Purge, vec![("a", RowChangeKind::Deleted)]));

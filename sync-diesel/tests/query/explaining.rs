@@ -39,14 +39,7 @@ async fn pull(world: &World, body: String) {
     let names = Dialect::MobileApps.names();
     let body = bytes::Bytes::from(body);
     let summary = PageSummary::scan(&body, names).unwrap();
-    let batch = PullBatch {
-        table: Todo::SCHEMA,
-        query: None,
-        pages: vec![Page { body, summary, names }],
-        token: None,
-        local_rest: None,
-        fetched: Vec::new(),
-    };
+    let batch = PullBatch { pages: vec![Page { body, summary, names }], ..PullBatch::new(Todo::SCHEMA) };
     world.sync.engine().store().apply_pages(batch).await.unwrap();
 }
 

@@ -15,7 +15,7 @@ use sync_core::store::{
 use sync_diesel::DatabaseOptions;
 use sync_diesel::DieselStore;
 
-use crate::support::{Fixture, TABLES, TODO, batch, json, open, text};
+use crate::support::{Fixture, TABLES, TODO, batch, json, open, scope, text};
 
 const INSERT: &str = "INSERT INTO \"Todo\" (id, text) VALUES ('a', 'milk')";
 
@@ -216,7 +216,7 @@ async fn tokens_and_settings_survive_a_restart() {
     let Fixture { store, directory: _directory } = fixture;
     drop(store);
     let store = open(&path).await.expect("a store");
-    let start = store.begin_pull(&TODO, Some(query)).await.expect("a pull");
+    let start = store.begin_pull(scope(&TODO, Some(query))).await.expect("a pull");
     assert_eq!(start.token, Some(token));
     assert_eq!(store.setting("dialect").await.expect("a read").as_deref(), Some("v2"));
 }

@@ -4,7 +4,7 @@ use sync_core::predicate::{Comparison, Node, Predicate};
 use sync_core::store::{Applied, LocalStore};
 use sync_core::value::Value;
 
-use crate::support::{Fixture, TODO, batch, json, text};
+use crate::support::{Fixture, TODO, batch, json, scope, text};
 
 fn rows(range: std::ops::Range<usize>, version: &str) -> Vec<String> {
     range.map(|index| json(&format!("row {index}"), &format!("text {index}"), version)).collect()
@@ -71,7 +71,7 @@ async fn l_24_rows_the_database_refuses_wait_and_come_back() {
 
     // Two rows that swap their values: the first is refused until the second has moved.
     fixture.sql("DROP INDEX one_text").await.expect("SQL");
-    fixture.store.begin_pull(&TODO, None).await.expect("a pull");
+    fixture.store.begin_pull(scope(&TODO, None)).await.expect("a pull");
     assert_eq!(fixture.count("__quarantine").await, 0);
     assert_eq!(fixture.text("row 40").await, text("text 3"));
     fixture.assert_clean().await;
@@ -85,7 +85,7 @@ async fn s_15_rows_that_swap_a_unique_value_come_through() {
     let applied = fixture.pull(&[json("a", "two", "v2"), json("b", "three", "v2")]).await;
     assert_eq!(applied, Applied { changed: 1, quarantined: 1, ..Applied::default() });
     assert_eq!(fixture.text("a").await, text("one"));
-    fixture.store.begin_pull(&TODO, None).await.expect("a pull");
+    fixture.store.begin_pull(scope(&TODO, None)).await.expect("a pull");
     assert_eq!(fixture.text("a").await, text("two"));
     assert_eq!(fixture.count("__quarantine").await, 0);
 }
@@ -105,7 +105,7 @@ async fn s_14_a_child_before_its_parent_waits() {
     let applied = fixture.pull(&rows(0..70, "v1")).await;
     assert_eq!(applied, Applied { quarantined: 70, ..Applied::default() });
     fixture.sql("INSERT INTO parent VALUES ('text 3')").await.expect("a parent");
-    fixture.store.begin_pull(&TODO, None).await.expect("a pull");
+    fixture.store.begin_pull(scope(&TODO, None)).await.expect("a pull");
     assert_eq!(fixture.count("\"Todo\"").await, 1);
     assert_eq!(fixture.count("__quarantine").await, 69);
 }

@@ -11,9 +11,10 @@ use sync_core::entity::{ColumnSchema, SyncEntity, TableSchema};
 use sync_core::error::{Error, Result};
 use sync_core::operation::{Operation, OperationKind, OperationState, ServerMayHold};
 use sync_core::page::PageSummary;
+use sync_core::predicate::{Node, codec};
 use sync_core::protocol::Dialect;
 use sync_core::row::Row;
-use sync_core::store::{Applied, LocalStore, Page, PullBatch};
+use sync_core::store::{Applied, LocalStore, Page, PullBatch, PullScope, QueryKey};
 use sync_core::value::{ColumnType, IntegerWidth, Value};
 use sync_diesel::DatabaseOptions;
 use sync_diesel::DieselStore;
@@ -204,16 +205,14 @@ pub(crate) fn json(id: &str, text: &str, version: &str) -> String {
     )
 }
 
+/// The start of a pull of every row.
+pub(crate) fn scope(table: &'static TableSchema, query: Option<QueryKey>) -> PullScope {
+    PullScope { table, query, wanted: codec::encode(&Node::ALWAYS), mirror: false }
+}
+
 pub(crate) fn batch(body: &str) -> PullBatch {
     let names = Dialect::MobileApps.names();
     let body = Bytes::copy_from_slice(body.as_bytes());
     let summary = PageSummary::scan(&body, names).expect("a page");
-    PullBatch {
-        table: &TODO,
-        query: None,
-        pages: vec![Page { body, summary, names }],
-        token: None,
-        local_rest: None,
-        fetched: Vec::new(),
-    }
+    PullBatch { pages: vec![Page { body, summary, names }], ..PullBatch::new(&TODO) }
 }

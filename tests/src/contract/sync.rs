@@ -202,6 +202,94 @@ pub async fn a_full_pull_walks_by_id(server: &ServerUnderTest) {
     assert_eq!(device.rows(batch).await.len(), 229);
 }
 
+/// R12: one device holds what is not completed; another completes "Buy milk"; with the next pull it is gone here. What
+/// this device made itself stays, whatever it is.
+pub async fn a_row_that_leaves_the_filter_goes(server: &ServerUnderTest) {
+    let batch = "a_row_that_leaves_the_filter_goes";
+    let (phone, laptop) = (Device::new(server).await, Device::new(server).await);
+    let milk = laptop.insert(item(batch, "Buy milk")).await;
+    laptop.insert(item(batch, "Call home")).await;
+    laptop.push().await.expect("the push completes");
+    phone.insert(Todo { complete: true, ..item(batch, "Made here") }).await;
+
+    let open = async || {
+        let open = Todo::batch.eq(batch).and(Todo::complete.eq(false));
+        phone.pull("open", open).track_exits(true).await.expect("the pull completes")
+    };
+    assert_eq!(open().await.rows.added, 2);
+    assert_eq!(phone.texts(batch).await, ["Buy milk", "Call home", "Made here"]);
+
+    let complete = async |complete: bool| {
+        let mut row = laptop.row(&milk).await;
+        row.complete = complete;
+        laptop.table::<Todo>().update(&row).await.expect("the local row can be changed");
+        laptop.push().await.expect("the push completes");
+    };
+    complete(true).await;
+    let report = open().await;
+    assert_eq!((report.rows.evicted, report.tracked_exits), (1, true), "{report:?}");
+    assert_eq!(phone.texts(batch).await, ["Call home", "Made here"]);
+    assert_eq!(phone.waiting().await, 0, "nothing is deleted on the server");
+    assert_eq!(server.read(&milk).await.json()["complete"], true);
+    assert_eq!(open().await.rows.evicted, 0);
+
+    complete(false).await;
+    assert_eq!(open().await.rows.added, 1, "and it comes back");
+    // A change that waits here holds the row.
+    phone.set_text(&milk, "Buy oat milk").await;
+    complete(true).await;
+    let open = Todo::batch.eq(batch).and(Todo::complete.eq(false));
+    let report = phone.pull("open", open).track_exits(true).without_push().await.expect("the pull completes");
+    assert_eq!((report.rows.evicted, report.rows.kept_local), (0, 1), "{report:?}");
+    assert_eq!(phone.row(&milk).await.text, "Buy oat milk");
+}
+
+/// R12: a row that leaves the filter of one query id stays as long as another one wants it.
+pub async fn a_row_that_another_query_wants_stays(server: &ServerUnderTest) {
+    let batch = "a_row_that_another_query_wants_stays";
+    let id = format!("{batch}-1");
+    server.seed(&json!({ "id": id, "batch": batch, "text": "milk", "complete": false, "n": 1 })).await;
+    let device = Device::new(server).await;
+    let open = async || {
+        let open = Todo::batch.eq(batch).and(Todo::complete.eq(false));
+        device.pull("open", open).track_exits(true).await.expect("the pull completes").rows
+    };
+    let first = async || {
+        let first = Todo::batch.eq(batch).and(Todo::n.eq(1));
+        device.pull("first", first).track_exits(true).await.expect("the pull completes").rows
+    };
+    assert_eq!(open().await.added, 1);
+    let rows = first().await;
+    assert!(rows.unchanged >= 1 && rows.added + rows.changed == 0, "{rows:?}");
+    server.update(&id, None, &json!({ "complete": true })).await;
+    let rows = open().await;
+    assert_eq!((rows.evicted, rows.changed), (0, 1), "brought up to date instead");
+    assert!(device.row(&id).await.complete);
+    server.update(&id, None, &json!({ "n": 2 })).await;
+    assert_eq!(open().await.evicted, 1, "whichever query sees it leave them all");
+    assert_eq!(first().await.evicted, 0);
+    assert!(device.texts(batch).await.is_empty());
+}
+
+/// L-13: a full pull leaves local rows that did not come, unless it mirrors the server.
+pub async fn a_mirroring_pull_removes_what_did_not_come(server: &ServerUnderTest) {
+    let batch = "a_mirroring_pull_removes_what_did_not_come";
+    for number in 0..3 {
+        server.seed(&row(&format!("{batch}-{number}"), batch)).await;
+    }
+    let device = Device::new(server).await;
+    device.pull_all(Todo::batch.eq(batch)).await.expect("the pull completes");
+    server.update(&format!("{batch}-1"), None, &json!({ "batch": "elsewhere" })).await;
+    device.pull_all(Todo::batch.eq(batch)).await.expect("the pull completes");
+    assert_eq!(device.rows(batch).await.len(), 3);
+    let unsent = device.insert(item(batch, "unsent")).await;
+    let report = device.pull_all(Todo::batch.eq(batch)).mirror().without_push().page_size(1).await;
+    assert_eq!(report.expect("the pull completes").rows.removed, 1);
+    let ids: Vec<_> = device.rows(batch).await.iter().map(|row| row.id().to_owned()).collect();
+    assert_eq!(ids.len(), 3);
+    assert!(ids.contains(&unsent) && !ids.contains(&format!("{batch}-1")));
+}
+
 /// Ids that need encoding in paths and quoting in filters come down, can be edited, and go up again.
 pub async fn rows_with_unusual_ids_arrive_and_can_be_edited(server: &ServerUnderTest) {
     let batch = "rows_with_unusual_ids_arrive_and_can_be_edited";

@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::*;
 use crate::operation::FailureClass;
-use crate::store::{QueryKey, Resolution};
+use crate::predicate::codec;
+use crate::store::{PullScope, QueryKey, Resolution};
 
 const ENDPOINT: &str = "http://model";
 
@@ -18,10 +19,10 @@ async fn proof(device: &Engine<MemoryStore>) -> Option<String> {
 
 /// Whether the pull of [`pull_all`] has a token.
 async fn has_token(device: &Engine<MemoryStore>) -> bool {
-    let fingerprint =
-        crate::odata::render(&Predicate::all(&TODO).node, Dialect::MobileApps).expect("a filter");
-    let query = QueryKey { query_id: "all".into(), fingerprint };
-    device.store().begin_pull(&TODO, Some(query)).await.expect("started").token.is_some()
+    let wanted = codec::encode(&Predicate::all(&TODO).node);
+    let query = QueryKey { query_id: "all".into(), fingerprint: wanted.clone() };
+    let scope = PullScope { table: &TODO, query: Some(query), wanted, mirror: false };
+    device.store().begin_pull(scope).await.expect("started").token.is_some()
 }
 
 #[tokio::test]

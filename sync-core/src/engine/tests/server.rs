@@ -8,7 +8,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use http::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_MATCH};
+use http::header::{CONTENT_TYPE, DATE, ETAG, HeaderValue, IF_MATCH};
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Map, Value as Json, json};
 
@@ -48,9 +48,20 @@ pub(super) struct State {
     pub(super) missing_column: Option<&'static str>,
     /// Answers a read by id with any row.
     pub(super) ignores_id: bool,
+    /// Answers a read by id of these rows with this status.
+    pub(super) refused: Option<(&'static str, StatusCode)>,
+    /// Takes no condition `id gt ..`.
+    pub(super) refuses_keys: bool,
+    /// Dates its answers, by the clock that change times come from.
+    pub(super) is_dated: bool,
+    /// What other clients do once this many lists were asked for.
+    pub(super) meanwhile: BTreeMap<usize, Change>,
     /// The decoded options and the headers of every list asked for.
     pub(super) lists: Vec<(Vec<(String, String)>, HeaderMap)>,
 }
+
+/// What another client does.
+pub(super) type Change = Box<dyn FnOnce(&mut State) + Send>;
 
 pub(super) struct Stored {
     pub(super) members: Map<String, Json>,
@@ -127,6 +138,15 @@ impl Call<'_> {
 }
 
 impl State {
+    /// Stores a row as another client would have.
+    pub(super) fn seed(&mut self, members: Json) {
+        let Json::Object(members) = members else { panic!("a row is an object") };
+        let id = members["id"].as_str().expect("an id").to_owned();
+        self.commits += 1;
+        let stored = Stored { members, commit: self.commits, deleted: false };
+        self.rows.insert((TODO.name.to_owned(), id), stored);
+    }
+
     fn handle(&mut self, server: &Server, request: &Request) -> Response {
         let version = request.headers.get("zumo-api-version").map(|value| value.to_str().expect("text"));
         if !self.is_lenient && version != server.dialect.api_version() {
@@ -151,7 +171,17 @@ impl State {
         assert!(!call.members.keys().any(|name| name.starts_with("__")), "P-09");
         match segments.get(1).map(|id| decode(id)) {
             Some(id) => self.one(&call, (table, id)),
-            None if request.method == Method::GET => self.list(&table, &call),
+            None if request.method == Method::GET => {
+                let mut response = self.list(&table, &call);
+                if self.is_dated {
+                    let date = (DateTime::UNIX_EPOCH + TimeDelta::milliseconds(self.commits)).to_rfc2822();
+                    response.headers.insert(DATE, HeaderValue::from_str(&date).expect("a header"));
+                }
+                if let Some(change) = self.meanwhile.remove(&self.lists.len()) {
+                    change(self);
+                }
+                response
+            }
             None => self.insert(&call, table),
         }
     }
@@ -242,6 +272,13 @@ impl State {
         let names = call.dialect.names();
         let schema = if table == TODO.name { &TODO } else { &LIST };
         let refuse = |why: &str| answer(StatusCode::BAD_REQUEST, &json!({ "error": why }), None);
+        let names_filter = |part: &str| call.option("$filter").is_some_and(|text| text.contains(part));
+        if self.refuses_keys && names_filter("id gt ") {
+            return refuse("no comparison of ids");
+        }
+        if let Some((_, status)) = self.refused.filter(|(id, _)| names_filter(&format!("id eq '{id}'"))) {
+            return answer(status, &json!({ "error": "not this one" }), None);
+        }
         let filter = match call.option("$filter").map(|text| read_filter(text, schema, call.dialect)) {
             Some(Some(filter)) => Some(filter),
             Some(None) if self.has_dynamic_columns => return self.page(call, Vec::new()),
@@ -277,8 +314,14 @@ impl State {
             by_time if by_time == format!("{},id", names.updated_at) => {
                 rows.sort_by_key(|(row, _)| (row.updated_at, row.id.clone()));
             }
+            "text desc,id" => rows.sort_by(|left, right| {
+                let text = |json: &Json| json["text"].as_str().unwrap_or_default().to_owned();
+                text(&right.1).cmp(&text(&left.1)).then_with(|| left.0.id.cmp(&right.0.id))
+            }),
             other => return refuse(other),
         }
+        let skip = call.option("$skip").map_or(0, |skip| skip.parse().expect("a number"));
+        rows.drain(..rows.len().min(skip));
         self.page(call, rows.into_iter().map(|(_, json)| json).collect())
     }
 
@@ -339,13 +382,7 @@ impl Server {
 
     /// Stores a row as another client would have.
     pub(super) fn seed(&self, members: Json) {
-        let Json::Object(members) = members else { panic!("a row is an object") };
-        let id = members["id"].as_str().expect("an id").to_owned();
-        self.with(|state| {
-            state.commits += 1;
-            let stored = Stored { members, commit: state.commits, deleted: false };
-            state.rows.insert((TODO.name.to_owned(), id), stored);
-        });
+        self.with(|state| state.seed(members));
     }
 
     /// Marks a row deleted as another client would have.

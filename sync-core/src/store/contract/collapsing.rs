@@ -162,7 +162,11 @@ async fn check<S: LocalStore>(probe: &Probe<S>, id: &str, change: Change, what: 
 
 async fn clear<S: LocalStore>(probe: &Probe<S>) {
     let predicate = crate::predicate::Predicate::all(&super::tables::TODO);
-    probe.store.purge(crate::store::Purge { predicate, force: true }).await.expect("a purge");
+    probe
+        .store
+        .purge(crate::store::Purge { force: true, ..crate::store::Purge::new(predicate) })
+        .await
+        .expect("a purge");
     assert_eq!(probe.operations().await, []);
 }
 

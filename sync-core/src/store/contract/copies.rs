@@ -279,7 +279,11 @@ pub(super) async fn a_handlers_choice_knows_base_and_newest_copy<S: LocalStore>(
 pub(super) async fn g_05_a_purge_forgets_the_copies<S: LocalStore>(probe: Probe<S>) {
     probe.row_with_a_newer_copy().await;
     let predicate = crate::predicate::Predicate::all(&super::tables::TODO);
-    probe.store.purge(crate::store::Purge { predicate, force: true }).await.expect("a purge");
+    probe
+        .store
+        .purge(crate::store::Purge { force: true, ..crate::store::Purge::new(predicate) })
+        .await
+        .expect("a purge");
     probe.assert_clean("a").await;
     probe.pulled("a", "tea", "v1").await;
     probe.delete("a").await;

@@ -11,11 +11,11 @@ use crate::memory::MemoryStore;
 use crate::operation::{
     FailureClass, OperationKey, OperationKind, OperationState, Outgoing, SentKind, ServerMayHold,
 };
-use crate::predicate::{Comparison, Node, Predicate};
+use crate::predicate::{Comparison, Node, Predicate, codec};
 use crate::row::Row;
 use crate::store::{
     Applied, DeltaToken, Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, Outcome, PullBatch,
-    Purge, PushSession, QueryKey, Resolution, Settlement, Take, UpdateBody,
+    PullEnd, PullScope, Purge, PushSession, QueryKey, Resolution, Settlement, Take, UpdateBody,
 };
 use crate::time;
 use crate::value::Value;
@@ -98,7 +98,8 @@ impl<S: LocalStore> Twins<S> {
             45..53 => self.begin_push().await,
             53..75 => self.exchange().await,
             75..83 => self.resolve().await,
-            83..95 => self.pull().await,
+            83..92 => self.pull().await,
+            92..95 => self.mirror().await,
             95..98 => self.begin_pull().await,
             _ => self.purge().await,
         }
@@ -347,7 +348,9 @@ impl<S: LocalStore> Twins<S> {
         } else {
             Vec::new()
         };
-        let batch = PullBatch { query, token, local_rest, fetched, ..batch(table, &bodies) };
+        let feed = token.as_ref().map(|token: &DeltaToken| token.instant).filter(|_| self.random.percent(50));
+        let refill = self.random.percent(10);
+        let batch = PullBatch { query, token, feed, local_rest, refill, fetched, ..batch(table, &bodies) };
         let what = format!("pull of {} {bodies:?} {:?} {:?}", table.name, batch.local_rest, batch.fetched);
         let found = self.store.apply_pages(batch.clone()).await;
         let expected = self.model.apply_pages(batch).await;
@@ -367,10 +370,55 @@ impl<S: LocalStore> Twins<S> {
     async fn begin_pull(&mut self) -> String {
         let table = self.table();
         let query = self.random.percent(80).then(|| self.query());
-        let what = format!("begin_pull of {} {query:?}", table.name);
-        let found = self.store.begin_pull(table, query.clone()).await;
-        let expected = self.model.begin_pull(table, query).await;
+        let scope = PullScope { table, query, wanted: self.wanted(table), mirror: false };
+        let what = format!("begin_pull {scope:?}");
+        let found = self.store.begin_pull(scope.clone()).await;
+        let expected = self.model.begin_pull(scope).await;
         same(&what, found.map_err(|error| error.kind()), expected.map_err(|error| error.kind()));
+        what
+    }
+
+    /// What a pull asks for, sometimes in words of another version.
+    fn wanted(&mut self, table: &'static TableSchema) -> String {
+        match self.random.below(12) {
+            0 => codec::encode(&Node::ALWAYS),
+            1 => "[\"soundex\"]".to_owned(),
+            _ => codec::encode(&self.of_text(table)),
+        }
+    }
+
+    fn of_text(&mut self, table: &'static TableSchema) -> Node {
+        Node::compare(&table.columns[0], Comparison::Eq, text(self.random.pick(&WORDS)))
+    }
+
+    /// A whole pull that mirrors.
+    async fn mirror(&mut self) -> String {
+        let table = self.table();
+        let node = if self.random.percent(30) { Node::ALWAYS } else { self.of_text(table) };
+        let scope = PullScope { table, query: None, wanted: codec::encode(&node), mirror: true };
+        let body = self.page(table);
+        let what = format!("mirror {scope:?} {body}");
+        let predicate = Predicate { table, node };
+        let batch = PullBatch {
+            mirror: true,
+            local_rest: self.random.percent(50).then(|| predicate.clone()),
+            ..batch(table, &[&body])
+        };
+        let end =
+            PullEnd { scope: scope.clone(), server_date: None, mirror: Some(predicate), refilled: false };
+        let found = self.store.begin_pull(scope.clone()).await;
+        same(
+            &what,
+            found.map_err(|error| error.kind()),
+            self.model.begin_pull(scope).await.map_err(|error| error.kind()),
+        );
+        let counts = |result: Result<Applied>| {
+            result.map(|applied| Applied { unchanged: 0, ..applied }).map_err(|error| error.kind())
+        };
+        let found = self.store.apply_pages(batch.clone()).await;
+        same(&what, counts(found), counts(self.model.apply_pages(batch).await));
+        let found = self.store.finish_pull(end.clone()).await;
+        same(&what, counts(found), counts(self.model.finish_pull(end).await));
         what
     }
 
@@ -381,7 +429,8 @@ impl<S: LocalStore> Twins<S> {
         } else {
             Node::compare(&table.columns[0], Comparison::Eq, text(self.random.pick(&WORDS)))
         };
-        let purge = Purge { predicate: Predicate { table, node }, force: self.random.percent(50) };
+        let (force, keep_tokens) = (self.random.percent(50), self.random.percent(30));
+        let purge = Purge { predicate: Predicate { table, node }, force, keep_tokens };
         let what = format!("{purge:?}");
         let found = self.store.purge(purge.clone()).await;
         let expected = self.model.purge(purge).await;
@@ -451,6 +500,7 @@ struct Snapshot {
     errors: Vec<Recorded>,
     rows: Vec<(&'static str, Row)>,
     shadows: Vec<(&'static str, Row)>,
+    quarantine: Vec<(&'static str, String, Option<String>)>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -546,6 +596,13 @@ async fn snapshot<S: LocalStore>(store: &S) -> Snapshot {
             .collect(),
         rows,
         shadows,
+        quarantine: store
+            .quarantine(None)
+            .await
+            .expect("a read")
+            .into_iter()
+            .map(|waiting| (waiting.table, waiting.item_id, waiting.query_id))
+            .collect(),
     }
 }
 

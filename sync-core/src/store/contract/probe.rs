@@ -11,11 +11,12 @@ use crate::operation::{
     ServerMayHold,
 };
 use crate::page::PageSummary;
+use crate::predicate::{Node, codec};
 use crate::protocol::Dialect;
 use crate::row::Row;
 use crate::store::{
     Applied, DeltaToken, Exchange, Exchanged, Failure, LocalChange, LocalChangeKind, LocalStore, Outcome,
-    Page, PullBatch, PushSession, QueryKey, Settlement, Take, UpdateBody,
+    Page, PullBatch, PullScope, PushSession, QueryKey, Settlement, Take, UpdateBody,
 };
 use crate::time;
 use crate::value::Value;
@@ -288,14 +289,12 @@ pub(super) fn take(limit: usize) -> Take {
 }
 
 pub(super) fn batch(table: &'static TableSchema, bodies: &[&str]) -> PullBatch {
-    PullBatch {
-        table,
-        query: None,
-        pages: bodies.iter().map(|body| page(body)).collect(),
-        token: None,
-        local_rest: None,
-        fetched: Vec::new(),
-    }
+    PullBatch { pages: bodies.iter().map(|body| page(body)).collect(), ..PullBatch::new(table) }
+}
+
+/// The start of a pull of every row.
+pub(super) fn scope(table: &'static TableSchema, query: Option<QueryKey>) -> PullScope {
+    PullScope { table, query, wanted: codec::encode(&Node::ALWAYS), mirror: false }
 }
 
 /// The JSON of a whole row of TODO.

@@ -181,13 +181,13 @@ pub(super) async fn l_24_quarantined_rows_are_tried_again<S: LocalStore>(probe: 
     // Not storable as a new row, since `text` has no default; storable once the row exists.
     let body = "[{\"id\":\"a\",\"rank\":7,\"version\":\"v1\"}]";
     assert_eq!(probe.pull(body).await.quarantined, 1);
-    probe.store.begin_pull(&TODO, None).await.expect("a pull starts");
+    probe.store.begin_pull(scope(&TODO, None)).await.expect("a pull starts");
     assert_eq!(probe.find("a").await, None);
     probe.insert(todo("a", "milk")).await;
     assert_eq!(probe.shadow("a").await, None);
-    probe.store.begin_pull(&LIST, None).await.expect("a pull starts");
+    probe.store.begin_pull(scope(&LIST, None)).await.expect("a pull starts");
     assert_eq!(probe.shadow("a").await, None, "only rows of the pulled table");
-    probe.store.begin_pull(&TODO, None).await.expect("a pull starts");
+    probe.store.begin_pull(scope(&TODO, None)).await.expect("a pull starts");
     let shadow = probe.shadow("a").await.expect("a shadow");
     assert_eq!((value(&shadow, "rank"), shadow.version.as_deref()), (Some(Value::Integer(7)), Some("v1")));
 }
@@ -198,7 +198,7 @@ pub(super) async fn l_24_a_newer_row_replaces_a_quarantined_one<S: LocalStore>(p
     let body = format!("[{},{}]", json("a", "milk", "v2"), tombstone("b", "v2"));
     assert_eq!(probe.pull(&body).await.added, 1);
     probe.insert(todo("b", "mine")).await;
-    probe.store.begin_pull(&TODO, None).await.expect("a pull starts");
+    probe.store.begin_pull(scope(&TODO, None)).await.expect("a pull starts");
     let row = probe.row("a").await;
     assert_eq!((row.version.as_deref(), value(&row, "rank")), (Some("v2"), Some(Value::Integer(3))));
     assert_eq!(probe.shadow("b").await, None);
@@ -211,11 +211,30 @@ pub(super) async fn l_24_an_answer_is_newer_than_a_quarantined_row<S: LocalStore
     probe.answer(acknowledged(server("a", "mine", "v2"))).await;
     probe.insert(todo("b", "mine")).await;
     probe.answer(conflict(server("b", "theirs", "v2"))).await;
-    probe.store.begin_pull(&TODO, None).await.expect("a pull starts");
+    probe.store.begin_pull(scope(&TODO, None)).await.expect("a pull starts");
     let row = probe.row("a").await;
     assert_eq!((row.version.as_deref(), value(&row, "rank")), (Some("v2"), Some(Value::Integer(3))));
     let copy = probe.shadow("b").await.expect("a copy");
     assert_eq!((copy.version.as_deref(), value(&copy, "rank")), (Some("v2"), Some(Value::Integer(3))));
+}
+
+pub(super) async fn l_24_the_quarantine_is_listed<S: LocalStore>(probe: Probe<S>) {
+    let listed = async |table| probe.store.quarantine(table).await.expect("a read");
+    assert_eq!(listed(None).await, []);
+    let page = format!("[{}]", faulty("a", "v1"));
+    probe.apply(PullBatch { query: Some(query("q")), ..batch(&TODO, &[&page]) }).await;
+    probe.apply(batch(&LIST, &["[{\"id\":\"l\",\"title\":null,\"version\":\"v1\"}]"])).await;
+    let waiting = listed(None).await;
+    let places: Vec<_> =
+        waiting.iter().map(|row| (row.table, row.item_id.as_str(), row.query_id.as_deref())).collect();
+    assert_eq!(places, [(LIST.name, "l", None), (TODO.name, "a", Some("q"))]);
+    assert!(waiting[1].reason.contains("rank") && !waiting[1].reason.contains("many"), "{waiting:?}");
+    assert_eq!(listed(Some(&TODO)).await, waiting[1..]);
+    // Another pull that brings it again does not take its query id away.
+    probe.pull(&page).await;
+    assert_eq!(listed(Some(&TODO)).await, waiting[1..]);
+    probe.pull(&format!("[{}]", json("a", "milk", "v2"))).await;
+    assert_eq!(listed(Some(&TODO)).await, []);
 }
 
 pub(super) async fn v_13_exact_conversions_are_accepted<S: LocalStore>(probe: Probe<S>) {
@@ -282,7 +301,7 @@ pub(super) async fn r_13_rows_outside_the_local_rest_are_not_added<S: LocalStore
 }
 
 async fn start<S: LocalStore>(probe: &Probe<S>, query: QueryKey) -> PullStart {
-    probe.store.begin_pull(&TODO, Some(query)).await.expect("a pull starts")
+    probe.store.begin_pull(scope(&TODO, Some(query))).await.expect("a pull starts")
 }
 
 async fn advance<S: LocalStore>(probe: &Probe<S>, query: QueryKey, token: DeltaToken) {
@@ -303,7 +322,10 @@ pub(super) async fn t_03_the_token_does_not_go_back<S: LocalStore>(probe: Probe<
     let latest = DeltaToken { instant: at("2024-06-01T00:00:00Z"), ..later };
     advance(&probe, query("q"), latest.clone()).await;
     assert_eq!(start(&probe, query("q")).await.token, Some(latest));
-    assert_eq!(probe.store.begin_pull(&TODO, None).await.expect("a pull starts"), PullStart::default());
+    assert_eq!(
+        probe.store.begin_pull(scope(&TODO, None)).await.expect("a pull starts"),
+        PullStart::default()
+    );
 }
 
 pub(super) async fn t_07_a_pull_without_token_leaves_none<S: LocalStore>(probe: Probe<S>) {
@@ -320,7 +342,7 @@ pub(super) async fn t_09_query_ids_are_independent<S: LocalStore>(probe: Probe<S
     assert_eq!(start(&probe, query("a")).await.token, Some(first));
     assert_eq!(start(&probe, query("a_b|c")).await.token, Some(second));
     assert_eq!(start(&probe, query("A")).await.token, None);
-    let of_list = probe.store.begin_pull(&LIST, Some(query("a"))).await.expect("a pull starts");
+    let of_list = probe.store.begin_pull(scope(&LIST, Some(query("a")))).await.expect("a pull starts");
     assert_eq!(of_list.token, None);
 }
 

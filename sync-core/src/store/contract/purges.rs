@@ -12,7 +12,7 @@ fn of_text(content: &str) -> Predicate {
 }
 
 async fn purge<S: LocalStore>(probe: &Probe<S>, predicate: Predicate, force: bool) -> Purged {
-    probe.store.purge(Purge { predicate, force }).await.expect("a purge")
+    probe.store.purge(Purge { force, ..Purge::new(predicate) }).await.expect("a purge")
 }
 
 pub(super) async fn g_01_purge_with_operations_is_refused<S: LocalStore>(probe: Probe<S>) {
@@ -26,13 +26,13 @@ pub(super) async fn g_01_purge_with_operations_is_refused<S: LocalStore>(probe: 
     };
     probe.apply(advance).await;
     for predicate in [Predicate::all(&TODO), of_text("bread")] {
-        let error = probe.store.purge(Purge { predicate, force: false }).await.expect_err("an operation");
+        let error = probe.store.purge(Purge::new(predicate)).await.expect_err("an operation");
         assert_eq!(error.kind(), ErrorKind::PendingOperations);
         assert_eq!(error.table(), Some(TODO.name));
     }
     assert!(probe.find("b").await.is_some());
     assert_eq!(probe.queue().await, ["a"]);
-    let start = probe.store.begin_pull(&TODO, Some(query("q"))).await.expect("a pull starts");
+    let start = probe.store.begin_pull(scope(&TODO, Some(query("q")))).await.expect("a pull starts");
     assert!(start.token.is_some());
 }
 
@@ -68,7 +68,7 @@ pub(super) async fn l_24_purge_leaves_the_quarantine_of_other_rows<S: LocalStore
     for id in ["a", "c"] {
         probe.insert(todo(id, "mine")).await;
     }
-    probe.store.begin_pull(&TODO, None).await.expect("a pull starts");
+    probe.store.begin_pull(scope(&TODO, None)).await.expect("a pull starts");
     assert_eq!(probe.shadow("a").await, None, "it went with its row");
     assert_eq!(probe.shadow("c").await.and_then(|copy| copy.version).as_deref(), Some("v2"));
 
@@ -76,7 +76,7 @@ pub(super) async fn l_24_purge_leaves_the_quarantine_of_other_rows<S: LocalStore
     assert_eq!(probe.pull(&format!("[{}]", row("d"))).await.quarantined, 1);
     purge(&probe, Predicate::all(&TODO), false).await;
     probe.insert(todo("d", "mine")).await;
-    probe.store.begin_pull(&TODO, None).await.expect("a pull starts");
+    probe.store.begin_pull(scope(&TODO, None)).await.expect("a pull starts");
     assert_eq!(probe.shadow("d").await, None);
 }
 
@@ -94,7 +94,7 @@ pub(super) async fn g_05_force_drops_operations<S: LocalStore>(probe: Probe<S>) 
         assert_eq!(probe.find(id).await, None);
     }
     probe.insert(todo("d", "mine")).await;
-    probe.store.begin_pull(&TODO, None).await.expect("a pull starts");
+    probe.store.begin_pull(scope(&TODO, None)).await.expect("a pull starts");
     assert_eq!(probe.shadow("d").await, None, "the quarantine is empty");
 }
 
@@ -125,9 +125,23 @@ pub(super) async fn g_07_purge_resets_all_tokens_of_the_table<S: LocalStore>(pro
     }
     purge(&probe, of_text("nothing has this"), false).await;
     for id in ["a", "b"] {
-        let start = probe.store.begin_pull(&TODO, Some(query(id))).await.expect("a pull starts");
+        let start = probe.store.begin_pull(scope(&TODO, Some(query(id)))).await.expect("a pull starts");
         assert_eq!((start.token, start.restarted), (None, false));
     }
-    let start = probe.store.begin_pull(&LIST, Some(query("a"))).await.expect("a pull starts");
+    let start = probe.store.begin_pull(scope(&LIST, Some(query("a")))).await.expect("a pull starts");
     assert!(start.token.is_some());
+}
+
+pub(super) async fn g_07_tokens_can_be_kept<S: LocalStore>(probe: Probe<S>) {
+    probe.pulled("a", "milk", "v1").await;
+    let token = token("2024-01-01T00:00:00Z");
+    probe.apply(PullBatch { query: Some(query("q")), token: Some(token.clone()), ..batch(&TODO, &[]) }).await;
+    // Without any row, nothing before the token matters for what leaves.
+    for (predicate, feed) in [(of_text("milk"), None), (Predicate::all(&TODO), Some(token.instant))] {
+        let purge = Purge { keep_tokens: true, ..Purge::new(predicate) };
+        probe.store.purge(purge).await.expect("a purge");
+        assert_eq!(probe.find("a").await, None);
+        let start = probe.store.begin_pull(scope(&TODO, Some(query("q")))).await.expect("a pull starts");
+        assert_eq!((start.token, start.feed), (Some(token.clone()), feed));
+    }
 }

@@ -9,7 +9,7 @@ use crate::value::Value;
 
 impl<S: LocalStore> Probe<S> {
     async fn noted(&self) -> Vec<String> {
-        self.store.begin_pull(&TODO, None).await.expect("a pull starts").refetch
+        self.store.begin_pull(scope(&TODO, None)).await.expect("a pull starts").refetch
     }
 
     /// Stores what the server answered when asked for rows by id.
@@ -36,9 +36,9 @@ pub(super) async fn x_06_a_foreign_row_is_noted_and_comes_back<S: LocalStore>(pr
     probe.answer(conflict(server("a", "theirs", "v1"))).await;
     probe.delete("a").await;
     assert_eq!(probe.noted().await, ["a"]);
-    let with_query = probe.store.begin_pull(&TODO, Some(query("q"))).await.expect("a pull starts");
+    let with_query = probe.store.begin_pull(scope(&TODO, Some(query("q")))).await.expect("a pull starts");
     assert_eq!(with_query.refetch, ["a"], "until it was read");
-    let of_list = probe.store.begin_pull(&LIST, None).await.expect("a pull starts");
+    let of_list = probe.store.begin_pull(scope(&LIST, None)).await.expect("a pull starts");
     assert!(of_list.refetch.is_empty());
     let applied = probe.fetched(&["a"], &[&format!("[{}]", json("a", "theirs", "v1"))]).await;
     assert_eq!(applied, Applied { added: 1, ..Applied::default() });
@@ -150,7 +150,29 @@ pub(super) async fn many_notes_come_in_turns<S: LocalStore>(probe: Probe<S>) {
     let fetched: Vec<&str> = noted.iter().map(String::as_str).collect();
     probe.fetched(&fetched, &[]).await;
     assert_eq!(probe.noted().await, ids[MAX_REFETCH..]);
-    let purge = Purge { predicate: Predicate::all(&TODO), force: false };
+    let purge = Purge::new(Predicate::all(&TODO));
     probe.store.purge(purge).await.expect("a purge");
     assert!(probe.noted().await.is_empty());
+}
+
+pub(super) async fn refused_notes_come_after_the_others<S: LocalStore>(probe: Probe<S>) {
+    for id in ["a", "b", "c"] {
+        probe.outdated(id).await;
+    }
+    let refuse = async |ids: &[&str]| {
+        let unread = ids.iter().map(|id| (*id).to_owned()).collect();
+        probe.apply(PullBatch { unread, ..batch(&TODO, &[]) }).await;
+    };
+    refuse(&["a", "b", "unknown"]).await;
+    assert_eq!(probe.noted().await, ["c", "a", "b"]);
+    refuse(&["a"]).await;
+    assert_eq!(probe.noted().await, ["c", "b", "a"]);
+    // What was read once is new when it is noted again.
+    probe.fetched(&["a"], &[&format!("[{}]", json("a", "milk", "v2"))]).await;
+    assert_eq!(probe.noted().await, ["c", "b"]);
+    probe.update(todo("a", "jam")).await;
+    probe.answer(conflict(None)).await;
+    let key = probe.error("a").await.key;
+    probe.store.resolve(key, Resolution::TakeRemote).await.expect("a resolution");
+    assert_eq!(probe.noted().await, ["a", "c", "b"]);
 }

@@ -1,0 +1,488 @@
+//! Pulls: what is asked for, what leaves, what a failure in the middle costs.
+
+use std::pin::pin;
+
+use futures_util::FutureExt;
+use http::StatusCode;
+use serde_json::json;
+
+use super::*;
+use crate::predicate::{Comparison, Node};
+use crate::store::Purge;
+
+fn of_text(text: &str) -> Predicate {
+    Predicate { table: &TODO, node: Node::compare(&TEXT, Comparison::Eq, Value::Text(text.into())) }
+}
+
+/// The pull of open rows, page by page of one row.
+fn open_rows() -> PullRequest {
+    PullRequest { page_size: 1, ..PullRequest::new(Some("open".into()), of_text("open")) }
+}
+
+fn full(predicate: Predicate) -> PullRequest {
+    PullRequest::new(None, predicate)
+}
+
+fn dated() -> Arc<Server> {
+    let server = Server::of(Dialect::MobileApps);
+    server.with(|state| state.is_dated = true);
+    server
+}
+
+fn with_profile(server: &Arc<Server>, profile: ServerProfile) -> Engine<MemoryStore> {
+    let requests = RequestBuilder::new(Endpoint::parse("http://model").expect("valid"), server.dialect);
+    let store = Arc::new(MemoryStore::new([&TODO, &LIST]));
+    Engine::new(store, Arc::new(Arc::clone(server)), Arc::new(NoWait), requests, profile)
+}
+
+/// A device that tracks exits by default and trusts the server's times.
+fn tracking(server: &Arc<Server>) -> Engine<MemoryStore> {
+    with_profile(server, ServerProfile::sync_server())
+}
+
+fn seed(server: &Server, rows: &[(&str, &str)]) {
+    for (id, text) in rows {
+        server.seed(json!({"id": id, "text": text}));
+    }
+}
+
+/// Lets an hour pass on the server.
+fn later(server: &Server) {
+    server.with(|state| state.commits += 3_600_000);
+}
+
+async fn ids(device: &Engine<MemoryStore>) -> Vec<String> {
+    texts(device).await.into_iter().map(|(id, _)| id).collect()
+}
+
+/// The options of this name of the lists asked for since the last call.
+fn asked(server: &Server, name: &str) -> Vec<String> {
+    let lists = server.with(|state| std::mem::take(&mut state.lists));
+    let value = |(options, _): &(Vec<(String, String)>, _)| {
+        options.iter().find(|(option, _)| option == name).map_or(String::new(), |(_, value)| value.clone())
+    };
+    lists.iter().map(value).collect()
+}
+
+#[tokio::test]
+async fn r_12_a_row_completed_elsewhere_leaves() {
+    for server in servers() {
+        server.with(|state| state.is_dated = true);
+        seed(&server, &[("bread", "open"), ("milk", "open"), ("old", "done")]);
+        let device = tracking(&server);
+        let report = device.pull(open_rows()).await.expect("pulled");
+        assert_eq!((report.rows.added, report.tracked_exits), (2, false), "nothing can have left yet");
+        seed(&server, &[("milk", "done"), ("new", "done")]);
+        let report = device.pull(open_rows()).await.expect("pulled");
+        assert_eq!(
+            (report.rows.evicted, report.rows.added, report.tracked_exits),
+            (1, 0, true),
+            "{report:?}"
+        );
+        assert_eq!(ids(&device).await, ["bread"]);
+    }
+}
+
+#[tokio::test]
+async fn r_12_the_feed_asks_for_what_changed_without_the_filter() {
+    let server = dated();
+    seed(&server, &[("a", "open")]);
+    later(&server);
+    seed(&server, &[("b", "open"), ("c", "done")]);
+    let device = tracking(&server);
+    device.pull(PullRequest { page_size: 50, ..open_rows() }).await.expect("pulled");
+    assert!(asked(&server, "$filter").iter().all(|filter| filter.contains("text eq 'open'")));
+
+    // The first feed starts a few minutes before the first pull, later ones at what was seen last.
+    later(&server);
+    seed(&server, &[("b", "done"), ("d", "done")]);
+    device.pull(PullRequest { page_size: 50, ..open_rows() }).await.expect("pulled");
+    let filters = asked(&server, "$filter");
+    assert_eq!(filters[0], "(updatedAt ge datetimeoffset'1970-01-01T00:55:00.000Z')");
+    device.pull(PullRequest { page_size: 50, ..open_rows() }).await.expect("pulled");
+    let last = asked(&server, "$filter");
+    assert_eq!(last[0], "(updatedAt ge datetimeoffset'1970-01-01T02:00:00.005Z')");
+    assert_eq!(ids(&device).await, ["a"]);
+}
+
+#[tokio::test]
+async fn r_12_an_exit_during_the_first_pull_is_seen_by_the_next() {
+    let server = dated();
+    seed(&server, &[("a", "open"), ("b", "open"), ("c", "open")]);
+    later(&server);
+    // "a" was received and leaves; then "c" changes, which takes the token past that.
+    let change = |state: &mut server::State| {
+        state.seed(json!({"id": "a", "text": "done"}));
+        state.seed(json!({"id": "c", "text": "open"}));
+    };
+    server.with(|state| state.meanwhile.insert(1, Box::new(change)));
+    let device = tracking(&server);
+    device.pull(open_rows()).await.expect("pulled");
+    assert_eq!(ids(&device).await, ["a", "b", "c"]);
+    assert_eq!(device.pull(open_rows()).await.expect("pulled").rows.evicted, 1);
+    assert_eq!(ids(&device).await, ["b", "c"]);
+}
+
+#[tokio::test]
+async fn r_12_an_interrupted_first_pull_misses_no_exit() {
+    let server = dated();
+    seed(&server, &[("a", "open"), ("b", "open"), ("c", "open")]);
+    later(&server);
+    let device = tracking(&server);
+    server.with(|state| state.lose_answer = Some(2));
+    assert_eq!(device.pull(open_rows()).await.expect_err("lost").kind(), ErrorKind::Network);
+    assert!(!ids(&device).await.is_empty(), "pages before the loss are stored (L-34)");
+    seed(&server, &[("a", "done"), ("b", "open")]);
+    later(&server);
+    for _ in 0..2 {
+        device.pull(open_rows()).await.expect("pulled");
+    }
+    assert_eq!(ids(&device).await, ["b", "c"]);
+}
+
+#[tokio::test]
+async fn r_12_switching_the_tracking_loses_nothing() {
+    let server = dated();
+    seed(&server, &[("a", "open"), ("b", "open")]);
+    let device = tracking(&server);
+    let pull = async |tracks: bool| {
+        let request = PullRequest { track_exits: Some(tracks), ..open_rows() };
+        device.pull(request).await.expect("pulled")
+    };
+    for round in 0..3 {
+        let (left, new) = (format!("left {round}"), format!("new {round}"));
+        seed(&server, &[(&left, "open")]);
+        pull(round == 1).await;
+        later(&server);
+        // While nobody looks, one leaves; the token passes it with a row that comes.
+        seed(&server, &[(&left, "done"), (&new, "open")]);
+        let report = pull(false).await;
+        assert_eq!((report.rows.added, report.rows.evicted, report.tracked_exits), (1, 0, false));
+        later(&server);
+        let report = pull(true).await;
+        assert_eq!((report.rows.evicted, report.tracked_exits), (1, true), "round {round}");
+        // And what comes while the feed is read is not asked for again.
+        seed(&server, &[(&new, "open!"), ("a", "open")]);
+        assert_eq!(pull(true).await.rows.evicted, 1);
+        assert_eq!(pull(false).await.rows.added, 0);
+    }
+    assert_eq!(ids(&device).await, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn r_12_without_the_servers_clock_the_table_is_read_once() {
+    let server = Server::of(Dialect::MobileApps);
+    seed(&server, &[("a", "open"), ("b", "open")]);
+    server.with(|state| state.commits += 3_600_000);
+    seed(&server, &[("b", "open")]);
+    let device = tracking(&server);
+    device.pull(open_rows()).await.expect("pulled");
+    seed(&server, &[("b", "done")]);
+    asked(&server, "$filter");
+    assert_eq!(device.pull(open_rows()).await.expect("pulled").rows.evicted, 1);
+    assert!(asked(&server, "$filter")[0].contains("1970-01-01T00:00:00.000"));
+    device.pull(open_rows()).await.expect("pulled");
+    assert!(asked(&server, "$filter")[0].contains("1970-01-01T01:00:00.004"));
+}
+
+#[tokio::test]
+async fn r_12_off_where_rows_are_not_cheap_and_where_nothing_can_leave() {
+    let server = dated();
+    seed(&server, &[("a", "open")]);
+    let (plain, everything) = (device(&server), tracking(&server));
+    for _ in 0..2 {
+        assert!(!plain.pull(open_rows()).await.expect("pulled").tracked_exits);
+        assert!(!everything.pull(pull_all()).await.expect("pulled").tracked_exits);
+    }
+    let asked_for = PullRequest { track_exits: Some(true), ..open_rows() };
+    assert!(plain.pull(asked_for).await.expect("pulled").tracked_exits);
+}
+
+#[tokio::test]
+async fn m_06_impossible_options_send_nothing() {
+    let server = Server::of(Dialect::MobileApps);
+    let device = device(&server);
+    write(&device, &TODO, LocalChangeKind::Insert(row("a", "mine"))).await;
+    let local = &*Box::leak(Box::new(TEXT.with_local(true)));
+    let parameter = |name: &str| vec![(name.to_owned(), "true".to_owned())];
+    let all = || full(Predicate::all(&TODO));
+    let with_id = |id: &str| PullRequest { query_id: Some(id.into()), ..all() };
+    for (rule, request) in [
+        ("L-02", PullRequest { order_by: vec![(&TEXT, false)], ..pull_all() }),
+        ("L-02", PullRequest { top: Some(1), ..pull_all() }),
+        ("L-02", PullRequest { skip: 1, ..pull_all() }),
+        ("L-03", PullRequest { top: Some(0), ..all() }),
+        ("L-03", PullRequest { order_by: vec![(local, false)], top: Some(1), ..all() }),
+        ("L-03, judged here", PullRequest { top: Some(1), ..full(of_text("open")) }),
+        ("L-05", PullRequest { parameters: parameter("__INCLUDEdeleted"), ..all() }),
+        ("L-05", PullRequest { parameters: parameter("__systemProperties"), ..all() }),
+        ("L-05", PullRequest { parameters: parameter("$filter"), ..all() }),
+        ("L-07", with_id("")),
+        ("L-07", with_id(&"x".repeat(256))),
+        ("L-07", with_id("a\nb")),
+        ("L-09", PullRequest { page_size: 0, ..all() }),
+        ("L-13", PullRequest { mirror: true, ..pull_all() }),
+        ("L-13", PullRequest { mirror: true, top: Some(1), ..all() }),
+        ("R-12", PullRequest { track_exits: Some(true), ..all() }),
+    ] {
+        let error = device.pull(request).await.expect_err(rule);
+        assert_eq!((error.kind(), error.table()), (ErrorKind::InvalidArgument, Some("Todo")), "{rule}");
+    }
+    assert_eq!(server.count(), 0, "not even a push");
+    device.pull(with_id(&"ä|'x".repeat(63))).await.expect("any other text is a name");
+}
+
+#[tokio::test]
+async fn l_09_no_more_rows_are_asked_for_than_the_server_takes() {
+    let server = Server::of(Dialect::MobileApps);
+    device(&server).pull(PullRequest { page_size: 50_000, ..pull_all() }).await.expect("pulled");
+    assert_eq!(asked(&server, "$top")[0], "1000");
+}
+
+#[tokio::test]
+async fn l_06_parameters_go_with_each_page_and_l_08_belong_to_the_query() {
+    let server = Server::of(Dialect::MobileApps);
+    seed(&server, &[("a", "x"), ("b", "x"), ("c", "x")]);
+    let device = device(&server);
+    let request = |user: &str| {
+        let parameters = vec![("user".to_owned(), user.to_owned())];
+        PullRequest { parameters, page_size: 1, ..pull_all() }
+    };
+    assert!(!device.pull(request("1")).await.expect("pulled").restarted);
+    let sent = asked(&server, "user");
+    assert!(sent.len() > 3 && sent.iter().all(|user| user == "1"), "{sent:?}");
+    assert!(!device.pull(request("1")).await.expect("pulled").restarted);
+    assert!(device.pull(request("2")).await.expect("pulled").restarted);
+    assert!(device.pull(pull_all()).await.expect("pulled").restarted);
+    let filtered = PullRequest { predicate: of_text("x"), ..pull_all() };
+    assert!(device.pull(filtered.clone()).await.expect("pulled").restarted);
+    assert!(!device.pull(filtered).await.expect("pulled").restarted);
+}
+
+#[tokio::test]
+async fn l_03_a_window_is_pulled_in_the_order_asked_for() {
+    let server = Server::of(Dialect::MobileApps);
+    seed(&server, &[("a", "1"), ("b", "5"), ("c", "4"), ("d", "3"), ("e", "2"), ("f", "6")]);
+    server.delete("f");
+    for page_size in [1, 2, 50] {
+        let device = device(&server);
+        let order_by = vec![(&TEXT, true)];
+        let request =
+            PullRequest { order_by, skip: 1, top: Some(3), page_size, ..full(Predicate::all(&TODO)) };
+        assert_eq!(device.pull(request).await.expect("pulled").rows.added, 3);
+        assert_eq!(ids(&device).await, ["c", "d", "e"], "deleted rows take no places");
+    }
+    // Without top and skip all rows come, by id.
+    let device = device(&server);
+    asked(&server, "$orderby");
+    device
+        .pull(PullRequest { order_by: vec![(&TEXT, true)], ..full(Predicate::all(&TODO)) })
+        .await
+        .expect("pulled");
+    assert!(asked(&server, "$orderby").iter().all(|order| order == "id"));
+    assert_eq!(ids(&device).await.len(), 5);
+}
+
+#[tokio::test]
+async fn l_13_a_mirroring_pull_finds_what_no_tombstone_tells() {
+    let server = Server::of(Dialect::MobileApps);
+    seed(&server, &[("a", "open"), ("b", "open"), ("c", "done"), ("d", "open")]);
+    let device = device(&server);
+    device.pull(full(Predicate::all(&TODO))).await.expect("pulled");
+    write(&device, &TODO, LocalChangeKind::Insert(row("new", "open"))).await;
+    let key = |id: &str| ("Todo".to_owned(), id.to_owned());
+    server.with(|state| state.rows.retain(|stored, _| *stored != key("b") && *stored != key("c")));
+    device.pull(full(Predicate::all(&TODO))).await.expect("pulled");
+    assert_eq!(ids(&device).await, ["a", "b", "c", "d", "new"], "by default they stay");
+
+    let mirroring = || PullRequest { mirror: true, page_size: 1, ..full(of_text("open")) };
+    // Not before everything came.
+    server.with(|state| state.lose_answer = Some(server.count() + 2));
+    device.pull(mirroring()).await.expect_err("lost");
+    assert_eq!(ids(&device).await.len(), 5);
+    assert_eq!(device.pull(mirroring()).await.expect("pulled").rows.removed, 1);
+    assert_eq!(ids(&device).await, ["a", "c", "d", "new"]);
+}
+
+#[tokio::test]
+async fn section_12_4_a_server_that_refuses_id_gt_is_paged_by_skip() {
+    let server = Server::of(Dialect::Datasync);
+    for number in 0..7 {
+        server.seed(json!({"id": format!("{number}"), "text": "x"}));
+    }
+    server.with(|state| state.refuses_keys = true);
+    let store = Arc::new(MemoryStore::new([&TODO, &LIST]));
+    let device = device_with(&server, Dialect::Datasync, Arc::clone(&store));
+    let request = || PullRequest { page_size: 2, ..full(Predicate::all(&TODO)) };
+    assert_eq!(device.pull(request()).await.expect("pulled").rows.added, 7);
+    assert!(asked(&server, "$filter").iter().any(|filter| filter.contains("id gt")));
+
+    // It is known now, also by the next program on this file; and rows that leave shift nothing.
+    let device = device_with(&server, Dialect::Datasync, store);
+    let remove = |state: &mut server::State| drop(state.rows.remove(&("Todo".to_owned(), "0".to_owned())));
+    server.with(|state| state.meanwhile.insert(2, Box::new(remove)));
+    device.purge(Purge::new(Predicate::all(&TODO))).await.expect("purged");
+    device.pull(request()).await.expect("pulled");
+    assert_eq!(ids(&device).await.len(), 7, "the one that went came before");
+    assert!(asked(&server, "$filter").iter().all(|filter| !filter.contains("id gt")));
+
+    // What is refused for another reason stays refused.
+    server.with(|state| state.missing_column = Some("text"));
+    let error = device.pull(full(of_text("x"))).await.expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::InvalidQuery);
+}
+
+#[tokio::test]
+async fn a_row_the_server_refuses_to_show_does_not_stop_the_pull() {
+    let server = Server::of(Dialect::MobileApps);
+    seed(&server, &[("a", "x"), ("b", "x")]);
+    let device = device(&server);
+    device.pull(pull_all()).await.expect("pulled");
+    for id in ["a", "b"] {
+        outdate(&device, id).await;
+    }
+    for status in [StatusCode::FORBIDDEN, StatusCode::INTERNAL_SERVER_ERROR, StatusCode::BAD_REQUEST] {
+        seed(&server, &[("c", status.as_str())]);
+        server.with(|state| state.refused = Some(("a", status)));
+        let report = device.pull(pull_all()).await.expect("pulled");
+        let unread: Vec<_> = report.unread.iter().map(|row| (row.item_id.as_str(), row.status)).collect();
+        assert_eq!(unread, [("a", Some(status.as_u16()))]);
+        assert!(texts(&device).await.contains(&("c".into(), Some(Value::Text(status.as_str().into())))));
+    }
+    // A server that is away, busy or wants another user would say the same to every page.
+    for (status, kind) in [
+        (StatusCode::SERVICE_UNAVAILABLE, ErrorKind::ServerBusy),
+        (StatusCode::UNAUTHORIZED, ErrorKind::Unauthorized),
+        (StatusCode::NOT_FOUND, ErrorKind::UnknownTable),
+    ] {
+        server.with(|state| state.refused = Some(("a", status)));
+        assert_eq!(device.pull(pull_all()).await.expect_err("stopped").kind(), kind);
+    }
+    server.with(|state| state.refused = None);
+    assert!(device.pull(pull_all()).await.expect("pulled").unread.is_empty());
+    let before = server.count();
+    let report = device.pull(pull_all()).await.expect("pulled");
+    assert_eq!((server.count() - before) as u64, report.pages, "both were read at last");
+}
+
+#[tokio::test]
+async fn t_05_an_interrupted_pull_does_not_narrow_the_overlap() {
+    let server = dated();
+    seed(&server, &[("a", "x"), ("b", "x")]);
+    later(&server);
+    let device = with_profile(&server, ServerProfile::conservative());
+    let request = || PullRequest { page_size: 1, ..pull_all() };
+    device.pull(request()).await.expect("pulled");
+    later(&server);
+    seed(&server, &[("c", "x"), ("d", "x"), ("e", "x")]);
+    let first = |server: &Server| asked(server, "$filter").swap_remove(0);
+    for _ in 0..2 {
+        first(&server);
+        server.with(|state| state.lose_answer = Some(server.count() + 3));
+        device.pull(request()).await.expect_err("lost");
+        assert!(first(&server).contains("1970-01-01T00:00:00.002"), "before the token and the first pull");
+        server.with(|state| state.lists.push(Default::default()));
+    }
+    device.pull(request()).await.expect("pulled");
+    first(&server);
+    device.pull(request()).await.expect("pulled");
+    assert!(first(&server).contains("1970-01-01T01:59:30"), "the start of the last complete pull, less 30 s");
+}
+
+#[tokio::test]
+async fn t_10_a_server_that_went_back_is_reported() {
+    let server = dated();
+    later(&server);
+    seed(&server, &[("a", "x")]);
+    let device = device(&server);
+    assert!(!device.pull(pull_all()).await.expect("pulled").server_went_back);
+    assert!(!device.pull(pull_all()).await.expect("pulled").server_went_back);
+    server.with(|state| state.commits -= 30_000);
+    assert!(!device.pull(pull_all()).await.expect("pulled").server_went_back, "within the tolerance");
+    server.with(|state| state.commits -= 600_000);
+    assert!(device.pull(pull_all()).await.expect("pulled").server_went_back);
+    device.reset_token(&TODO, Some("all")).await.expect("reset");
+    assert!(!device.pull(pull_all()).await.expect("pulled").server_went_back, "T-06: it starts at 1970");
+}
+
+#[tokio::test]
+async fn m_01_to_m_04_what_is_pushed_before_a_pull() {
+    let server = Server::of(Dialect::MobileApps);
+    let insert = |id: &str| LocalChangeKind::Insert(row(id, "mine"));
+    let waiting = async |device: &Engine<MemoryStore>| {
+        let operations = device.store().operations(None).await.expect("read");
+        operations.into_iter().map(|operation| operation.key.item_id).collect::<Vec<_>>()
+    };
+    let fresh = async || {
+        let device = device(&server);
+        write(&device, &LIST, insert("list")).await;
+        device
+    };
+    // M-02: other tables do not matter.
+    let clean = fresh().await;
+    assert!(clean.pull(pull_all()).await.expect("pulled").push.is_none());
+    assert_eq!(waiting(&clean).await, ["list"]);
+    // M-03: all tables, those named, or none.
+    let all = fresh().await;
+    write(&all, &TODO, insert("a")).await;
+    assert_eq!(all.pull(pull_all()).await.expect("pulled").push.map(|push| push.completed), Some(2));
+    let one = fresh().await;
+    write(&one, &TODO, insert("b")).await;
+    let push = PushOptions { tables: vec!["Todo".into()], ..PushOptions::default() };
+    one.pull(PullRequest { push, ..pull_all() }).await.expect("pulled");
+    assert_eq!(waiting(&one).await, ["list"]);
+    let none = fresh().await;
+    write(&none, &TODO, LocalChangeKind::Insert(row("a", "another"))).await;
+    let report = none.pull(PullRequest { push_first: false, ..pull_all() }).await.expect("pulled");
+    assert!(report.push.is_none() && report.rows.kept_local == 1, "L-14: {report:?}");
+    assert_eq!(waiting(&none).await, ["list", "a"]);
+    // M-04: an operation that fails stops the pull, unless the app says otherwise.
+    let before = server.with(|state| state.lists.len());
+    let error = none.pull(pull_all()).await.expect_err("\"a\" is there already");
+    assert_eq!(error.kind(), ErrorKind::PushFailed);
+    let lists = server.with(|state| state.lists.split_off(before));
+    assert!(lists.iter().all(|(options, _)| options.iter().any(|(_, value)| value.contains("id eq"))));
+    none.pull(PullRequest { pull_anyway: true, ..pull_all() }).await.expect("pulled");
+}
+
+#[tokio::test]
+async fn g_10_a_purge_waits_for_a_pull_or_says_that_one_is_under_way() {
+    let server = Server::of(Dialect::MobileApps);
+    seed(&server, &[("a", "x")]);
+    let device = device(&server);
+    let mut pull = pin!(device.pull(pull_all()));
+    assert!(pull.as_mut().now_or_never().is_none());
+    let everything = || Purge::new(Predicate::all(&TODO));
+    let error = device.try_purge(everything()).await.expect_err("a pull is under way");
+    assert_eq!((error.kind(), error.table()), (ErrorKind::Busy, Some("Todo")));
+    let mut purge = pin!(device.purge(everything()));
+    assert!(purge.as_mut().now_or_never().is_none());
+    pull.await.expect("pulled");
+    assert_eq!(purge.await.expect("purged").rows, 1);
+    device.try_purge(everything()).await.expect("purged");
+}
+
+#[tokio::test]
+async fn l_37_a_dropped_pull_keeps_what_it_stored() {
+    let server = Server::of(Dialect::MobileApps);
+    for number in 0..40 {
+        server.seed(json!({"id": format!("{number:02}"), "text": "x"}));
+    }
+    let device = device(&server);
+    let request = || PullRequest { page_size: 1, ..pull_all() };
+    {
+        let mut pull = pin!(device.pull(request()));
+        while ids(&device).await.is_empty() {
+            assert!(pull.as_mut().now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+    }
+    let (stored, asked_before) = (ids(&device).await.len(), server.count());
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((ids(&device).await.len(), server.count()), (stored, asked_before), "nothing runs any more");
+    assert!(stored < 40);
+    device.pull(request()).await.expect("pulled");
+    assert_eq!(ids(&device).await.len(), 40);
+}

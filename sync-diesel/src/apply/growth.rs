@@ -1,0 +1,188 @@
+//! Tables that got columns (S-06, R11).
+//!
+//! A new column is null, or its default, in the rows that are already here, also where the server has values. When
+//! the store opens and finds that a table has columns it did not have before, the values come first from the unknown
+//! members kept beside the rows; then all tokens of the table go, and each of its queries stores rows of a known
+//! version too until it once came to its end. Rows with an operation get the column in the base of their changes as
+//! well: a column nobody changed must not look changed, or its null would go to the server.
+
+use diesel::sql_types::{BigInt, Text};
+use diesel::sqlite::SqliteConnection;
+use diesel::{OptionalExtension, RunQueryDsl};
+use sync_core::error::{Error, ErrorKind, Result};
+use sync_core::page::{Cell, for_each_row};
+use sync_core::protocol::Dialect;
+use sync_core::row::Row;
+use sync_core::store::PullScope;
+
+use super::copies::Copy;
+use super::{drop_extra, quarantine, store_extra, token};
+use crate::failure::{OrStore, is_about_the_row};
+use crate::statement::{query, run};
+use crate::synced::{SyncedTable, Tables};
+use crate::system;
+
+/// Finds grown tables, and fills what can be filled from what is here.
+pub(crate) fn settle(conn: &mut SqliteConnection, tables: &Tables) -> Result<()> {
+    for table in tables.iter() {
+        let name = table.schema.name;
+        let columns: Vec<&str> = table.schema.sent_columns().map(|(_, column)| column.name).collect();
+        let stored = query::<Text>("SELECT columns FROM \"__columns\" WHERE table_name = ?", &[name.into()])
+            .get_result::<String>(conn)
+            .optional()
+            .or_store()?;
+        let known: Option<Vec<String>> = stored
+            .map(|text| {
+                serde_json::from_str(&text).map_err(|source| {
+                    Error::new(ErrorKind::Corrupt, "the list of a table's columns cannot be read")
+                        .with_table(name)
+                        .with_source(source)
+                })
+            })
+            .transpose()?;
+        let is_same = known.as_ref().is_some_and(|known| known.iter().eq(columns.iter()));
+        if is_same {
+            continue;
+        }
+        let new: Vec<usize> = table
+            .schema
+            .sent_columns()
+            .filter(|(_, column)| {
+                known.as_ref().is_some_and(|known| known.iter().all(|known| known != column.name))
+            })
+            .map(|(index, _)| index)
+            .collect();
+        store_columns(conn, name, &columns, !new.is_empty())?;
+        if !new.is_empty() {
+            system::exempt(conn, |conn| fill(conn, table, &new))?;
+            token::reset(conn, name, None)?;
+            quarantine::retry(conn, table)?;
+        }
+    }
+    Ok(())
+}
+
+fn store_columns(conn: &mut SqliteConnection, table: &str, columns: &[&str], has_grown: bool) -> Result<()> {
+    let columns = serde_json::to_string(columns).map_err(|source| {
+        Error::new(ErrorKind::Store, "the list of columns cannot be written").with_source(source)
+    })?;
+    run(
+        conn,
+        "INSERT INTO \"__columns\" (table_name, columns) VALUES (?, ?)
+         ON CONFLICT (table_name) DO UPDATE SET columns = excluded.columns, growths = growths + ?",
+        &[table.into(), columns.into(), i64::from(has_grown).into()],
+    )
+    .or_store()
+    .map(|_| ())
+}
+
+/// Moves kept unknown members into the columns they now have.
+fn fill(conn: &mut SqliteConnection, table: &SyncedTable, new: &[usize]) -> Result<()> {
+    let kept = query::<(Text, Text)>(
+        "SELECT item_id, json FROM \"__extra\" WHERE table_name = ?",
+        &[table.schema.name.into()],
+    )
+    .load::<(String, String)>(conn)
+    .or_store()?;
+    for (id, json) in kept {
+        let Some((values, rest)) = divide(table, new, &json)? else { continue };
+        let Some(mut row) = table.find(conn, &id)? else { continue };
+        for (index, value) in row.values.iter_mut().enumerate() {
+            *value = values.values[index].clone();
+        }
+        match table.update(conn, &row) {
+            Ok(_) => {}
+            // A constraint of the app's: the pull to come puts the row into quarantine.
+            Err(error) if is_about_the_row(&error) => continue,
+            Err(error) => return Err(error).or_store(),
+        }
+        drop_extra(conn, table, &id)?;
+        store_extra(conn, table, &id, rest.as_deref())?;
+    }
+    for copy in [Copy::Base, Copy::Newer] {
+        fill_copies(conn, table, new, copy)?;
+    }
+    Ok(())
+}
+
+fn fill_copies(conn: &mut SqliteConnection, table: &SyncedTable, new: &[usize], copy: Copy) -> Result<()> {
+    let dirty = query::<Text>(
+        "SELECT item_id FROM \"__operations\" WHERE table_name = ?",
+        &[table.schema.name.into()],
+    )
+    .load::<String>(conn)
+    .or_store()?;
+    for id in dirty {
+        let Some(mut kept) = copy.load(conn, table, &id)? else { continue };
+        let from_extra = match kept.extra.clone() {
+            Some(extra) => divide(table, new, &extra)?,
+            None => None,
+        };
+        let local = table.find(conn, &id)?;
+        for &index in new {
+            let known = from_extra.as_ref().and_then(|(values, _)| values.values[index].clone());
+            let here = || local.as_ref().and_then(|local| local.values[index].clone());
+            kept.values[index] = known.or_else(here);
+        }
+        if let Some((_, rest)) = from_extra {
+            kept.extra = rest;
+        }
+        copy.store(conn, table, &kept)?;
+    }
+    Ok(())
+}
+
+/// The members that are new columns, as a row with those columns alone, and the other members; `None` if none is.
+fn divide(table: &SyncedTable, new: &[usize], json: &str) -> Result<Option<(Row, Option<String>)>> {
+    // What a server shows once as a member and once as a column reads alike: through the decoder of pages.
+    let body = format!("[{json}]");
+    let mut divided = None;
+    for_each_row(body.as_bytes(), table.schema, Dialect::MobileApps.names(), |mut wire| {
+        for (index, cell) in wire.cells.iter_mut().enumerate() {
+            if !new.contains(&index) {
+                *cell = Cell::Absent;
+            }
+        }
+        if wire.cells.iter().any(|cell| !matches!(cell, Cell::Absent)) {
+            wire.id = Some("".into());
+            divided = wire.to_row().map(|row| (row, wire.extra_json()));
+        }
+        Ok(())
+    })
+    .map_err(|source| {
+        Error::new(ErrorKind::Corrupt, "kept members of a row cannot be read")
+            .with_table(table.schema.name)
+            .with_source(source)
+    })?;
+    Ok(divided)
+}
+
+/// Whether the table grew since the query last came to its end.
+pub(super) fn needs_refill(conn: &mut SqliteConnection, scope: &PullScope) -> Result<bool> {
+    let (text, key) = place(scope);
+    let text = format!(
+        "SELECT count(*) FROM {text} AND filled < coalesce((SELECT growths FROM \"__columns\" WHERE table_name = ?), 0)"
+    );
+    let table = scope.table.name;
+    let binds = [table.into(), key.into(), table.into()];
+    Ok(query::<BigInt>(&text, &binds).get_result::<i64>(conn).or_store()? > 0)
+}
+
+/// The query came to its end with all columns.
+pub(super) fn refilled(conn: &mut SqliteConnection, scope: &PullScope) -> Result<()> {
+    let (text, key) = place(scope);
+    let (name, condition) = text.split_once(" WHERE ").unwrap_or((text, "0"));
+    let text = format!(
+        "UPDATE {name} SET filled = coalesce((SELECT growths FROM \"__columns\" WHERE table_name = ?), 0) WHERE {condition}"
+    );
+    let table = scope.table.name;
+    run(conn, &text, &[table.into(), table.into(), key.into()]).or_store().map(|_| ())
+}
+
+/// Where a pull is remembered: table with a condition of two values, the table's name and this key.
+fn place(scope: &PullScope) -> (&'static str, &str) {
+    match &scope.query {
+        Some(query) => ("\"__queries\" WHERE table_name = ? AND query_id = ?", &query.query_id),
+        None => ("\"__full_pulls\" WHERE table_name = ? AND filter = ?", &scope.wanted),
+    }
+}

@@ -1,0 +1,131 @@
+//! What the pulls of a table want, and how far each query id knows which rows left (R12).
+
+use chrono::{DateTime, Utc};
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sqlite::SqliteConnection;
+use diesel::{OptionalExtension, RunQueryDsl};
+use sync_core::entity::TableSchema;
+use sync_core::error::{Error, ErrorKind, Result};
+use sync_core::predicate::{Node, codec};
+use sync_core::store::PullScope;
+use sync_core::time;
+use sync_core::wanted::{MAX_FULL_PULLS, Wanted};
+
+use crate::failure::OrStore;
+use crate::statement::{Bind, query, run};
+
+/// Remembers what a pull wants, in place of what its query id wanted before.
+pub(super) fn remember(conn: &mut SqliteConnection, scope: &PullScope) -> Result<()> {
+    let table = scope.table.name;
+    let Some(query_key) = &scope.query else { return remember_full_pull(conn, scope) };
+    run(
+        conn,
+        "INSERT INTO \"__queries\" (table_name, query_id, filter) VALUES (?, ?, ?)
+         ON CONFLICT (table_name, query_id) DO UPDATE SET filter = excluded.filter",
+        &[table.into(), (&query_key.query_id).into(), (&scope.wanted).into()],
+    )
+    .or_store()
+    .map(|_| ())
+}
+
+fn remember_full_pull(conn: &mut SqliteConnection, scope: &PullScope) -> Result<()> {
+    let table = scope.table.name;
+    let others = query::<BigInt>(
+        "SELECT count(*) FROM \"__full_pulls\" WHERE table_name = ? AND filter <> ?",
+        &[table.into(), (&scope.wanted).into()],
+    )
+    .get_result::<i64>(conn)
+    .or_store()?;
+    let is_known = query::<BigInt>(
+        "SELECT count(*) FROM \"__full_pulls\" WHERE table_name = ? AND filter = ?",
+        &[table.into(), (&scope.wanted).into()],
+    )
+    .get_result::<i64>(conn)
+    .or_store()?
+        > 0;
+    let is_full = usize::try_from(others).unwrap_or(usize::MAX) >= MAX_FULL_PULLS;
+    let filter = if is_full && !is_known { codec::encode(&Node::ALWAYS) } else { scope.wanted.clone() };
+    run(
+        conn,
+        "INSERT INTO \"__full_pulls\" (table_name, filter, mirrors) VALUES (?, ?, ?)
+         ON CONFLICT (table_name, filter) DO UPDATE SET mirrors = excluded.mirrors",
+        &[table.into(), filter.into(), i64::from(scope.mirror).into()],
+    )
+    .or_store()
+    .map(|_| ())
+}
+
+/// What all pulls of the table want.
+pub(super) fn load(conn: &mut SqliteConnection, table: &TableSchema) -> Result<Wanted> {
+    let stored = query::<(Text, BigInt)>(
+        "SELECT filter, 1 FROM \"__queries\" WHERE table_name = ?
+         UNION ALL SELECT filter, mirrors FROM \"__full_pulls\" WHERE table_name = ?",
+        &[table.name.into(), table.name.into()],
+    )
+    .load::<(String, i64)>(conn)
+    .or_store()?;
+    let mut wanted = Wanted::default();
+    for (filter, is_kept_current) in stored {
+        if is_kept_current != 0 {
+            wanted.add_query(table, &filter);
+        } else {
+            wanted.add_full_pull(table, &filter);
+        }
+    }
+    Ok(wanted)
+}
+
+/// From when on rows may have left unseen by this query.
+pub(super) fn feed(
+    conn: &mut SqliteConnection,
+    table: &str,
+    query_id: &str,
+) -> Result<Option<DateTime<Utc>>> {
+    query::<Nullable<Text>>(
+        "SELECT feed FROM \"__queries\" WHERE table_name = ? AND query_id = ?",
+        &[table.into(), query_id.into()],
+    )
+    .get_result::<Option<String>>(conn)
+    .optional()
+    .or_store()?
+    .flatten()
+    .map(|text| {
+        time::parse(&text).ok_or_else(|| {
+            Error::new(ErrorKind::Corrupt, "a stored point of the change feed cannot be read")
+                .with_table(table)
+                .with_query_id(query_id)
+        })
+    })
+    .transpose()
+}
+
+/// Moves that point forward.
+pub(super) fn advance(
+    conn: &mut SqliteConnection,
+    table: &str,
+    query_id: &str,
+    to: DateTime<Utc>,
+) -> Result<()> {
+    let point = feed(conn, table, query_id)?.max(Some(to));
+    run(
+        conn,
+        "UPDATE \"__queries\" SET feed = ? WHERE table_name = ? AND query_id = ?",
+        &[Bind::instant(point), table.into(), query_id.into()],
+    )
+    .or_store()
+    .map(|_| ())
+}
+
+/// No row of the table is left that a pull could have brought, or that could have left unseen.
+pub(crate) fn forget(conn: &mut SqliteConnection, table: &str, keeps_tokens: bool) -> Result<()> {
+    run(conn, "DELETE FROM \"__full_pulls\" WHERE table_name = ?", &[table.into()]).or_store()?;
+    let text = if keeps_tokens {
+        "UPDATE \"__queries\" SET feed = coalesce((
+             SELECT instant FROM \"__tokens\" tokens
+             WHERE tokens.table_name = \"__queries\".table_name AND tokens.query_id = \"__queries\".query_id
+         ), feed) WHERE table_name = ?"
+    } else {
+        "DELETE FROM \"__queries\" WHERE table_name = ?"
+    };
+    run(conn, text, &[table.into()]).or_store().map(|_| ())
+}
