@@ -15,8 +15,8 @@
 //! - For `length` and `substring` a text ends before its first U+0000, and `replace` finds nothing that starts with
 //!   one; everywhere else U+0000 is a character like others.
 //!
-//! The guide `docs/predicates.md` is the same as a table for users; [`contract`] holds its cases for tests of
-//! further engines.
+//! The guide `docs/predicates.md` is the same as a table for users; the module `contract` (feature `contract`) holds
+//! its cases for tests of further engines.
 
 use crate::entity::{ColumnSchema, TableSchema};
 use crate::value::{ColumnType, Value};

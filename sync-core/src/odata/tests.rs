@@ -133,7 +133,8 @@ fn each_function_has_its_text_in_each_dialect() {
     let noon = || instant("1970-01-01T12:00:00Z");
     let same = |text: &'static str| (Some(text), Some(text));
     let sum = || call(F::Add, c("count"), lit(1));
-    let table: Vec<(Function, Node, (Option<&str>, Option<&str>))> = vec![
+    type Texts = (Option<&'static str>, Option<&'static str>);
+    let table: Vec<(Function, Node, Texts)> = vec![
         (
             F::Contains,
             call(F::Contains, c("text"), text("it's")),

@@ -249,7 +249,12 @@ fn r_13_values_of_functions_go_where_they_are_trusted() {
     );
     // What needs no row is computed here.
     exact(compare(Eq, c("small"), call(Length, [lit("abc".to_owned())])), &any, "(small eq 3)");
-    check(compare(Eq, call(Length, [Node::Literal(Value::Null)]), c("title")), &any, Some("(title eq null)"), None);
+    check(
+        compare(Eq, call(Length, [Node::Literal(Value::Null)]), c("title")),
+        &any,
+        Some("(title eq null)"),
+        None,
+    );
     // Numbers of JavaScript.
     exact(compare(Eq, call(Round, [c("price")]), lit(2)), &node, "(round(price) eq 2)");
     inexact(compare(Eq, call(Round, [c("large")]), lit(2)), &node, None);
