@@ -261,6 +261,15 @@ fn odata_4_has_days_and_times_of_day() {
     for text in ["time(dueAt) eq 25:00", "time(dueAt) eq 07:1", "time(dueAt) eq cast(07:61,Edm.TimeOfDay)"] {
         assert_eq!(v3(text).map_err(|error| error.kind()), Err(ParseErrorKind::InvalidLiteral), "{text}");
     }
+    for text in [
+        "dueAt lt cast(07:14:00,Edm.TimeOfDay)",
+        "07:14 gt dueAt",
+        "time(dueAt) eq 2024-02-29T00:00:00Z",
+        "time(dueAt) eq date(dueAt)",
+        "date(dueAt) eq dueAt",
+    ] {
+        assert_eq!(v3(text).map_err(|error| error.kind()), Err(ParseErrorKind::TypeMismatch), "{text}");
+    }
     refuse("date(dueAt) eq 1", ParseErrorKind::Unsupported, 0);
     // Days, times of day and instants are types of their own there.
     for node in [
