@@ -59,17 +59,26 @@ mod text;
 /// A column of entity `E` whose values have the Rust type `T` (for an `Option<T>` field as well).
 pub struct Column<E, T, S = Portable> {
     schema: &'static ColumnSchema,
-    marker: PhantomData<fn() -> (E, T, S)>,
+    marker: Marker<E, T, S>,
 }
 
 /// An expression over the rows of entity `E` with values of type `T`; with `T = bool` a filter.
 pub struct Expr<E, T, S = Portable> {
     node: Node,
-    marker: PhantomData<fn() -> (E, T, S)>,
+    marker: Marker<E, T, S>,
 }
+
+type Marker<E, T, S> = PhantomData<fn() -> (E, T, S)>;
 
 /// An expression of what stands on the left (scope `S`) and something of type `R` that stands for a `T`.
 type Joined<E, V, S, T, R> = Expr<E, V, <S as Scope>::Join<<R as IntoExpr<E, T>>::Scope>>;
+
+/// The same with a second argument of type `Q` that stands for a `U`.
+type JoinedTwice<E, V, S, T, R, U, Q> = Expr<
+    E,
+    V,
+    <<S as Scope>::Join<<R as IntoExpr<E, T>>::Scope> as Scope>::Join<<Q as IntoExpr<E, U>>::Scope>,
+>;
 
 /// Values that have an order.
 #[diagnostic::on_unimplemented(
@@ -107,8 +116,10 @@ ordered!(
 
 /// Gives columns and expressions the same methods.
 macro_rules! methods {
-    ([$($generics:tt)*] $ty:ty { $($body:tt)* }) => {
+    ($(#[$attribute:meta])* [$($generics:tt)*] $ty:ty { $($body:tt)* }) => {
+        $(#[$attribute])*
         impl<E, S: $crate::expression::Scope $($generics)*> $crate::expression::Column<E, $ty, S> { $($body)* }
+        $(#[$attribute])*
         impl<E, S: $crate::expression::Scope $($generics)*> $crate::expression::Expr<E, $ty, S> { $($body)* }
     };
 }
@@ -181,11 +192,7 @@ methods! { [, T] T {
     }
 
     /// True from `low` to `high`, both included; false where one of the three is null.
-    pub fn between<L, H>(
-        self,
-        low: L,
-        high: H,
-    ) -> Expr<E, bool, <S::Join<L::Scope> as Scope>::Join<H::Scope>>
+    pub fn between<L, H>(self, low: L, high: H) -> JoinedTwice<E, bool, S, T, L, T, H>
     where
         T: Ordered,
         L: IntoExpr<E, T>,

@@ -13,8 +13,8 @@
 //! - Dates compare as instants, numbers as numbers; values of different [kinds](Kind) are never equal and have
 //!   no order.
 //!
-//! The guide `docs/predicates.md` is the same as a table for users; [`contract`] holds its cases for tests of
-//! further engines.
+//! The guide `docs/predicates.md` is the same as a table for users; the module `contract` (feature `contract`) holds
+//! its cases for tests of further engines.
 
 use crate::entity::{ColumnSchema, TableSchema};
 use crate::value::{ColumnType, Value};

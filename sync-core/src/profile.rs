@@ -413,6 +413,20 @@ mod tests {
     }
 
     #[test]
+    fn q_01_to_q_05_the_node_server_is_asked_only_for_what_it_does_exactly() {
+        let node = ServerProfile::node_sqlite();
+        let trusted: Vec<Function> =
+            Function::ALL.into_iter().filter(|function| node.evaluates(*function)).collect();
+        assert_eq!(
+            trusted,
+            [Function::ToLower, Function::ToUpper, Function::Trim, Function::Concat, Function::Round]
+        );
+        assert_eq!(ServerProfile::NODE_SQLITE_UNTRUSTED.len() + trusted.len(), Function::ALL.len());
+        let ours = ServerProfile::sync_server();
+        assert!(Function::ALL.iter().all(|function| ours.evaluates(*function)));
+    }
+
+    #[test]
     fn options_hold_within_their_ranges() {
         let profile = ServerProfile::sync_server()
             .without_function(Function::EndsWith)

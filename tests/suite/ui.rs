@@ -6,5 +6,6 @@
 fn mistakes_are_explained_where_they_were_made() {
     let cases = trybuild::TestCases::new();
     cases.compile_fail("ui/derive/*.rs");
+    cases.compile_fail("ui/predicates/*.rs");
     cases.compile_fail("ui/schema/*.rs");
 }

@@ -17,7 +17,9 @@ mod sealed {
     pub trait Sealed {}
 }
 
-methods! { [, T: Number] T {
+methods! {
+#[expect(clippy::should_implement_trait, reason = "the operators are there as well; these need no import")]
+[, T: Number] T {
     /// The sum; null where one side is. Also written `+`.
     pub fn add<R: IntoExpr<E, T>>(self, other: R) -> Joined<E, T, S, T, R> {
         call(Function::Add, vec![self.into_node(), other.into_expr().node])

@@ -1,6 +1,6 @@
 //! Text.
 
-use crate::expression::{Expr, IntoExpr, Joined, Scope, call, methods};
+use crate::expression::{Expr, IntoExpr, Joined, JoinedTwice, call, methods};
 use crate::predicate::Function;
 
 methods! { [] String {
@@ -39,7 +39,7 @@ methods! { [] String {
         self,
         start: R,
         length: L,
-    ) -> Expr<E, String, <S::Join<R::Scope> as Scope>::Join<L::Scope>> {
+    ) -> JoinedTwice<E, String, S, i32, R, i32, L> {
         let arguments = vec![self.into_node(), start.into_expr().node, length.into_expr().node];
         call(Function::Substring, arguments)
     }
@@ -49,7 +49,7 @@ methods! { [] String {
         self,
         find: R,
         with: W,
-    ) -> Expr<E, String, <S::Join<R::Scope> as Scope>::Join<W::Scope>> {
+    ) -> JoinedTwice<E, String, S, String, R, String, W> {
         let arguments = vec![self.into_node(), find.into_expr().node, with.into_expr().node];
         call(Function::Replace, arguments)
     }

@@ -169,6 +169,8 @@ pub(super) enum Spelled {
     Value(Value),
     /// A number with a point or an exponent and without a suffix: the `f32` beside an `f32` column.
     Plain(f64),
+    /// A time of day, as an instant of 1970-01-01.
+    Time(Value),
 }
 
 /// Reads a number: digits, point, exponent and suffix as one text without sign. `None` when it is not a number
@@ -216,6 +218,7 @@ pub(super) fn fit(spelled: Spelled, column: Option<ColumnType>) -> Option<Value>
             Value::Real(if single.is_finite() { f64::from(single) } else { value })
         }
         (Spelled::Plain(value), _) => Value::Real(value),
+        (Spelled::Time(value), _) => value,
         (Spelled::Value(Value::Text(text)), Some(ColumnType::Uuid)) => {
             Value::Uuid(uuid::Uuid::try_parse(&text).ok()?)
         }
@@ -230,6 +233,7 @@ impl Spelled {
         match self {
             Self::Value(value) => Kind::of_value(value),
             Self::Plain(_) => Kind::Number,
+            Self::Time(_) => Kind::DateTime,
         }
     }
 }

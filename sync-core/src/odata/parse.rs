@@ -10,7 +10,7 @@ use std::fmt;
 
 use crate::entity::TableSchema;
 use crate::odata::literal::{self, Spelled};
-use crate::odata::{ARITHMETIC, COMPARISONS, continues_name, find_column, signatures, starts_name};
+use crate::odata::{ARITHMETIC, COMPARISONS, Form, continues_name, find_column, signatures, starts_name};
 use crate::predicate::{Comparison, Function, Kind, Node};
 use crate::protocol::Dialect;
 use crate::value::{ColumnType, Value};
@@ -181,6 +181,15 @@ impl Part {
         match self {
             Self::Node(node) => node.kind(),
             Self::Constant(spelled) => spelled.kind(),
+        }
+    }
+
+    /// Whether this is an instant, a day or a time of day; a constant instant may stand for a day.
+    fn form(&self) -> Option<Form> {
+        match self {
+            Self::Node(node) if node.kind() == Kind::DateTime => Some(Form::of(node)),
+            Self::Constant(Spelled::Time(_)) => Some(Form::TimeOfDay),
+            _ => None,
         }
     }
 
@@ -456,7 +465,7 @@ impl<'t> Parser<'t> {
                 let Some(value) = literal::parse_time(text) else {
                     return Err(self.error(ParseErrorKind::InvalidLiteral, "not a valid time of day"));
                 };
-                Spelled::Value(value)
+                Spelled::Time(value)
             }
             Token::Uuid(text) => {
                 let Ok(uuid) = uuid::Uuid::try_parse(text) else {
@@ -555,6 +564,9 @@ impl<'t> Parser<'t> {
         };
         self.count()?;
         match value {
+            Some(value) if ty == "TimeOfDay" => {
+                Ok(Term { node: Part::Constant(Spelled::Time(value)), start })
+            }
             Some(value) => Ok(Term { node: Part::Constant(Spelled::Value(value)), start }),
             None => Err(ParseError::new(
                 ParseErrorKind::InvalidLiteral,
@@ -619,9 +631,15 @@ impl<'t> Parser<'t> {
         self.count()?;
         let start = left.start;
         let (left_column, right_column) = (left.node.column(), right.node.column());
+        let one_form = match (left.node.form(), right.node.form()) {
+            (Some(left), Some(right)) => left == right,
+            (Some(Form::TimeOfDay), None) => right.node.kind() == Kind::Null,
+            (None, Some(Form::TimeOfDay)) => false,
+            _ => true,
+        };
         let left = fit(left, right_column)?;
         let right = fit(right, left_column)?;
-        if !left.kind().is_comparable_with(right.kind()) {
+        if !one_form || !left.kind().is_comparable_with(right.kind()) {
             return Err(ParseError::new(
                 ParseErrorKind::TypeMismatch,
                 operator,

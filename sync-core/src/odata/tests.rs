@@ -13,6 +13,7 @@ use crate::time;
 use crate::value::{ColumnType, IntegerWidth, Value};
 
 const V2: Dialect = Dialect::MobileApps;
+const DIALECTS: [Dialect; 3] = [Dialect::MobileServices, V2, Dialect::Datasync];
 
 const fn column(name: &'static str, ty: ColumnType) -> ColumnSchema {
     ColumnSchema::new(name, ty).with_nullable(true)
@@ -33,6 +34,7 @@ static TODO: TableSchema = TableSchema {
         column("größe", ColumnType::Integer(IntegerWidth::I32)),
         column("a b", ColumnType::Text),
         column("null", ColumnType::Text),
+        column("id_", ColumnType::Text),
     ],
     versioned: true,
     keep_deleted: false,
@@ -119,6 +121,173 @@ fn each_node_has_its_text() {
     check(cmp(Node::Or(vec![a.clone(), b]), Eq, lit(false)), "(((text eq 'a') or (text eq 'b')) eq false)");
 }
 
+/// The text of every function in every dialect; `None` where the dialect has no word for it.
+#[test]
+fn each_function_has_its_text_in_each_dialect() {
+    use Comparison::{Eq, Gt, Le};
+    use Function as F;
+    let unary = |function, argument: Node| Node::Call(function, vec![argument]);
+    let is = |value: Node, constant: Node| cmp(value, Eq, constant);
+    let ternary = |function, a: Node, b: Node, c: Node| Node::Call(function, vec![a, b, c]);
+    let due = || c("dueAt");
+    let noon = || instant("1970-01-01T12:00:00Z");
+    let same = |text: &'static str| (Some(text), Some(text));
+    let sum = || call(F::Add, c("count"), lit(1));
+    type Texts = (Option<&'static str>, Option<&'static str>);
+    let table: Vec<(Function, Node, Texts)> = vec![
+        (
+            F::Contains,
+            call(F::Contains, c("text"), text("it's")),
+            (Some("substringof('it''s',text)"), Some("contains(text,'it''s')")),
+        ),
+        (F::StartsWith, call(F::StartsWith, c("text"), text("a")), same("startswith(text,'a')")),
+        (F::EndsWith, call(F::EndsWith, c("text"), text("a")), same("endswith(text,'a')")),
+        (F::Length, cmp(unary(F::Length, c("text")), Gt, lit(3)), same("(length(text) gt 3)")),
+        (F::IndexOf, is(call(F::IndexOf, c("text"), text("a")), lit(-1)), same("(indexof(text,'a') eq -1)")),
+        (
+            F::SubstringFrom,
+            is(call(F::SubstringFrom, c("text"), lit(1)), text("x")),
+            same("(substring(text,1) eq 'x')"),
+        ),
+        (
+            F::Substring,
+            is(ternary(F::Substring, c("text"), lit(1), c("count")), text("x")),
+            same("(substring(text,1,count) eq 'x')"),
+        ),
+        (
+            F::Replace,
+            is(ternary(F::Replace, c("text"), text("a"), text("b")), text("x")),
+            (Some("(replace(text,'a','b') eq 'x')"), None),
+        ),
+        (F::ToLower, is(unary(F::ToLower, c("text")), text("x")), same("(tolower(text) eq 'x')")),
+        (F::ToUpper, is(unary(F::ToUpper, c("text")), text("X")), same("(toupper(text) eq 'X')")),
+        (F::Trim, is(unary(F::Trim, c("text")), text("x")), same("(trim(text) eq 'x')")),
+        (F::Concat, is(call(F::Concat, c("text"), c("id_")), text("x")), same("(concat(text,id_) eq 'x')")),
+        (F::Add, cmp(sum(), Gt, lit(5)), same("(count add 1 gt 5)")),
+        (F::Sub, cmp(call(F::Sub, lit(1), c("count")), Gt, lit(-5)), same("(1 sub count gt -5)")),
+        (F::Mul, cmp(call(F::Mul, sum(), lit(2)), Le, c("bytes")), same("((count add 1) mul 2 le bytes)")),
+        (F::Div, cmp(call(F::Div, c("price"), lit(2.0)), Gt, lit(0.1)), same("(price div 2.0 gt 0.1)")),
+        (F::Mod, is(call(F::Mod, c("bytes"), lit(2_i64)), lit(1)), same("(bytes mod 2L eq 1)")),
+        (F::Round, is(unary(F::Round, c("ratio")), lit(2.0)), same("(round(ratio) eq 2.0)")),
+        (F::Floor, is(unary(F::Floor, c("price")), lit(-2.0)), same("(floor(price) eq -2.0)")),
+        (F::Ceiling, is(unary(F::Ceiling, c("price")), lit(2.0)), same("(ceiling(price) eq 2.0)")),
+        (F::Year, cmp(unary(F::Year, due()), Le, lit(2024)), same("(year(dueAt) le 2024)")),
+        (F::Month, is(unary(F::Month, due()), lit(2)), same("(month(dueAt) eq 2)")),
+        (F::Day, is(unary(F::Day, due()), lit(29)), same("(day(dueAt) eq 29)")),
+        (F::Hour, is(unary(F::Hour, due()), lit(23)), same("(hour(dueAt) eq 23)")),
+        (F::Minute, is(unary(F::Minute, due()), lit(59)), same("(minute(dueAt) eq 59)")),
+        (F::Second, is(unary(F::Second, due()), lit(59)), same("(second(dueAt) eq 59)")),
+        (
+            F::Date,
+            is(unary(F::Date, due()), instant("2024-02-29T00:00:00Z")),
+            (None, Some("(date(dueAt) eq cast(2024-02-29,Edm.Date))")),
+        ),
+        (
+            F::Time,
+            cmp(unary(F::Time, due()), Gt, noon()),
+            (None, Some("(time(dueAt) gt cast(12:00:00.000,Edm.TimeOfDay))")),
+        ),
+    ];
+    let covered: Vec<Function> = table.iter().map(|(function, ..)| *function).collect();
+    assert_eq!(covered, Function::ALL);
+    for (function, node, (old, new)) in table {
+        for (dialect, expected) in [(Dialect::MobileServices, old), (V2, old), (Dialect::Datasync, new)] {
+            let written = render(&node, dialect);
+            assert_eq!(speaks(dialect, function), expected.is_some(), "{function:?} {dialect:?}");
+            match (written, expected) {
+                (Ok(written), Some(expected)) => {
+                    assert_eq!(written, expected, "{dialect:?}");
+                    assert_eq!(parse(expected, &TODO, dialect, &Limits::default()), Ok(node.clone()));
+                }
+                (Err(error), None) => assert_eq!(error.kind(), ErrorKind::InvalidArgument),
+                (written, expected) => panic!("{dialect:?}: {written:?} instead of {expected:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn section_10_3_calculations_have_parentheses_only_where_the_tree_needs_them() {
+    use Comparison::{Eq, Gt};
+    use Function::{Add, Div, Length, Mod, Mul, Sub};
+    let n = || c("count");
+    let value = |node: Node| cmp(node, Gt, lit(0));
+    for (node, expected) in [
+        (call(Add, call(Add, n(), lit(1)), lit(2)), "count add 1 add 2"),
+        (call(Add, n(), call(Add, lit(1), lit(2))), "count add (1 add 2)"),
+        (call(Sub, n(), call(Sub, n(), lit(-2))), "count sub (count sub -2)"),
+        (call(Mul, call(Mul, n(), lit(3)), n()), "count mul 3 mul count"),
+        (call(Mul, n(), call(Div, n(), lit(3))), "count mul (count div 3)"),
+        (call(Add, call(Mul, n(), n()), call(Mod, n(), lit(2))), "count mul count add count mod 2"),
+        (call(Mul, call(Add, n(), lit(1)), call(Sub, n(), lit(1))), "(count add 1) mul (count sub 1)"),
+        (
+            call(Add, Node::Call(Length, vec![call(Function::Concat, c("text"), text("a"))]), lit(1)),
+            "length(concat(text,'a')) add 1",
+        ),
+        (call(Add, c("ratio"), lit(0.1_f32)), "ratio add 0.1f"),
+        (call(Add, c("ratio"), lit(0.1_f64)), "ratio add 0.1d"),
+        (call(Add, c("bytes"), lit(1_i64)), "bytes add 1L"),
+    ] {
+        check(value(node), &format!("({expected} gt 0)"));
+    }
+    check(
+        cmp(call(Add, n(), lit(1)), Eq, call(Sub, c("bytes"), lit(1_i64))),
+        "(count add 1 eq bytes sub 1L)",
+    );
+    check(cmp(Node::Call(Length, vec![c("text")]), Eq, Node::Literal(Value::Null)), "(length(text) eq null)");
+}
+
+#[test]
+fn odata_4_has_days_and_times_of_day() {
+    use Comparison::Eq;
+    let call = |function| Node::Call(function, vec![c("dueAt")]);
+    let v3 = |text: &str| parse(text, &TODO, Dialect::Datasync, &Limits::default());
+    let time = cmp(call(Function::Time), Eq, instant("1970-01-01T07:14:05.1234567Z"));
+    for text in [
+        "time(dueAt) eq 07:14:05.1234567",
+        "time(dueAt) eq cast(07:14:05.1234567,Edm.TimeOfDay)",
+        "time(dueAt) eq cast('07:14:05.1234567',Edm.TimeOfDay)",
+    ] {
+        assert_eq!(v3(text), Ok(time.clone()), "{text}");
+    }
+    assert_eq!(
+        v3("time(dueAt) eq 07:14"),
+        Ok(cmp(call(Function::Time), Eq, instant("1970-01-01T07:14:00Z")))
+    );
+    assert_eq!(
+        v3("date(dueAt) eq 2024-02-29"),
+        Ok(cmp(call(Function::Date), Eq, instant("2024-02-29T00:00:00Z")))
+    );
+    for text in ["time(dueAt) eq 25:00", "time(dueAt) eq 07:1", "time(dueAt) eq cast(07:61,Edm.TimeOfDay)"] {
+        assert_eq!(v3(text).map_err(|error| error.kind()), Err(ParseErrorKind::InvalidLiteral), "{text}");
+    }
+    for text in [
+        "dueAt lt cast(07:14:00,Edm.TimeOfDay)",
+        "07:14 gt dueAt",
+        "time(dueAt) eq 2024-02-29T00:00:00Z",
+        "time(dueAt) eq date(dueAt)",
+        "date(dueAt) eq dueAt",
+    ] {
+        assert_eq!(v3(text).map_err(|error| error.kind()), Err(ParseErrorKind::TypeMismatch), "{text}");
+    }
+    refuse("date(dueAt) eq 1", ParseErrorKind::Unsupported, 0);
+    // Days, times of day and instants are types of their own there.
+    for node in [
+        cmp(call(Function::Date), Eq, c("dueAt")),
+        cmp(call(Function::Date), Eq, call(Function::Time)),
+        cmp(Node::Call(Function::Year, vec![call(Function::Date)]), Eq, lit(1)),
+    ] {
+        let error = render(&node, Dialect::Datasync).expect_err("no text");
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    }
+    for node in [
+        cmp(call(Function::Date), Eq, instant("2024-02-29T01:00:00Z")),
+        cmp(call(Function::Time), Eq, instant("2024-02-29T01:00:00Z")),
+    ] {
+        assert_eq!(render(&node, Dialect::Datasync).expect_err("no text").kind(), ErrorKind::InvalidValue);
+    }
+}
+
 #[test]
 fn forms_that_no_server_takes_are_written_otherwise() {
     use Comparison::{Eq, Gt, Le, Lt};
@@ -199,6 +368,15 @@ fn what_has_no_text_is_an_error() {
     refuse(c("text"), ErrorKind::InvalidArgument);
     refuse(Node::Call(Function::Contains, vec![c("text")]), ErrorKind::InvalidArgument);
     refuse(call(Function::Contains, c("count"), text("secret")), ErrorKind::InvalidArgument);
+    let length = |argument| Node::Call(Function::Length, vec![argument]);
+    refuse(length(c("text")), ErrorKind::InvalidArgument);
+    refuse(cmp(length(c("count")), Comparison::Eq, lit(1)), ErrorKind::InvalidArgument);
+    refuse(cmp(length(c("draft")), Comparison::Eq, lit(1)), ErrorKind::InvalidArgument);
+    refuse(cmp(length(c("text")), Comparison::Eq, text("secret")), ErrorKind::InvalidArgument);
+    let sum = |right| call(Function::Add, c("price"), right);
+    refuse(cmp(sum(lit(f64::INFINITY)), Comparison::Eq, lit(1.0)), ErrorKind::InvalidValue);
+    refuse(cmp(sum(Node::Literal(Value::Null)), Comparison::Eq, lit(1.0)), ErrorKind::InvalidArgument);
+    refuse(cmp(sum(text("secret")), Comparison::Eq, lit(1.0)), ErrorKind::InvalidArgument);
 }
 
 #[test]
@@ -521,24 +699,31 @@ proptest! {
     /// The normal form of the text: lists joined, constants to the right, bare columns as `eq true`.
     #[test]
     fn g9_a_sent_filter_is_read_as_what_it_was(node in condition(Reach::Sendable), rows in rows(12)) {
-        let written = render(&node, V2);
-        prop_assert!(written.is_ok(), "{:?}", written);
-        let written = written.unwrap_or_default();
-        let read = parse(&written, &TABLE, V2, &Limits::default());
-        prop_assert!(read.is_ok(), "{written}: {:?}", read);
-        let read = read.unwrap_or(Node::ALWAYS);
-        let normal = render(&read, V2).unwrap_or_default();
-        prop_assert_eq!(parse(&normal, &TABLE, V2, &Limits::default()).ok(), Some(read.clone()));
-        for row in &rows {
-            let view = TableRow { table: &TABLE, row };
-            prop_assert_eq!(matches(&node, &view), matches(&read, &view), "{:?}", read);
+        for dialect in DIALECTS {
+            let written = render(&node, dialect);
+            let Ok(written) = written else {
+                // The one function that v3 has no word for.
+                let lacks_word = dialect == Dialect::Datasync && node.to_string().contains("replace(");
+                prop_assert!(lacks_word, "{:?}", written);
+                continue;
+            };
+            let read = parse(&written, &TABLE, dialect, &Limits::default());
+            prop_assert!(read.is_ok(), "{written}: {:?}", read);
+            let read = read.unwrap_or(Node::ALWAYS);
+            let normal = render(&read, dialect).unwrap_or_default();
+            prop_assert_eq!(parse(&normal, &TABLE, dialect, &Limits::default()).ok(), Some(read.clone()));
+            for row in &rows {
+                let view = TableRow { table: &TABLE, row };
+                prop_assert_eq!(matches(&node, &view), matches(&read, &view), "{}", read);
+            }
         }
     }
 
     #[test]
     fn what_cannot_be_sent_is_an_error_and_never_a_panic(node in condition(Reach::Anything), rows in rows(4)) {
-        if let Ok(written) = render(&node, V2) {
-            let read = parse(&written, &TABLE, V2, &Limits::default());
+        for dialect in DIALECTS {
+            let Ok(written) = render(&node, dialect) else { continue };
+            let read = parse(&written, &TABLE, dialect, &Limits::default());
             prop_assert!(read.is_ok(), "{written}: {:?}", read);
             for row in &rows {
                 let view = TableRow { table: &TABLE, row };

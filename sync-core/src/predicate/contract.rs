@@ -330,7 +330,8 @@ fn numbers(cases: &mut Cases) {
     cases.holds(&real(f64::MAX), REAL.lt(f64::INFINITY));
     cases.holds(&real(1e300), (REAL * 1e300).gt(f64::MAX));
     cases.holds(&real(1e300), (REAL * 1e300).eq(f64::INFINITY));
-    cases.holds(&real(1e300), (REAL * 1e300 - REAL * 1e300).is_null());
+    let infinite = REAL * 1e300;
+    cases.holds(&real(1e300), infinite.clone().sub(infinite).is_null());
 }
 
 fn instants(cases: &mut Cases) {

@@ -92,9 +92,8 @@ impl fmt::Display for Explanation {
         f.write_str("judged on this device:")?;
         for part in self.parts.iter().filter(|part| !part.reasons.is_empty()) {
             write!(f, "\n- {}", part.condition)?;
-            match &part.filter {
-                Some(filter) => write!(f, "\n  (of which the server is asked {filter})")?,
-                None => {}
+            if let Some(filter) = &part.filter {
+                write!(f, "\n  (of which the server is asked {filter})")?;
             }
             for reason in &part.reasons {
                 write!(f, "\n  because {reason}")?;

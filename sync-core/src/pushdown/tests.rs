@@ -13,6 +13,7 @@ use crate::time;
 use crate::value::{ColumnValue, Value, ValueRef};
 
 const V2: Dialect = Dialect::MobileApps;
+const DIALECTS: [Dialect; 3] = [Dialect::MobileServices, V2, Dialect::Datasync];
 
 fn column(name: &str) -> &'static ColumnSchema {
     TABLE.columns.iter().find(|column| column.name == name).expect("a column of the test table")
@@ -194,6 +195,139 @@ fn conditions_of_conditions_become_plain_ones() {
     inexact(compare(Eq, small(), cmp("small", Lt, 5)), &ours, None);
 }
 
+fn call<const N: usize>(function: Function, arguments: [Node; N]) -> Node {
+    Node::Call(function, arguments.to_vec())
+}
+
+fn compare(comparison: Comparison, left: Node, right: Node) -> Node {
+    Node::Compare(comparison, Box::new(left), Box::new(right))
+}
+
+fn c(name: &str) -> Node {
+    Node::Column(column(name))
+}
+
+fn lit(value: impl ColumnValue) -> Node {
+    Node::Literal(value.to_value())
+}
+
+#[test]
+fn r_13_values_of_functions_go_where_they_are_trusted() {
+    use Comparison::{Eq, Gt, Le, Ne};
+    use Function::{Add, Concat, Contains, Div, Length, Round, ToLower};
+    let (node, ours, any) =
+        (ServerProfile::node_sqlite(), ServerProfile::sync_server(), ServerProfile::conservative());
+    let lower = |name: &str| call(ToLower, [c(name)]);
+    let text = |value: &str| lit(value.to_owned());
+    exact(compare(Eq, lower("title"), text("milk")), &node, "(tolower(title) eq 'milk')");
+    inexact(compare(Eq, lower("title"), text("milk")), &any, None);
+    inexact(
+        compare(Eq, lower("title"), text("milk")),
+        &any.clone().with_function(ToLower),
+        Some("(tolower(title) eq 'milk')"),
+    );
+    inexact(compare(Ne, lower("title"), text("milk")), &any.clone().with_function(ToLower), None);
+    inexact(compare(Gt, call(Length, [c("title")]), lit(3)), &node, None);
+    exact(compare(Gt, call(Length, [c("title")]), lit(3)), &ours, "(length(title) gt 3)");
+    // Nested: each function must be trusted.
+    inexact(compare(Gt, call(Length, [lower("title")]), lit(3)), &node.clone().with_function(Add), None);
+    exact(call(Contains, [lower("note"), text("x")]), &ours, "substringof('x',tolower(note))");
+    // Null-safe below negations and for `ne`, by the arguments.
+    exact(compare(Ne, lower("note"), text("a")), &node, "((tolower(note) ne 'a') or (note eq null))");
+    exact(
+        compare(Gt, call(Concat, [c("note"), c("title")]), text("a")).negate(),
+        &node,
+        "((concat(note,title) le 'a') or (note eq null))",
+    );
+    exact(compare(Gt, lower("title"), text("a")).negate(), &node, "(tolower(title) le 'a')");
+    exact(compare(Eq, lower("note"), Node::Literal(Value::Null)), &node, "(note eq null)");
+    check(compare(Ne, lower("title"), Node::Literal(Value::Null)), &node, None, None);
+    exact(
+        compare(Le, call(Div, [c("large"), c("small")]), lit(1)).negate(),
+        &ours,
+        "((large div small gt 1) or (large div small eq null))",
+    );
+    // What needs no row is computed here.
+    exact(compare(Eq, c("small"), call(Length, [lit("abc".to_owned())])), &any, "(small eq 3)");
+    check(
+        compare(Eq, call(Length, [Node::Literal(Value::Null)]), c("title")),
+        &any,
+        Some("(title eq null)"),
+        None,
+    );
+    // Numbers of JavaScript.
+    exact(compare(Eq, call(Round, [c("price")]), lit(2)), &node, "(round(price) eq 2)");
+    inexact(compare(Eq, call(Round, [c("large")]), lit(2)), &node, None);
+    inexact(compare(Eq, call(Round, [c("ratio")]), lit(2)), &node, None);
+    inexact(compare(Gt, call(Add, [c("small"), lit(1)]), lit(2)), &node.clone().with_function(Add), None);
+}
+
+#[test]
+fn days_are_sent_as_ranges_of_instants() {
+    use Comparison::{Eq, Ge, Gt, Le, Lt, Ne};
+    let ours = ServerProfile::sync_server();
+    let day = |comparison| {
+        let instant = time::parse("2024-02-29T00:00:00Z").expect("valid");
+        compare(comparison, call(Function::Date, [c("dueAt")]), lit(instant))
+    };
+    let (from, until) =
+        ("datetimeoffset'2024-02-29T00:00:00.000Z'", "datetimeoffset'2024-03-01T00:00:00.000Z'");
+    exact(day(Eq), &ours, &format!("((dueAt ge {from}) and (dueAt lt {until}))"));
+    exact(day(Lt), &ours, &format!("(dueAt lt {from})"));
+    exact(day(Le), &ours, &format!("(dueAt lt {until})"));
+    exact(day(Gt), &ours, &format!("(dueAt ge {until})"));
+    exact(day(Ge), &ours, &format!("(dueAt ge {from})"));
+    let outside = format!("((dueAt lt {from}) or (dueAt eq null) or (dueAt ge {until}) or (dueAt eq null))");
+    exact(day(Ne), &ours, &outside);
+    // No comparison of days without a word for them.
+    let days = compare(Lt, call(Function::Date, [c("dueAt")]), call(Function::Date, [c("madeAt")]));
+    inexact(days.clone(), &ours, None);
+    let v3 = split(&days, &ours, Dialect::Datasync);
+    assert_eq!(v3.remote, Some(days));
+    assert_eq!(v3.local_rest, None);
+    let evening = compare(
+        Gt,
+        call(Function::Time, [c("dueAt")]),
+        lit(time::parse("1970-01-01T18:00:00Z").expect("valid")),
+    );
+    assert_eq!(split(&evening, &ours, V2).reasons, [Reason::Dialect(Function::Time)]);
+    assert_eq!(split(&evening, &ours, Dialect::Datasync).remote, Some(evening));
+}
+
+#[test]
+fn r_13_a_split_is_explained() {
+    use crate::predicate::Predicate;
+    let node = cmp("done", Comparison::Eq, false).and(contains("title")).and(Node::compare(
+        column("madeAt"),
+        Comparison::Gt,
+        lit_instant("2024-02-29T12:00:00Z"),
+    ));
+    let predicate = Predicate { table: &TABLE, node };
+    let explained = explain(&predicate, &ServerProfile::node_sqlite(), V2).expect("explained");
+    assert!(!explained.is_exact);
+    assert_eq!(explained.parts.len(), 3);
+    assert_eq!(explained.parts[0].reasons, []);
+    assert_eq!(
+        explained.to_string(),
+        "asked of the server: ((done eq false) and (madeAt gt datetimeoffset'2024-02-29T12:00:00.000Z'))\n\
+         judged on this device:\n\
+         - contains(title, 'x')\n  \
+           because the server is not trusted with the function Contains\n\
+         - madeAt gt 2024-02-29T12:00:00.000Z\n  \
+           (of which the server is asked (madeAt gt datetimeoffset'2024-02-29T12:00:00.000Z'))\n  \
+           because the server keeps fewer digits of dates"
+    );
+    let exact = explain(&predicate, &ServerProfile::sync_server(), V2).expect("explained");
+    assert!(exact.is_exact);
+    assert!(exact.to_string().ends_with("judged on this device: nothing, the server's answer is exact"));
+    let all = explain(&Predicate::all(&TABLE), &ServerProfile::conservative(), V2).expect("explained");
+    assert!(all.to_string().starts_with("asked of the server: every row\n"));
+}
+
+fn lit_instant(text: &str) -> Value {
+    Value::DateTime(time::parse(text).expect("valid"))
+}
+
 /// A server with the faults a profile allows for: SQL's logic of null, text without ASCII case, dates cut.
 struct Server<'a> {
     row: TableRow<'a>,
@@ -265,8 +399,18 @@ impl Server<'_> {
     }
 }
 
-fn profiles() -> [(ServerProfile, bool); 4] {
+/// Profiles, each with whether its server compares text without case.
+fn profiles() -> [(ServerProfile, bool); 6] {
+    let trusting = || {
+        Function::ALL
+            .into_iter()
+            .fold(ServerProfile::conservative(), ServerProfile::with_function)
+            .with_uuid_filters(true)
+            .with_version_filters(true)
+    };
     [
+        (trusting(), true),
+        (trusting().with_exact_text(true).with_exact_numbers(true).with_date_digits(9), false),
         (ServerProfile::sync_server(), false),
         (ServerProfile::node_sqlite(), false),
         (ServerProfile::conservative(), true),
@@ -281,6 +425,18 @@ fn profiles() -> [(ServerProfile, bool); 4] {
     ]
 }
 
+fn calls_only(node: &Node, trusted: &impl Fn(Function) -> bool) -> bool {
+    match node {
+        Node::And(parts) | Node::Or(parts) => parts.iter().all(|part| calls_only(part, trusted)),
+        Node::Not(inner) => calls_only(inner, trusted),
+        Node::Compare(_, left, right) => calls_only(left, trusted) && calls_only(right, trusted),
+        Node::Call(function, arguments) => {
+            trusted(*function) && arguments.iter().all(|argument| calls_only(argument, trusted))
+        }
+        Node::Column(_) | Node::Literal(_) => true,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
@@ -289,11 +445,15 @@ proptest! {
         node in condition(Reach::Anything),
         rows in rows(12),
     ) {
-        for (profile, caseless) in profiles() {
-            let divided = split(&node, &profile, V2);
+        for ((profile, caseless), dialect) in
+            profiles().into_iter().flat_map(|profile| DIALECTS.map(|dialect| (profile.clone(), dialect)))
+        {
+            let divided = split(&node, &profile, dialect);
             if let Some(remote) = &divided.remote {
-                prop_assert!(render(remote, V2).is_ok(), "{remote:?} has no text");
+                prop_assert!(render(remote, dialect).is_ok(), "{remote} has no text");
+                prop_assert!(calls_only(remote, &|function| profile.evaluates(function)), "{remote}");
             }
+            prop_assert_eq!(divided.local_rest.is_none(), divided.reasons.is_empty(), "{:?}", divided.reasons);
             for row in &rows {
                 let view = TableRow { table: &TABLE, row };
                 let wanted = matches(&node, &view);

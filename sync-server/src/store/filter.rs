@@ -83,7 +83,9 @@ fn compare(
 ) -> Result<()> {
     let (left, right, comparison) = match (left, right) {
         // Constants stand on the right from here on.
-        (Node::Literal(_), Node::Column(_)) => (right, left, mirrored(comparison)),
+        (Node::Literal(_), other) if !matches!(other, Node::Literal(_)) => {
+            (right, left, mirrored(comparison))
+        }
         _ => (left, right, comparison),
     };
     let comparison = match right {

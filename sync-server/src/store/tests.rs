@@ -138,6 +138,10 @@ fn a_new_column_is_added_with_its_default_and_a_changed_type_is_refused() {
 
 /// Ids of the rows a condition is true for.
 fn matching(connection: &mut SqliteConnection, filter: Node) -> Vec<String> {
+    matching_in(connection, &table(), filter)
+}
+
+fn matching_in(connection: &mut SqliteConnection, table: &Table, filter: Node) -> Vec<String> {
     let query = ListQuery {
         fields: vec![Field::Id],
         filter: Some(filter),
@@ -148,7 +152,7 @@ fn matching(connection: &mut SqliteConnection, filter: Node) -> Vec<String> {
         limit: 100,
         count: false,
     };
-    let statement = page_statement(&table(), &query).expect("can be run");
+    let statement = page_statement(table, &query).expect("can be run");
     let rows = statement.load::<StoredRow>(connection).expect("runs");
     rows.iter()
         .map(|row| match row.cell(0) {
@@ -240,9 +244,10 @@ fn g9_functions_have_the_values_of_the_evaluator() {
         values.push(Node::Call(function, vec![n.clone()]));
         values.push(Node::Call(function, vec![Node::Call(F::Div, vec![n.clone(), real(2.0)])]));
     }
-    for function in [F::Year, F::Month, F::Day, F::Hour, F::Minute, F::Second] {
+    for function in [F::Year, F::Month, F::Day, F::Hour, F::Minute, F::Second, F::Date, F::Time] {
         values.push(Node::Call(function, vec![when.clone()]));
     }
+    values.push(Node::Call(F::Replace, vec![word("a"), word(""), text.clone()]));
     let constants = [
         word(""),
         word("a"),
@@ -258,12 +263,20 @@ fn g9_functions_have_the_values_of_the_evaluator() {
         int(12),
         int(59),
         real(0.5),
+        Node::Literal(instant("1970-01-01T00:00:00Z")),
+        Node::Literal(instant("1969-12-31T00:00:00Z")),
+        Node::Literal(instant("1970-01-01T23:59:59.9999999Z")),
+        Node::Literal(instant("1970-01-01T01:02:02.99999995Z")),
         Node::Literal(Value::Null),
     ];
     for value in &values {
         for constant in constants.iter().filter(|constant| constant.kind().is_comparable_with(value.kind())) {
             for comparison in [Comparison::Eq, Comparison::Ne, Comparison::Gt, Comparison::Le] {
-                let node = Node::Compare(comparison, Box::new(value.clone()), Box::new(constant.clone()));
+                let mut sides = (value.clone(), constant.clone());
+                if comparison == Comparison::Le {
+                    sides = (sides.1, sides.0);
+                }
+                let node = Node::Compare(comparison, Box::new(sides.0), Box::new(sides.1));
                 let expected: Vec<_> = rows
                     .iter()
                     .filter(|row| matches(&node, &TableRow { table: &ITEMS, row }))
@@ -325,6 +338,43 @@ fn functions_may_be_nested_as_deep_as_a_filter() {
     let length = Node::Call(Function::Length, vec![text]);
     let filter = Node::Compare(Comparison::Eq, Box::new(length), Box::new(int(5)));
     assert_eq!(matching(&mut connection, filter), ["a"]);
+}
+
+/// The published cases, as each dialect writes them.
+#[test]
+fn golden_cases_hold_on_the_server() {
+    use sync_core::ErrorKind;
+    use sync_core::odata::{Limits, parse, render};
+    use sync_core::predicate::contract::{TABLE, cases};
+    use sync_core::protocol::Dialect;
+
+    let dir = tempfile::tempdir().expect("a directory");
+    let table = Table::new(&TABLE, true).expect("a valid table");
+    let mut connection = open_writer(&dir.path().join("server.db")).expect("opens");
+    schema::prepare(&mut connection, &[&table]).expect("prepares");
+    let mut asked = 0;
+    for (number, case) in cases().into_iter().enumerate() {
+        let id = format!("r{number}");
+        let change = Change::Insert { id: id.clone(), values: case.row.values.clone(), deleted: false };
+        assert!(matches!(change::apply(&mut connection, &table, change, None, || 1_000), Ok(Written::Done(_))));
+        let this = is(&ID, Comparison::Eq, Value::Text(id));
+        for dialect in [Dialect::MobileServices, Dialect::MobileApps, Dialect::Datasync] {
+            let text = match render(&case.condition, dialect) {
+                Ok(text) => text,
+                // NaN and infinity, and what the dialect has no word for.
+                Err(error) => {
+                    let kinds = [ErrorKind::InvalidValue, ErrorKind::InvalidArgument];
+                    assert!(kinds.contains(&error.kind()), "{}: {error}", case.condition);
+                    continue;
+                }
+            };
+            let condition = parse(&text, &TABLE, dialect, &Limits::default()).expect("is understood");
+            let found = matching_in(&mut connection, &table, this.clone().and(condition));
+            assert_eq!(!found.is_empty(), case.holds, "{}: {text}", case.topic);
+            asked += 1;
+        }
+    }
+    assert!(asked > 900, "{asked}");
 }
 
 fn instant(text: &str) -> Value {
