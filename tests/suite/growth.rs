@@ -67,7 +67,8 @@ async fn s_06_new_columns_are_filled_from_what_is_kept_and_by_the_next_pull() {
     let report = device.pull("all", Todo::all()).await.expect("pulled");
     let seen = world.proxy.take_seen();
     let update = seen.iter().find(|seen| seen.request.method == "PATCH").expect("an update");
-    let sent: serde_json::Value = serde_json::from_slice(update.request.body.as_deref().expect("a body")).expect("a row");
+    let sent: serde_json::Value =
+        serde_json::from_slice(update.request.body.as_deref().expect("a body")).expect("a row");
     assert_eq!(sent, json!({ "id": "edited", "text": "oat milk" }));
     assert!(report.rows.changed >= 1, "{report:?}");
     for (id, n) in [("kept", 1), ("bare", 2), ("edited", 3)] {
@@ -94,7 +95,9 @@ async fn s_06_an_interrupted_refill_goes_on() {
     let world = World::new().await;
     let server = world.server.as_ref();
     for number in 0..3 {
-        server.seed(&json!({ "id": format!("{number}"), "text": "milk", "complete": true, "n": number })).await;
+        server
+            .seed(&json!({ "id": format!("{number}"), "text": "milk", "complete": true, "n": number }))
+            .await;
     }
     let database = world.folder.path().join("app.db");
     for table in before::Schema::schemas() {
