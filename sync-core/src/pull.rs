@@ -258,7 +258,9 @@ impl PullCursor {
         from: DateTime<Utc>,
         skip: u64,
     ) -> Result<Advance> {
-        let greatest = page.greatest_updated_at().map(floor_to_millis);
+        // A row without an id is not stored, so its time counts for nothing (L-17).
+        let stored = page.rows().filter(|row| row.id.is_some());
+        let greatest = stored.filter_map(|row| row.updated_at).max().map(floor_to_millis);
         if greatest.is_some_and(|greatest| greatest < from) {
             return Err(self.stuck("it returns rows older than the filter asks for"));
         }
@@ -637,6 +639,18 @@ mod tests {
         let mut walk = PullCursor::full(&TABLE, Node::ALWAYS, 1, None);
         walk.advance(&old).expect("the first page");
         assert_eq!(walk.advance(&old).expect_err("stuck").kind(), ErrorKind::InvalidResponse);
+    }
+
+    #[test]
+    fn l_17_a_row_without_an_id_does_not_move_the_token() {
+        let body = "[{\"id\":\"a\",\"updatedAt\":\"2020-01-01T00:00:00.000Z\"},\
+                    {\"updatedAt\":\"2021-01-01T00:00:00.000Z\"}]";
+        let page = PageSummary::scan(body.as_bytes(), Dialect::MobileApps.names()).expect("a list");
+        let mut cursor = PullCursor::incremental(&TABLE, Node::ALWAYS, None, 50, None);
+        let token = crate::time::parse("2020-01-01T00:00:00Z");
+        assert_eq!(cursor.advance(&page).expect("goes on").token, token);
+        cursor.advance(&page).expect("goes on");
+        assert_eq!(cursor.next().expect("not done").skip, Some(2), "and does not stop the pull");
     }
 
     #[test]

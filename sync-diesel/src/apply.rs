@@ -68,18 +68,18 @@ pub(crate) fn apply_pages(
     })
 }
 
-/// Reads where a query stands, after trying the table's quarantined rows again, and remembers what it wants.
+/// Remembers what a query wants, tries the table's quarantined rows again and reads where the query stands.
 pub(crate) fn begin_pull(
     conn: &mut SqliteConnection,
     tables: &Tables,
     scope: &PullScope,
 ) -> Result<PullStart> {
     let table = tables.get(scope.table.name)?;
+    wanted::remember(conn, scope)?;
     quarantine::retry(conn, table)?;
     if scope.mirror {
         mirror::begin(conn, table)?;
     }
-    wanted::remember(conn, scope)?;
     let refill = growth::needs_refill(conn, scope)?;
     let refetch = refetch::next(conn, table.schema.name)?;
     let Some(query) = &scope.query else {
@@ -241,10 +241,8 @@ impl<'t> Applying<'t> {
                     self.applied.filtered += 1;
                     return self.leave_quarantine(conn, &row);
                 }
-                Some(local) if self.leaves(conn, rest, &local, &row)? => {
-                    if self.evict(conn, &row)? {
-                        return Ok(());
-                    }
+                Some(local) if self.leaves(conn, rest, &local, &row)? && self.evict(conn, &row)? => {
+                    return Ok(());
                 }
                 _ => {}
             }

@@ -15,7 +15,7 @@ use diesel::sqlite::{Sqlite, SqliteConnection};
 use sync_core::Result;
 use sync_core::diesel::{DieselEntity, TableFilter};
 use sync_core::entity::SyncEntity;
-use sync_core::expression::{IntoExpr, OrderBy};
+use sync_core::expression::{IntoExpr, OrderBy, OrderByExpr};
 use sync_core::predicate::Node;
 
 pub use self::select::{FromSelected, SelectQuery, SelectedExpr, SelectedValue, Selection, Single};
@@ -58,33 +58,39 @@ pub struct LocalQuery<E> {
     filter: Node,
     /// `None`: in any state.
     states: Option<Vec<SyncState>>,
-    order: Vec<OrderBy<E>>,
+    order: Vec<OrderByExpr<E>>,
     limit: Option<i64>,
     offset: Option<i64>,
     entity: PhantomData<fn() -> E>,
 }
 
-/// What [`LocalQuery::order_by`] takes: one key, or several in order of weight.
+/// What [`LocalQuery::order_by`] takes: one key, or several in order of weight; columns and expressions.
 pub trait IntoOrder<E> {
     /// The keys.
-    fn into_keys(self) -> Vec<OrderBy<E>>;
+    fn into_keys(self) -> Vec<OrderByExpr<E>>;
 }
 
 impl<E> IntoOrder<E> for OrderBy<E> {
-    fn into_keys(self) -> Vec<OrderBy<E>> {
+    fn into_keys(self) -> Vec<OrderByExpr<E>> {
+        vec![self.into()]
+    }
+}
+
+impl<E> IntoOrder<E> for OrderByExpr<E> {
+    fn into_keys(self) -> Vec<Self> {
         vec![self]
     }
 }
 
-impl<E, const N: usize> IntoOrder<E> for [OrderBy<E>; N] {
-    fn into_keys(self) -> Vec<OrderBy<E>> {
-        self.into()
+impl<E, K: Into<OrderByExpr<E>>, const N: usize> IntoOrder<E> for [K; N] {
+    fn into_keys(self) -> Vec<OrderByExpr<E>> {
+        self.into_iter().map(Into::into).collect()
     }
 }
 
-impl<E> IntoOrder<E> for Vec<OrderBy<E>> {
-    fn into_keys(self) -> Self {
-        self
+impl<E, K: Into<OrderByExpr<E>>> IntoOrder<E> for Vec<K> {
+    fn into_keys(self) -> Vec<OrderByExpr<E>> {
+        self.into_iter().map(Into::into).collect()
     }
 }
 
@@ -122,7 +128,8 @@ impl<E: SyncEntity> LocalQuery<E> {
         self
     }
 
-    /// Adds a key to the order, or an array of keys; those given earlier weigh more.
+    /// Adds a key to the order, or an array of keys; those given earlier weigh more. A key is a column or an
+    /// expression: `Todo::text.to_lower().asc()`.
     pub fn order_by(mut self, keys: impl IntoOrder<E>) -> Self {
         self.order.extend(keys.into_keys());
         self

@@ -225,9 +225,10 @@ pub(super) async fn run<S: LocalStore>(engine: &Engine<S>, request: &PullRequest
     let table = request.predicate.table;
     let dialect = engine.requests.dialect();
     let split = pushdown::split(&request.predicate.node, &engine.profile, dialect);
-    if let Some(reason) = split.reasons.first().filter(|_| request.is_window() && split.local_rest.is_some())
-    {
-        let message = format!("top and skip need a filter that the server answers exactly: {reason}");
+    if request.is_window() && split.local_rest.is_some() {
+        let reasons: Vec<String> = split.reasons.iter().map(ToString::to_string).collect();
+        let message =
+            format!("top and skip need a filter that the server answers exactly: {}", reasons.join(", "));
         return Err(Error::new(ErrorKind::InvalidArgument, message));
     }
     let mut report = PullReport::default();

@@ -17,23 +17,16 @@ use crate::wanted::{self, MAX_FULL_PULLS, Wanted};
 
 pub(super) fn begin(state: &mut State, scope: PullScope) -> Result<PullStart> {
     let table = state.table_mut(scope.table)?;
-    retry_quarantine(table)?;
     if scope.mirror {
         table.came.clear();
     }
+    remember(table, &scope);
+    retry_quarantine(table)?;
     let mut refetch: Vec<_> = table.refetch.iter().map(|(id, refused)| (*refused, id.clone())).collect();
     refetch.sort();
     let refetch = refetch.into_iter().take(MAX_REFETCH).map(|(_, id)| id).collect();
-    let Some(query) = scope.query else {
-        let is_full =
-            table.full_pulls.len() >= MAX_FULL_PULLS && !table.full_pulls.contains_key(&scope.wanted);
-        let wanted = if is_full { codec::encode(&Node::ALWAYS) } else { scope.wanted };
-        table.full_pulls.insert(wanted, scope.mirror);
-        return Ok(PullStart { refetch, ..PullStart::default() });
-    };
-    let wanted = table.queries.entry(query.query_id.clone()).or_default();
-    wanted.filter = scope.wanted;
-    let feed = wanted.feed;
+    let Some(query) = scope.query else { return Ok(PullStart { refetch, ..PullStart::default() }) };
+    let feed = table.queries.get(&query.query_id).and_then(|wanted| wanted.feed);
     let restarted =
         table.tokens.get(&query.query_id).is_some_and(|token| token.fingerprint != query.fingerprint);
     if restarted {
@@ -41,6 +34,16 @@ pub(super) fn begin(state: &mut State, scope: PullScope) -> Result<PullStart> {
     }
     let token = table.tokens.get(&query.query_id).map(|token| token.token.clone());
     Ok(PullStart { token, feed, restarted, refetch, refill: false })
+}
+
+fn remember(table: &mut TableState, scope: &PullScope) {
+    if let Some(query) = &scope.query {
+        table.queries.entry(query.query_id.clone()).or_default().filter.clone_from(&scope.wanted);
+        return;
+    }
+    let is_full = table.full_pulls.len() >= MAX_FULL_PULLS && !table.full_pulls.contains_key(&scope.wanted);
+    let wanted = if is_full { codec::encode(&Node::ALWAYS) } else { scope.wanted.clone() };
+    table.full_pulls.insert(wanted, scope.mirror);
 }
 
 pub(super) fn apply(state: &mut State, batch: PullBatch) -> Result<Applied> {
@@ -86,12 +89,11 @@ pub(super) fn apply(state: &mut State, batch: PullBatch) -> Result<Applied> {
 
 pub(super) fn finish(state: &mut State, end: PullEnd) -> Result<Applied> {
     let table = state.table_mut(end.scope.table)?;
-    if let Some(query) = end.scope.query {
-        if let Some(token) = table.tokens.get_mut(&query.query_id)
-            && token.fingerprint == query.fingerprint
-        {
-            token.token.server_date = end.server_date.or(token.token.server_date);
-        }
+    if let Some(query) = end.scope.query
+        && let Some(token) = table.tokens.get_mut(&query.query_id)
+        && token.fingerprint == query.fingerprint
+    {
+        token.token.server_date = end.server_date.or(token.token.server_date);
     }
     let mut applied = Applied::default();
     if let Some(predicate) = end.mirror {
@@ -271,9 +273,14 @@ fn remove(table: &mut TableState, server: &Row, applied: &mut Applied) {
 fn retry_quarantine(table: &mut TableState) -> Result<()> {
     for (_, waiting) in std::mem::take(&mut table.quarantine) {
         let body = format!("[{}]", waiting.raw);
+        let schema = table.schema;
+        let query = waiting.query_id.as_ref().and_then(|query_id| table.queries.get(query_id));
+        let rest = query
+            .and_then(|query| codec::decode(schema, &query.filter))
+            .map(|node| Predicate { table: schema, node });
         let mut applying = Applying {
             query_id: waiting.query_id,
-            rest: None,
+            rest: rest.as_ref(),
             fetched: Forced::All,
             applied: Applied::default(),
         };

@@ -210,6 +210,7 @@ cases! {
         r_12_a_filter_that_cannot_be_read_wants_every_row,
         r_12_tombstones_and_order_come_before_judgement,
         r_12_absent_members_are_judged_as_they_are_here,
+        r_12_a_quarantined_row_that_nobody_wants_any_more_goes,
         r_12_the_feed_moves_forward_and_outlives_resets,
         l_13_a_mirroring_pull_removes_what_did_not_come,
         l_13_a_mirroring_pull_removes_what_left_its_filter,

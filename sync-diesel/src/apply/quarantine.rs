@@ -7,13 +7,13 @@ use sync_core::error::Result;
 use sync_core::protocol::{Dialect, SystemNames};
 use sync_core::store::QuarantinedRow;
 
-use super::{Applying, Forced};
+use super::{Applying, Forced, wanted};
 use crate::failure::OrStore;
 use crate::statement::query;
 use crate::synced::{SyncedTable, Tables};
 use crate::system;
 
-/// Tries the rows of a table again.
+/// Tries the rows of a table again. One that can be read now and is not what its query id wants goes.
 pub(crate) fn retry(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<()> {
     let waiting = query::<(Nullable<Text>, Text, Text)>(
         "SELECT query_id, names, item FROM \"__quarantine\" WHERE table_name = ? ORDER BY rowid",
@@ -30,7 +30,11 @@ pub(crate) fn retry(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<
             let Some(names) = known_names(names) else { continue };
             let body = format!("[{raw}]");
             let query_id = query_id.as_deref();
-            let mut applying = Applying::new(conn, table, query_id, None, Forced::All)?;
+            let rest = match query_id {
+                Some(query_id) => wanted::filter_of(conn, table.schema, query_id)?,
+                None => None,
+            };
+            let mut applying = Applying::new(conn, table, query_id, rest.as_ref(), Forced::All)?;
             applying.page(conn, body.as_bytes(), names)?;
         }
         Ok(())

@@ -21,7 +21,8 @@ pub(super) fn remember(conn: &mut SqliteConnection, scope: &PullScope) -> Result
     run(
         conn,
         "INSERT INTO \"__queries\" (table_name, query_id, filter) VALUES (?, ?, ?)
-         ON CONFLICT (table_name, query_id) DO UPDATE SET filter = excluded.filter",
+         ON CONFLICT (table_name, query_id) DO UPDATE SET filter = excluded.filter
+         WHERE filter <> excluded.filter",
         &[table.into(), (&query_key.query_id).into(), (&scope.wanted).into()],
     )
     .or_store()
@@ -48,7 +49,8 @@ fn remember_full_pull(conn: &mut SqliteConnection, scope: &PullScope) -> Result<
     run(
         conn,
         "INSERT INTO \"__full_pulls\" (table_name, filter, mirrors) VALUES (?, ?, ?)
-         ON CONFLICT (table_name, filter) DO UPDATE SET mirrors = excluded.mirrors",
+         ON CONFLICT (table_name, filter) DO UPDATE SET mirrors = excluded.mirrors
+         WHERE mirrors <> excluded.mirrors",
         &[table.into(), filter.into(), i64::from(scope.mirror).into()],
     )
     .or_store()
@@ -73,6 +75,22 @@ pub(super) fn load(conn: &mut SqliteConnection, table: &TableSchema) -> Result<W
         }
     }
     Ok(wanted)
+}
+
+/// What a query id wants, if this version can read it.
+pub(super) fn filter_of(
+    conn: &mut SqliteConnection,
+    table: &TableSchema,
+    query_id: &str,
+) -> Result<Option<Node>> {
+    let stored = query::<Text>(
+        "SELECT filter FROM \"__queries\" WHERE table_name = ? AND query_id = ?",
+        &[table.name.into(), query_id.into()],
+    )
+    .get_result::<String>(conn)
+    .optional()
+    .or_store()?;
+    Ok(stored.and_then(|stored| codec::decode(table, &stored)))
 }
 
 /// From when on rows may have left unseen by this query.

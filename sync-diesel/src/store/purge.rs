@@ -1,15 +1,18 @@
 //! Purge (17.4): local rows go, with everything sync keeps about them; nothing is sent.
 
 use diesel::RunQueryDsl;
+use diesel::connection::SimpleConnection;
 use diesel::sql_types::Text;
 use diesel::sqlite::SqliteConnection;
+use sync_core::diesel::TableFilter;
 use sync_core::error::{Error, ErrorKind, Result};
 use sync_core::evaluate;
+use sync_core::predicate::Node;
 use sync_core::row::TableRow;
 use sync_core::store::{Purge, Purged};
 
 use crate::failure::OrStore;
-use crate::statement::{Bind, query, run};
+use crate::statement::{filtered, query, run};
 use crate::synced::{SyncedTable, Tables};
 use crate::{apply, queue, system};
 
@@ -36,10 +39,12 @@ pub(super) fn purge(conn: &mut SqliteConnection, tables: &Tables, purge: &Purge)
     system::exempt(conn, |conn| {
         let purged = if purge.predicate.node.is_always() {
             apply::wanted::forget(conn, name, purge.keep_tokens)?;
-            remove(conn, table, "", &[])?
+            remove(conn, table, "")?
         } else {
-            let ids = matching_ids(conn, table, purge)?;
-            remove(conn, table, " AND {id} IN (SELECT value FROM json_each(?))", &[ids.into()])?
+            mark_matching(conn, table, &purge.predicate.node)?;
+            let purged = remove(conn, table, " AND {id} IN (SELECT item_id FROM temp.\"__purged\")")?;
+            run(conn, "DELETE FROM temp.\"__purged\"", &[]).or_store()?;
+            purged
         };
         // The rows of every query are gone, so every query starts again (G-07).
         if !purge.keep_tokens {
@@ -49,14 +54,16 @@ pub(super) fn purge(conn: &mut SqliteConnection, tables: &Tables, purge: &Purge)
     })
 }
 
-/// The ids of matching rows, and of queued deletes whose kept row matches (G-06), as a JSON array.
-fn matching_ids(conn: &mut SqliteConnection, table: &SyncedTable, purge: &Purge) -> Result<String> {
-    let node = &purge.predicate.node;
-    let mut ids: Vec<String> = Vec::new();
-    table.for_each(conn, node, |row| {
-        ids.push(row.id);
-        Ok(())
-    })?;
+/// Notes the ids of matching rows, and of queued deletes whose kept row matches (G-06), in a temporary table: there may
+/// be any number of them (G-11).
+fn mark_matching(conn: &mut SqliteConnection, table: &SyncedTable, node: &Node) -> Result<()> {
+    conn.batch_execute(
+        "CREATE TEMP TABLE IF NOT EXISTS \"__purged\" (item_id TEXT PRIMARY KEY NOT NULL) WITHOUT ROWID;
+         DELETE FROM temp.\"__purged\";",
+    )
+    .or_store()?;
+    let head = format!("INSERT INTO temp.\"__purged\" (item_id) SELECT \"id\" FROM {} WHERE ", table.name);
+    filtered::<()>(&head, TableFilter { table: table.schema, node }, "").execute(conn).or_store()?;
     let deleted = query::<(Text, Text)>(
         "SELECT item_id, item FROM \"__operations\"
          WHERE table_name = ? AND kind = 2 AND item IS NOT NULL",
@@ -67,30 +74,22 @@ fn matching_ids(conn: &mut SqliteConnection, table: &SyncedTable, purge: &Purge)
     for (id, text) in deleted {
         let row = table.whole_row(&text)?;
         if evaluate::matches(node, &TableRow { table: table.schema, row: &row }) {
-            ids.push(id);
+            run(conn, "INSERT OR IGNORE INTO temp.\"__purged\" (item_id) VALUES (?)", &[id.into()])
+                .or_store()?;
         }
     }
-    serde_json::to_string(&ids).map_err(|source| {
-        Error::new(ErrorKind::Store, "the list of rows cannot be written").with_source(source)
-    })
+    Ok(())
 }
 
 /// Removes rows and what stands beside them. In `condition`, `{id}` is the id's column.
-fn remove(
-    conn: &mut SqliteConnection,
-    table: &SyncedTable,
-    condition: &str,
-    values: &[Bind<'_>],
-) -> Result<Purged> {
+fn remove(conn: &mut SqliteConnection, table: &SyncedTable, condition: &str) -> Result<Purged> {
     let text = format!("DELETE FROM {} WHERE 1{}", table.name, condition.replace("{id}", "\"id\""));
-    let rows = run(conn, &text, values).or_store()? as u64;
+    let rows = run(conn, &text, &[]).or_store()? as u64;
     let mut purged = Purged { rows, operations: 0 };
-    let mut binds: Vec<Bind<'_>> = vec![table.schema.name.into()];
-    binds.extend(values.iter().cloned());
     for beside in BESIDE {
         let text =
             format!("DELETE FROM \"{beside}\" WHERE table_name = ?{}", condition.replace("{id}", "item_id"));
-        let removed = run(conn, &text, &binds).or_store()? as u64;
+        let removed = run(conn, &text, &[table.schema.name.into()]).or_store()? as u64;
         if beside == "__operations" {
             purged.operations = removed;
         }

@@ -31,6 +31,8 @@ async fn r_05_keys_weigh_by_their_order_and_the_id_decides_ties() {
     assert_eq!(ids(&rows), ["c", "a", "b", "d"]);
     let chained = todos.all().order_by(Todo::rank.desc()).order_by(vec![Todo::text.desc()]).load().await;
     assert_eq!(chained.unwrap(), rows);
+    let computed = todos.all().order_by((Todo::rank * -1).asc()).order_by(Todo::text.desc()).load().await;
+    assert_eq!(computed.unwrap(), rows, "an expression is a key as well");
     let page = todos.all().order_by(Todo::rank.asc()).offset(1).limit(2).load().await.unwrap();
     assert_eq!(ids(&page), ["d", "a"]);
     assert_eq!(todos.all().offset(1).limit(1).count().await.unwrap(), 4, "the range does not count");

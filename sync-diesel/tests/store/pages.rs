@@ -1,7 +1,7 @@
 //! Storing pages: the prepared path, what leaves it, and that both count alike.
 
 use sync_core::predicate::{Comparison, Node, Predicate};
-use sync_core::store::{Applied, LocalStore};
+use sync_core::store::{Applied, LocalStore, Purge, Purged};
 use sync_core::value::Value;
 
 use crate::support::{Fixture, TODO, batch, json, scope, text};
@@ -155,4 +155,22 @@ async fn r_13_the_local_rest_keeps_rows_out_but_not_old() {
     assert_eq!(applied, Applied { added: 1, changed: 1, filtered: 1, ..Applied::default() });
     assert_eq!(fixture.text("known").await, text("bread"));
     assert_eq!(fixture.row("new").await, None);
+}
+
+#[tokio::test]
+async fn g_11_any_number_of_rows_is_purged() {
+    let fixture = Fixture::new().await;
+    for block in 0..8 {
+        fixture.pull(&rows(block * 5000..(block + 1) * 5000, "v1")).await;
+    }
+    let node = Node::compare(&TODO.columns[0], Comparison::Ne, Value::Text("text 7".into()));
+    let purge = Purge::new(Predicate { table: &TODO, node });
+    for rows in [39_999, 0] {
+        assert_eq!(
+            fixture.store.purge(purge.clone()).await.expect("a purge"),
+            Purged { rows, operations: 0 }
+        );
+    }
+    assert_eq!(fixture.count("\"Todo\"").await, 1);
+    fixture.assert_clean().await;
 }

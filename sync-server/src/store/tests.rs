@@ -356,7 +356,10 @@ fn golden_cases_hold_on_the_server() {
     for (number, case) in cases().into_iter().enumerate() {
         let id = format!("r{number}");
         let change = Change::Insert { id: id.clone(), values: case.row.values.clone(), deleted: false };
-        assert!(matches!(change::apply(&mut connection, &table, change, None, || 1_000), Ok(Written::Done(_))));
+        assert!(matches!(
+            change::apply(&mut connection, &table, change, None, || 1_000),
+            Ok(Written::Done(_))
+        ));
         let this = is(&ID, Comparison::Eq, Value::Text(id));
         for dialect in [Dialect::MobileServices, Dialect::MobileApps, Dialect::Datasync] {
             let text = match render(&case.condition, dialect) {

@@ -177,6 +177,22 @@ pub(super) async fn r_12_absent_members_are_judged_as_they_are_here<S: LocalStor
     assert_eq!(applied, Applied { quarantined: 3, filtered: 1, ..Applied::default() });
 }
 
+pub(super) async fn r_12_a_quarantined_row_that_nobody_wants_any_more_goes<S: LocalStore>(probe: Probe<S>) {
+    let of_rank = |rank| {
+        let node = Node::compare(&TODO.columns[2], Comparison::Eq, crate::value::Value::Integer(rank));
+        Predicate { table: &TODO, node }
+    };
+    // No new row without a text.
+    let row = "{\"id\":\"a\",\"rank\":7,\"version\":\"v1\"}".to_owned();
+    let applied = probe.brought(&wanting(Some("q"), &of_rank(7)), &of_rank(7), &[row]).await;
+    assert_eq!(applied, Applied { quarantined: 1, ..Applied::default() });
+    let waiting = async || probe.store.quarantine(None).await.expect("a read").len();
+    probe.begin(&wanting(Some("q"), &of_rank(7))).await;
+    assert_eq!(waiting().await, 1);
+    probe.begin(&wanting(Some("q"), &of_rank(8))).await;
+    assert_eq!(waiting().await, 0);
+}
+
 pub(super) async fn r_12_the_feed_moves_forward_and_outlives_resets<S: LocalStore>(probe: Probe<S>) {
     let milk = of_text("milk");
     let scope = wanting(Some("q"), &milk);
