@@ -8,6 +8,7 @@ use crate::entity::TableSchema;
 use crate::row::Row;
 
 pub use self::collapse::{Change, Collapsed, Queued, collapse};
+pub(crate) use self::settle::is_same_value;
 pub use self::settle::{Merge, is_same_write, merge_answer};
 
 mod collapse;
@@ -91,6 +92,18 @@ pub struct Operation {
     pub tail_seq: Option<i64>,
     /// How often it was sent.
     pub attempts: i64,
+}
+
+impl AsRef<Self> for OperationKey {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+impl AsRef<OperationKey> for OperationError {
+    fn as_ref(&self) -> &OperationKey {
+        &self.key
+    }
 }
 
 /// A refused, conflicting or uncertain operation as recorded; survives a restart, one per operation.

@@ -8,6 +8,7 @@ pub use sync_core::entity::SyncEntity;
 pub use sync_core::operation::{FailureClass, Operation, OperationError, OperationKind, OperationState};
 pub use sync_core::profile::ServerProfile;
 pub use sync_core::protocol::Dialect;
+pub use sync_core::store::ConflictPolicy;
 pub use sync_derive::{SyncEntity, sync_schema};
 
 pub use crate::conflict::{Conflict, Resolve, TypedError};

@@ -20,10 +20,12 @@ use crate::statement::{Bind, query};
 use crate::synced::Tables;
 use crate::system;
 
+pub(crate) mod history;
 pub(crate) mod record;
 pub(crate) mod resolve;
 mod settle;
 mod take;
+pub(crate) mod undelete;
 
 /// One step of a push.
 pub(crate) fn exchange(
@@ -81,20 +83,7 @@ pub(crate) fn operations(
         .iter()
         // Operations of a table that is no longer in the schema stay, out of sight.
         .filter_map(|operation| Some((tables.find(&operation.table_name)?, operation)))
-        .map(|(table, operation)| {
-            Ok(Operation {
-                key: operation.key(table.schema, operation.revision),
-                kind: operation.kind()?,
-                state: operation.state()?,
-                server_may_hold: operation.server_may_hold()?,
-                base_version: operation.base_version.clone(),
-                sent: operation
-                    .sent_kind()?
-                    .map(|kind| (kind, operation.sent_revision.unwrap_or(operation.revision))),
-                tail_seq: operation.tail_seq,
-                attempts: operation.attempts,
-            })
-        })
+        .map(|(table, operation)| operation.read(table.schema))
         .collect()
 }
 
@@ -155,6 +144,20 @@ pub(crate) fn errors(
 }
 
 impl QueuedOperation {
+    /// The operation for readers.
+    fn read(&self, table: &'static sync_core::entity::TableSchema) -> Result<Operation> {
+        Ok(Operation {
+            key: self.key(table, self.revision),
+            kind: self.kind()?,
+            state: self.state()?,
+            server_may_hold: self.server_may_hold()?,
+            base_version: self.base_version.clone(),
+            sent: self.sent_kind()?.map(|kind| (kind, self.sent_revision.unwrap_or(self.revision))),
+            tail_seq: self.tail_seq,
+            attempts: self.attempts,
+        })
+    }
+
     fn key(&self, table: &'static sync_core::entity::TableSchema, revision: i64) -> OperationKey {
         OperationKey { table: table.name, item_id: self.item_id.clone(), seq: self.seq, revision }
     }

@@ -12,8 +12,8 @@ use sync_core::operation::{Operation, OperationError, OperationKey};
 use sync_core::predicate::Predicate;
 use sync_core::row::Row;
 use sync_core::store::{
-    Applied, Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, PullBatch, PullStart, Purge,
-    Purged, PushSession, QueryKey, Resolution,
+    Applied, Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, OpenConflict, PullBatch,
+    PullStart, Purge, Purged, PushSession, QueryKey, Resolution, ResolutionRecord, Resolver,
 };
 
 use crate::connection::{Database, DatabaseOptions};
@@ -224,8 +224,19 @@ impl LocalStore for DieselStore {
         self.on_tables(move |conn, tables| purge::purge(conn, tables, &purge)).await
     }
 
-    async fn resolve(&self, key: OperationKey, resolution: Resolution) -> Result<()> {
-        self.on_tables(move |conn, tables| queue::resolve::resolve(conn, tables, &key, &resolution)).await
+    async fn conflicts(&self, table: Option<&'static TableSchema>) -> Result<Vec<OpenConflict>> {
+        self.of_tables(move |conn, tables| {
+            queue::resolve::conflicts(conn, tables, table.map(|table| table.name))
+        })
+        .await
+    }
+
+    async fn resolve(&self, key: OperationKey, resolution: Resolution, by: Resolver) -> Result<()> {
+        self.on_tables(move |conn, tables| queue::resolve::resolve(conn, tables, &key, &resolution, by)).await
+    }
+
+    async fn resolutions(&self) -> Result<Vec<ResolutionRecord>> {
+        self.of_tables(queue::history::resolutions).await
     }
 
     async fn setting(&self, key: &str) -> Result<Option<String>> {
@@ -257,6 +268,7 @@ fn write_change(conn: &mut SqliteConnection, tables: &Tables, change: &LocalChan
             let removed = table.delete(conn, id).or_store().map_err(|error| named(error, name, id))?;
             if removed == 0 { Err(missing(name, id)) } else { Ok(()) }
         }
+        LocalChangeKind::Undelete(id) => queue::undelete::undelete(conn, table, id),
     }
 }
 

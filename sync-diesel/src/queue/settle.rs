@@ -1,16 +1,17 @@
 //! What an answer makes of an operation (F-03 to F-07, R8).
 
 use diesel::sqlite::SqliteConnection;
+use sync_core::check;
 use sync_core::error::Result;
 use sync_core::item;
 use sync_core::operation::{
     FailureClass, OperationKind, OperationState, SentKind, ServerMayHold, merge_answer,
 };
 use sync_core::row::Row;
-use sync_core::store::{Failure, Outcome, Resolution, Settlement};
+use sync_core::store::{Failure, Outcome, Resolution, Resolver, Settlement};
 
 use super::record::{QueuedOperation, Remainder, drop_error, find, note_refetch, remove, store};
-use super::resolve;
+use super::{history, resolve};
 use crate::apply::copies::{self, Copy};
 use crate::apply::{drop_extra, store_extra};
 use crate::failure::{OrStore, is_about_the_row};
@@ -38,8 +39,8 @@ pub(super) fn settle(conn: &mut SqliteConnection, tables: &Tables, settlement: &
         Outcome::Uncertain(None) => Ok(false),
         Outcome::Uncertain(Some(failure)) => flight.record(conn, failure).map(|()| false),
         Outcome::Unsent => flight.unsent(conn).map(|()| false),
-        Outcome::Resolved { failure, resolution } => {
-            flight.resolved(conn, failure, resolution).map(|()| false)
+        Outcome::Resolved { failure, resolution, by } => {
+            flight.resolved(conn, failure, resolution, *by).map(|()| false)
         }
     }
 }
@@ -333,6 +334,7 @@ impl Flight<'_> {
         conn: &mut SqliteConnection,
         failure: &Failure,
         resolution: &Resolution,
+        by: Resolver,
     ) -> Result<()> {
         self.failed(conn, failure, true)?;
         // The handler did not see an edit made during the flight; only "mine" still means it (K-12).
@@ -342,7 +344,10 @@ impl Flight<'_> {
         // The operation as the failure left it; nothing may be left of it.
         match find(conn, self.table.schema.name, self.id())? {
             Some(operation) => {
-                resolve::apply(conn, self.table, &operation, failure, resolution, resolve::Retake::SamePush)
+                let (table, retake) = (self.table, resolve::Retake::SamePush);
+                check::check_resolution(table.schema, operation.kind()?, self.id(), resolution)?;
+                history::remember(conn, table, &operation, failure, resolution, by)?;
+                resolve::apply(conn, table, &operation, failure, resolution, retake)
             }
             None => Ok(()),
         }

@@ -13,9 +13,10 @@ use crate::operation::{
 };
 use crate::predicate::{Comparison, Node, Predicate};
 use crate::row::Row;
+use crate::store::Resolver;
 use crate::store::{
     Applied, DeltaToken, Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, Outcome, PullBatch,
-    Purge, PushSession, QueryKey, Resolution, Settlement, Take, UpdateBody,
+    Purge, PushSession, QueryKey, Resolution, ResolutionRecord, Settlement, Take, UpdateBody,
 };
 use crate::time;
 use crate::value::Value;
@@ -137,16 +138,17 @@ impl<S: LocalStore> Twins<S> {
     fn change(&mut self) -> LocalChange {
         let table = self.table();
         let id = self.random.pick(&IDS);
-        let kind = match self.random.below(10) {
-            0..4 => LocalChangeKind::Insert(self.columns(table, id, true)),
-            4..7 => {
+        let kind = match self.random.below(21) {
+            0..8 => LocalChangeKind::Insert(self.columns(table, id, true)),
+            8..14 => {
                 let mut row = self.columns(table, id, false);
                 if self.random.percent(10) {
                     row.version = Some(format!("v{}", self.random.below(20)));
                 }
                 LocalChangeKind::Update(row)
             }
-            _ => LocalChangeKind::Delete(id.to_owned()),
+            14..20 => LocalChangeKind::Delete(id.to_owned()),
+            _ => LocalChangeKind::Undelete(id.to_owned()),
         };
         LocalChange { table, kind }
     }
@@ -254,7 +256,7 @@ impl<S: LocalStore> Twins<S> {
             _ => {
                 let failure = self.conflict(table, &id);
                 let resolution = self.resolution(table, &id, flight.sent != SentKind::Delete);
-                Outcome::Resolved { failure, resolution }
+                Outcome::Resolved { failure, resolution, by: Resolver::Handler }
             }
         }
     }
@@ -272,29 +274,50 @@ impl<S: LocalStore> Twins<S> {
     }
 
     fn resolution(&mut self, table: &'static TableSchema, id: &str, may_merge: bool) -> Resolution {
-        match self.random.below(4) {
-            0 if may_merge => Resolution::Merge(self.columns(table, id, false)),
-            0 | 1 => Resolution::KeepLocal,
-            2 => Resolution::TakeRemote,
+        match self.random.below(14) {
+            0..3 if may_merge => {
+                let version = self.random.percent(10).then(|| self.next_version());
+                Resolution::Merge(Row { version, ..self.columns(table, id, false) })
+            }
+            0..6 => Resolution::KeepLocal,
+            6..9 => Resolution::TakeRemote,
+            9..11 => {
+                let mut row = self.columns(table, id, true);
+                row.version = self.random.percent(50).then(|| self.next_version());
+                row.deleted = self.random.percent(20);
+                Resolution::Store(row)
+            }
+            11..13 => {
+                use OperationKind::{Delete, Insert, Update};
+                let kind = self.random.pick(&[Insert, Update, Delete]);
+                let wants_row = kind != Delete && (!may_merge || self.random.percent(50));
+                let item = wants_row.then(|| self.columns(table, id, false));
+                let version = self.random.percent(10).then(|| self.next_version());
+                Resolution::ChangeKind { kind, item, version }
+            }
             _ => Resolution::Leave,
         }
     }
 
-    /// Resolves one of the errors of failed operations.
+    /// Resolves one of the conflicts, or what was one.
     async fn resolve(&mut self) -> String {
-        let found = failed(&self.store).await;
-        let expected = failed(&self.model).await;
+        let found = self.store.conflicts(None).await.expect("a read");
+        let expected = self.model.conflicts(None).await.expect("a read");
         if expected.is_empty() {
             return "nothing to resolve".to_owned();
         }
         let index = self.random.below(expected.len());
-        let ((of_store, _), (of_model, kind)) = (found[index].clone(), expected[index].clone());
-        let table =
-            TABLES.into_iter().find(|table| table.name == of_model.table).expect("a table of the suite");
+        let (mut of_store, mut of_model) =
+            (found[index].operation.key.clone(), expected[index].operation.key.clone());
+        if self.random.percent(5) {
+            of_store.revision += 1;
+            of_model.revision += 1;
+        }
+        let (table, kind) = (expected[index].table, expected[index].operation.kind);
         let resolution = self.resolution(table, &of_model.item_id, kind != OperationKind::Delete);
         let what = format!("resolve {of_model:?} {resolution:?}");
-        let found = self.store.resolve(of_store, resolution.clone()).await;
-        let expected = self.model.resolve(of_model, resolution).await;
+        let found = self.store.resolve(of_store, resolution.clone(), Resolver::App).await;
+        let expected = self.model.resolve(of_model, resolution, Resolver::App).await;
         same(&what, kinds(found), kinds(expected));
         what
     }
@@ -398,18 +421,6 @@ fn kinds(result: Result<()>) -> Option<ErrorKind> {
     result.err().map(|error| error.kind())
 }
 
-/// Keys and kinds of the failed operations that have an error, in order.
-async fn failed<S: LocalStore>(store: &S) -> Vec<(OperationKey, OperationKind)> {
-    let operations = store.operations(None).await.expect("a read");
-    let errors = store.errors(None).await.expect("a read");
-    operations
-        .into_iter()
-        .filter(|operation| operation.state == OperationState::Failed)
-        .filter(|operation| errors.iter().any(|error| error.key == operation.key))
-        .map(|operation| (operation.key, operation.kind))
-        .collect()
-}
-
 /// What was taken, without sequence numbers.
 fn exchanged(exchanged: &Exchanged) -> (Vec<Taken>, u64, u64) {
     (exchanged.taken.iter().map(Taken::new).collect(), exchanged.unneeded, exchanged.remainders)
@@ -451,6 +462,19 @@ struct Snapshot {
     errors: Vec<Recorded>,
     rows: Vec<(&'static str, Row)>,
     shadows: Vec<(&'static str, Row)>,
+    conflicts: Vec<Open>,
+    resolutions: Vec<ResolutionRecord>,
+}
+
+#[derive(Debug, PartialEq)]
+struct Open {
+    table: &'static str,
+    id: String,
+    revision: i64,
+    class: Option<FailureClass>,
+    base: Option<Row>,
+    local: Option<Row>,
+    remote: Option<Row>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -544,9 +568,35 @@ async fn snapshot<S: LocalStore>(store: &S) -> Snapshot {
                 id: operation.key.item_id,
             })
             .collect(),
+        conflicts: open_conflicts(store).await,
+        // Numbers of the queue differ between stores.
+        resolutions: store
+            .resolutions()
+            .await
+            .expect("a read")
+            .into_iter()
+            .map(|record| ResolutionRecord { at_seq: 0, ..record })
+            .collect(),
         rows,
         shadows,
     }
+}
+
+async fn open_conflicts<S: LocalStore>(store: &S) -> Vec<Open> {
+    let mut open = Vec::new();
+    for conflict in store.conflicts(None).await.expect("a read") {
+        let copy = |row: Option<Row>| row.map(|row| server_copy(conflict.table, row));
+        open.push(Open {
+            table: conflict.table.name,
+            id: conflict.operation.key.item_id,
+            revision: conflict.operation.key.revision,
+            class: conflict.error.map(|error| error.class),
+            base: copy(conflict.base),
+            local: conflict.local.map(|row| Row { extra: None, ..row }),
+            remote: copy(conflict.remote),
+        });
+    }
+    open
 }
 
 /// What counts of a kept server row: not the local-only columns, and not the unknown members, which a store may

@@ -13,6 +13,7 @@ use crate::operation::{
 use crate::page::PageSummary;
 use crate::protocol::Dialect;
 use crate::row::Row;
+pub(super) use crate::store::Resolver;
 use crate::store::{
     Applied, DeltaToken, Exchange, Exchanged, Failure, LocalChange, LocalChangeKind, LocalStore, Outcome,
     Page, PullBatch, PushSession, QueryKey, Settlement, Take, UpdateBody,
