@@ -9,7 +9,7 @@
 
 use crate::entity::{ColumnSchema, TableSchema};
 use crate::error::Result;
-use crate::merge::{self, BothChanged, RowMerge, merge_rows};
+use crate::merge::{self, BothChanged, RowMerge, ThreeWay};
 use crate::operation::{FailureClass, OperationKey, OperationKind, SentKind};
 use crate::row::Row;
 use crate::store::{ConflictPolicy, OpenConflict, Resolution};
@@ -39,6 +39,9 @@ pub struct Conflict {
     /// The server's row, marked deleted if it is; `None` if it is gone or hidden. What an answer left out is as in
     /// the base.
     pub remote: Option<Row>,
+    /// The server's row may hold the local change already, because the answer to an earlier attempt was lost and
+    /// somebody changed the row since. [`MergeRule::Add`](crate::entity::MergeRule::Add) does not decide then.
+    pub uncertain: bool,
     /// How often a handler has already decided about this row in this push.
     pub repeats: u32,
 }
@@ -57,13 +60,15 @@ impl Conflict {
                 OperationKind::Update => SentKind::Update,
                 OperationKind::Delete => SentKind::Delete,
             }),
-            key: operation.key,
             class: error.as_ref().map_or(shown, |error| error.class),
+            // Without an error nothing tells how earlier attempts ended.
+            uncertain: error.as_ref().map_or(operation.attempts > 0, |error| error.uncertain),
             status: error.and_then(|error| error.status),
             base,
             local,
             remote,
             repeats: 0,
+            key: operation.key,
         }
     }
 
@@ -108,7 +113,8 @@ impl Conflict {
     pub fn merge(&self, decide: impl FnMut(&BothChanged<'_>) -> Option<Value>) -> Option<RowMerge> {
         let remote = self.remote.as_ref().filter(|remote| !remote.deleted)?;
         let local = self.local.as_ref().filter(|_| !self.is_deleted_here())?;
-        Some(merge_rows(self.table, self.base.as_ref(), local, remote, decide))
+        let (table, base, uncertain) = (self.table, self.base.as_ref(), self.uncertain);
+        Some(ThreeWay { table, base, local, remote, uncertain }.merge(decide))
     }
 
     /// The resolution that sends the merged row; [`Resolution::Leave`] when a column stays open or there are no two

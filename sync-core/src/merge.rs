@@ -29,7 +29,7 @@ pub struct BothChanged<'a> {
     pub remote: &'a Value,
 }
 
-/// Result of [`merge_rows`].
+/// Result of [`ThreeWay::merge`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowMerge {
     /// The local row with the server's changes in it; an open column has the local value. System columns are the
@@ -92,31 +92,60 @@ pub fn merge_value(
     }
 }
 
-/// Merges the sent columns of a row; `decide` is asked about each column that [`merge_value`] leaves open.
-pub fn merge_rows(
-    table: &TableSchema,
-    base: Option<&Row>,
-    local: &Row,
-    remote: &Row,
-    mut decide: impl FnMut(&BothChanged<'_>) -> Option<Value>,
-) -> RowMerge {
-    let mut row = local.clone();
-    let mut open = Vec::new();
-    for (index, column) in table.sent_columns() {
-        let base_value = base.map(|base| value(base, index).unwrap_or(&NULL));
-        let local_value = value(local, index).unwrap_or(&NULL);
-        // What the server's row leaves out did not change.
-        let Some(remote_value) = value(remote, index).or(base_value) else { continue };
-        let merged = merge_value(column, base_value, local_value, remote_value).or_else(|| {
-            decide(&BothChanged { column, base: base_value, local: local_value, remote: remote_value })
-        });
-        match merged {
-            Some(merged) => row.values[index] = Some(merged),
-            None => open.push(column),
+/// A row changed on both sides, to be merged.
+#[derive(Clone, Copy, Debug)]
+pub struct ThreeWay<'a> {
+    /// The table of the rows.
+    pub table: &'static TableSchema,
+    /// The row before both changes.
+    pub base: Option<&'a Row>,
+    /// The row here.
+    pub local: &'a Row,
+    /// The row on the server; what it leaves out is as in the base.
+    pub remote: &'a Row,
+    /// The server's row may hold the local change already, because the answer to an earlier attempt was lost. What
+    /// each side added cannot be told then: [`MergeRule::Add`] does not decide.
+    pub uncertain: bool,
+}
+
+impl ThreeWay<'_> {
+    /// Merges the sent columns; `decide` is asked about each column that [`merge_value`] leaves open.
+    pub fn merge(&self, mut decide: impl FnMut(&BothChanged<'_>) -> Option<Value>) -> RowMerge {
+        let mut row = self.local.clone();
+        let mut open = Vec::new();
+        for (index, column) in self.table.sent_columns() {
+            let base = self.base.map(|base| value(base, index).unwrap_or(&NULL));
+            let local = value(self.local, index).unwrap_or(&NULL);
+            let Some(remote) = value(self.remote, index).or(base) else { continue };
+            let merged = self
+                .decided(column, base, local, remote)
+                .or_else(|| decide(&BothChanged { column, base, local, remote }));
+            match merged {
+                Some(merged) => row.values[index] = Some(merged),
+                None => open.push(column),
+            }
         }
+        row.take_system_columns(self.remote);
+        RowMerge { row, open }
     }
-    row.take_system_columns(remote);
-    RowMerge { row, open }
+
+    fn decided(
+        &self,
+        column: &ColumnSchema,
+        base: Option<&Value>,
+        local: &Value,
+        remote: &Value,
+    ) -> Option<Value> {
+        let counts = column.merge == Some(MergeRule::Add);
+        if counts && self.uncertain {
+            let before = base.unwrap_or(&NULL);
+            let changed_on_both = local != before && !is_same_value(column, remote, before);
+            if changed_on_both {
+                return None;
+            }
+        }
+        merge_value(column, base, local, remote)
+    }
 }
 
 /// The sent columns that the app changed since the base.

@@ -125,6 +125,8 @@ pub struct OperationError {
     pub remote: Option<Row>,
     /// The row changed locally after it was sent; the refusal concerns an older revision.
     pub superseded: bool,
+    /// The answer to an earlier attempt was lost: the server's row may hold the local change already.
+    pub uncertain: bool,
 }
 
 /// Why an operation failed. Stored by name.

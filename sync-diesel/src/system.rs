@@ -22,8 +22,8 @@ const VERSION: i64 = 2;
 /// What brings the tables of an older version to the next, the first from version 1 to 2 (S-18). A table that is new
 /// needs no step of its own: those missing are made in any case.
 const STEPS: [&str; VERSION as usize - 1] = [
-    // 2: the record of resolutions.
-    "",
+    // 2: how sure an error is; the record of resolutions.
+    "ALTER TABLE \"__errors\" ADD COLUMN uncertain INTEGER NOT NULL DEFAULT 0;",
 ];
 
 const TABLES: &str = r#"
@@ -71,6 +71,7 @@ CREATE TABLE IF NOT EXISTS "__errors" (
     remote_deleted INTEGER NOT NULL DEFAULT 0,
     remote_extra TEXT,
     superseded INTEGER NOT NULL DEFAULT 0,
+    uncertain INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (table_name, item_id)
 );
 CREATE TABLE IF NOT EXISTS "__shadow" (

@@ -390,6 +390,8 @@ fn conflict_of(operation: &Outgoing, failure: &Failure, local: Option<Row>, repe
         base: operation.base.clone(),
         local,
         remote,
+        // An attempt of an earlier push may have arrived; within this push each attempt was answered.
+        uncertain: operation.uncertain || (operation.attempts > 1 && repeats == 0),
         repeats,
     }
 }

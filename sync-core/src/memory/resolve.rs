@@ -62,6 +62,7 @@ fn undecided(table: &TableState, id: &str, key: &OperationKey) -> Option<Operati
         local: None,
         remote: Some(newest.clone()),
         superseded: false,
+        uncertain: entry.attempts > 0,
     })
 }
 

@@ -223,6 +223,12 @@ fn take_back(table: &mut TableState, id: &str, sent: &Sent, holds: ServerMayHold
 
 fn record(table: &mut TableState, id: &str, sent: &Sent, failure: Failure) {
     let Some(entry) = table.entries.get(id) else { return };
+    let uncertain = match sent.before {
+        None => true,
+        // How an attempt before the last change ended is not known any more.
+        Some((OperationState::Pending, _)) => entry.attempts > 1,
+        Some(_) => table.errors.get(id).is_some_and(|error| error.uncertain),
+    };
     let error = OperationError {
         key: entry.key(table.schema, id),
         kind: match sent.kind {
@@ -236,6 +242,7 @@ fn record(table: &mut TableState, id: &str, sent: &Sent, failure: Failure) {
         local: Some(sent.row.clone()),
         remote: failure.remote,
         superseded: entry.revision != sent.revision,
+        uncertain,
     };
     // What the answer shows is newer than what any pull has brought.
     match &error.remote {

@@ -1,6 +1,8 @@
 //! What an answer makes of an operation (F-03 to F-07, R8).
 
+use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
+use diesel::{OptionalExtension, RunQueryDsl};
 use sync_core::check;
 use sync_core::error::Result;
 use sync_core::item;
@@ -15,7 +17,7 @@ use super::{history, resolve};
 use crate::apply::copies::{self, Copy};
 use crate::apply::{drop_extra, store_extra};
 use crate::failure::{OrStore, is_about_the_row};
-use crate::statement::run;
+use crate::statement::{query, run};
 use crate::synced::{SyncedTable, Tables, overlay};
 use crate::system;
 
@@ -353,6 +355,23 @@ impl Flight<'_> {
         }
     }
 
+    /// Whether the server may hold the change since an attempt before this one.
+    fn is_uncertain(&self, conn: &mut SqliteConnection) -> Result<bool> {
+        Ok(match self.operation.prior_state.and_then(OperationState::parse) {
+            None | Some(OperationState::Attempted) => true,
+            // How an attempt before the last change ended is not known any more.
+            Some(OperationState::Pending) => self.operation.attempts > 1,
+            Some(OperationState::Failed) => query::<BigInt>(
+                "SELECT uncertain FROM \"__errors\" WHERE table_name = ? AND item_id = ?",
+                &[self.table.schema.name.into(), self.id().into()],
+            )
+            .get_result::<i64>(conn)
+            .optional()
+            .or_store()?
+            .is_some_and(|uncertain| uncertain != 0),
+        })
+    }
+
     /// Records a failure, in place of an older one.
     fn record(&self, conn: &mut SqliteConnection, failure: &Failure) -> Result<()> {
         let kind = match self.sent {
@@ -371,18 +390,19 @@ impl Flight<'_> {
             None if failure.class == FailureClass::Gone => Copy::Newer.drop(conn, self.table, self.id())?,
             None => {}
         }
+        let uncertain = self.is_uncertain(conn)?;
         let remote_item = remote.map(|remote| item::encode(self.table.schema, remote));
         run(
             conn,
             "INSERT INTO \"__errors\" (table_name, item_id, seq, revision, kind, class, status, message, local,
-             remote, remote_version, remote_updated_at, remote_deleted, remote_extra, superseded)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+             remote, remote_version, remote_updated_at, remote_deleted, remote_extra, superseded, uncertain)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (table_name, item_id) DO UPDATE SET seq = excluded.seq, revision = excluded.revision,
              kind = excluded.kind, class = excluded.class, status = excluded.status,
              message = excluded.message, local = excluded.local, remote = excluded.remote,
              remote_version = excluded.remote_version, remote_updated_at = excluded.remote_updated_at,
              remote_deleted = excluded.remote_deleted, remote_extra = excluded.remote_extra,
-             superseded = excluded.superseded",
+             superseded = excluded.superseded, uncertain = excluded.uncertain",
             &[
                 self.table.schema.name.into(),
                 self.id().into(),
@@ -399,6 +419,7 @@ impl Flight<'_> {
                 i64::from(remote.is_some_and(|remote| remote.deleted)).into(),
                 remote.and_then(|remote| remote.extra.as_deref()).into(),
                 i64::from(self.is_superseded()).into(),
+                i64::from(uncertain).into(),
             ],
         )
         .or_store()

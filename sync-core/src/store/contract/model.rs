@@ -505,6 +505,7 @@ struct Recorded {
     local: Option<Vec<Option<Value>>>,
     remote: Option<Row>,
     superseded: bool,
+    uncertain: bool,
 }
 
 async fn snapshot<S: LocalStore>(store: &S) -> Snapshot {
@@ -549,6 +550,7 @@ async fn snapshot<S: LocalStore>(store: &S) -> Snapshot {
                 local: error.local.map(|local| local.values),
                 remote: error.remote.map(|remote| server_copy(schema(error.key.table), remote)),
                 superseded: error.superseded,
+                uncertain: error.uncertain,
                 id: error.key.item_id,
             })
             .collect(),
