@@ -32,7 +32,8 @@ pub struct Conflict<E> {
     pub base: Option<Record<E>>,
     /// The local row; for a delete the row as it was deleted.
     pub local: Option<Record<E>>,
-    /// The server's row, marked deleted if it is; `None` if it is gone or hidden.
+    /// The server's row, marked deleted if it is; `None` if it is gone or hidden, or does not fit the entity
+    /// ([`rows`](Self::rows) has it then).
     pub remote: Option<Record<E>>,
     /// Id of the row.
     pub item_id: String,
@@ -83,7 +84,8 @@ impl<E: SyncEntity> Conflict<E> {
             status: rows.status,
             base: typed(&rows.base)?,
             local: typed(&rows.local)?,
-            remote: typed(&rows.remote)?,
+            // What a server holds is not in the app's hand: one row that does not fit must not hide the others.
+            remote: typed(&rows.remote).unwrap_or_default(),
             item_id: rows.item_id().to_owned(),
             repeats: rows.repeats,
             rows,

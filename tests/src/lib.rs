@@ -12,6 +12,7 @@ pub mod device;
 pub mod http;
 pub mod model;
 pub mod proxy;
+pub mod rules;
 pub mod servers;
 
 /// The README's example compiles.

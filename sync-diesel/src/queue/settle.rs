@@ -1,8 +1,10 @@
 //! What an answer makes of an operation (F-03 to F-07, R8).
 
+use std::error::Error as StdError;
+
 use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
-use diesel::{OptionalExtension, RunQueryDsl};
+use diesel::{Connection, OptionalExtension, RunQueryDsl};
 use sync_core::check;
 use sync_core::error::Result;
 use sync_core::item;
@@ -16,7 +18,7 @@ use super::record::{QueuedOperation, Remainder, drop_error, find, note_refetch, 
 use super::{history, resolve};
 use crate::apply::copies::{self, Copy};
 use crate::apply::{drop_extra, store_extra};
-use crate::failure::{OrStore, is_about_the_row};
+use crate::failure::{BoxedError, OrStore, from_boxed, is_about_the_row};
 use crate::statement::{query, run};
 use crate::synced::{SyncedTable, Tables, overlay};
 use crate::system;
@@ -348,8 +350,19 @@ impl Flight<'_> {
             Some(operation) => {
                 let (table, retake) = (self.table, resolve::Retake::SamePush);
                 check::check_resolution(table.schema, operation.kind()?, self.id(), resolution)?;
-                history::remember(conn, table, &operation, failure, resolution, by)?;
-                resolve::apply(conn, table, &operation, failure, resolution, retake)
+                let applied = conn.transaction::<_, BoxedError, _>(|conn| {
+                    history::remember(conn, table, &operation, failure, resolution, by)?;
+                    Ok(resolve::apply(conn, table, &operation, failure, resolution, retake)?)
+                });
+                let Err(error) = applied.map_err(from_boxed) else { return Ok(()) };
+                let source = StdError::source(&error).and_then(|source| source.downcast_ref());
+                if !source.is_some_and(is_about_the_row) {
+                    return Err(error);
+                }
+                // P-20h: what the database refuses fails this conflict, not the push.
+                let message = format!("what the conflict handler chose cannot be stored: {error}");
+                let failure = Failure { class: FailureClass::Handler, message, ..failure.clone() };
+                self.record(conn, &failure)
             }
             None => Ok(()),
         }
