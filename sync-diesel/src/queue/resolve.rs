@@ -56,6 +56,7 @@ pub(crate) fn resolve(
             apply(conn, table, &operation, &failure, resolution, Retake::NextPush)
         }
     })
+    .map_err(|error| error.with_table(table.schema.name).with_item(&operation.item_id))
 }
 
 /// The recorded error of an operation, or else what the newest server copy says as an error (K-20).

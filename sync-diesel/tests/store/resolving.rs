@@ -91,6 +91,7 @@ async fn p_20h_a_choice_the_database_refuses_fails_that_conflict_alone() {
     let stored = Resolution::Store(part("a", "tea"));
     let refused = fixture.store.resolve(key, stored, Resolver::App).await.expect_err("a unique index");
     assert!(refused.to_string().contains("unique"), "{refused}");
+    assert_eq!((refused.table(), refused.item()), (Some("Todo"), Some("a")));
     assert_eq!(fixture.text("a").await, text("bread"));
     assert_eq!(fixture.store.errors(None).await.expect("a read").len(), 1);
 }
