@@ -5,7 +5,9 @@
 
 use crate::entity::{ColumnSchema, TableSchema};
 use crate::error::{Error, ErrorKind, Result};
+use crate::operation::OperationKind;
 use crate::row::Row;
+use crate::store::Resolution;
 use crate::time;
 use crate::value::{ColumnType, Value};
 
@@ -86,6 +88,44 @@ fn fault(column: &ColumnSchema, value: &Value) -> Option<&'static str> {
             (!time::is_storable(*instant)).then_some("is outside the years 0001 to 9999")
         }
         _ => Some("is not of the column's type"),
+    }
+}
+
+/// Checks what a resolution would store in the row `item_id`, whose operation has this kind.
+///
+/// # Errors
+///
+/// As [`check_row`]; [`ErrorKind::InvalidArgument`] when its row is another row, when columns are to be merged into a
+/// row that is deleted here, when a queued delete is to become another kind without a row, or a delete is given one.
+pub fn check_resolution(
+    table: &TableSchema,
+    kind: OperationKind,
+    item_id: &str,
+    resolution: &Resolution,
+) -> Result<()> {
+    let argument = |why: &str| {
+        Err(Error::new(ErrorKind::InvalidArgument, why).with_table(table.name).with_item(item_id))
+    };
+    let row = match resolution {
+        Resolution::KeepLocal | Resolution::TakeRemote | Resolution::Leave => None,
+        Resolution::Merge(_) if kind == OperationKind::Delete => {
+            return argument("a queued delete has no row to merge into");
+        }
+        Resolution::Merge(row) | Resolution::Store(row) => Some(row),
+        Resolution::ChangeKind { kind: OperationKind::Delete, item: Some(_), .. } => {
+            return argument("a delete sends no row");
+        }
+        Resolution::ChangeKind { kind: wanted, item: None, .. }
+            if kind == OperationKind::Delete && *wanted != OperationKind::Delete =>
+        {
+            return argument("a queued delete needs a row to become another kind of operation");
+        }
+        Resolution::ChangeKind { item, .. } => item.as_ref(),
+    };
+    match row {
+        Some(row) if row.id != item_id => argument("the row of the resolution is another row"),
+        Some(row) => check_row(table, row),
+        None => Ok(()),
     }
 }
 

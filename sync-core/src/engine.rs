@@ -18,18 +18,19 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Events};
 use crate::profile::ServerProfile;
 use crate::protocol::{ProbeReport, RequestBuilder};
-use crate::store::{LocalStore, Purge, Purged};
+use crate::store::{ConflictPolicy, LocalStore, Purge, Purged, Resolution, Resolver};
 use crate::transport::{Timer, Transport};
 
-pub use self::conflict::{Conflict, ConflictHandler, Decision};
 pub use self::probe::probe;
 pub use self::pull::{PullReport, PullRequest, UnreadRow};
 pub use self::push::{PushOptions, PushReport, PushStatus};
+pub use self::resolve::Resolved;
+pub use crate::conflict::{Conflict, ConflictHandler, Decision};
 
-mod conflict;
 mod probe;
 mod pull;
 mod push;
+mod resolve;
 #[cfg(test)]
 mod tests;
 
@@ -62,7 +63,8 @@ impl<S: LocalStore> Engine<S> {
         Self { store, transport, timer, requests, profile, handler, proof, events, turn: Mutex::new(()) }
     }
 
-    /// Asks `handler` about each conflict of a push before it is recorded.
+    /// Asks `handler` about each conflict of a push before it is recorded. Without one the columns' merge rules
+    /// decide ([`ConflictPolicy::default_of`]).
     #[must_use]
     pub fn with_conflict_handler(mut self, handler: Arc<dyn ConflictHandler>) -> Self {
         self.handler = Some(handler);
@@ -131,6 +133,35 @@ impl<S: LocalStore> Engine<S> {
     pub async fn probe(&self, table: &'static TableSchema) -> Result<ProbeReport> {
         self.known(table)?;
         probe(&*self.transport, self.requests.endpoint(), table).await
+    }
+
+    /// Lets a policy decide about every operation of one table, or of all, about which something is to be decided:
+    /// recorded errors, and conflicts that a pull showed. Works without network; what is kept or merged is sent by
+    /// the next push.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the local database; what was resolved before stays so.
+    pub async fn resolve_all(
+        &self,
+        table: Option<&'static TableSchema>,
+        policy: ConflictPolicy,
+    ) -> Result<Resolved> {
+        let decide = |conflict: &Conflict| Ok(policy.decide(conflict));
+        resolve::run(&*self.store, table, decide, Resolver::Policy(policy)).await
+    }
+
+    /// As [`resolve_all`](Self::resolve_all), with a decision of the app about each.
+    ///
+    /// # Errors
+    ///
+    /// The first error of `decide`, and errors of the local database; what was resolved before stays so.
+    pub async fn resolve_with(
+        &self,
+        table: Option<&'static TableSchema>,
+        decide: impl FnMut(&Conflict) -> Result<Resolution> + Send,
+    ) -> Result<Resolved> {
+        resolve::run(&*self.store, table, decide, Resolver::App).await
     }
 
     /// Removes matching local rows; sends nothing. Waits for a push, pull or purge under way (G-10).

@@ -42,8 +42,42 @@ pub struct ColumnSchema {
     /// Whether generated migrations index the column (`#[sync(index)]`); a column that refers to another table
     /// is always indexed.
     pub indexed: bool,
+    /// How a change of this column on both sides is merged (`#[sync(merge = ..)]`); `None`: the conflict stays.
+    pub merge: Option<MergeRule>,
     /// What the column is for.
     pub role: ColumnRole,
+}
+
+/// How a column that changed here and on the server, to different values, is merged (`#[sync(merge = ..)]`).
+///
+/// A column that changed on one side only takes that side's value, whatever its rule; what a rule decides is in
+/// [`merge_value`](crate::merge::merge_value).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MergeRule {
+    /// The local value.
+    Local,
+    /// The server's value.
+    Remote,
+    /// The greater value; null is no value and gives way. Numbers, instants, and booleans (`true` is greater: what is
+    /// done stays done).
+    Max,
+    /// The smaller value; null is no value and gives way. Types as for [`Max`](Self::Max).
+    Min,
+    /// A counter: the base with what each side added or took away. Numbers only.
+    Add,
+}
+
+impl MergeRule {
+    /// Whether a column of this type can have the rule.
+    pub const fn fits(self, ty: ColumnType) -> bool {
+        let is_number = matches!(ty, ColumnType::Integer(_) | ColumnType::Float | ColumnType::Double);
+        match self {
+            Self::Local | Self::Remote => true,
+            Self::Max | Self::Min => is_number || matches!(ty, ColumnType::DateTime | ColumnType::Bool),
+            Self::Add => is_number,
+        }
+    }
 }
 
 /// Whether a column is the app's or one of the four system columns.
@@ -104,6 +138,7 @@ impl ColumnSchema {
             default: None,
             belongs_to: None,
             indexed: false,
+            merge: None,
             role: ColumnRole::User,
         }
     }
@@ -149,12 +184,31 @@ impl ColumnSchema {
         self.indexed = indexed;
         self
     }
+
+    /// Sets [`merge`](Self::merge).
+    ///
+    /// # Panics
+    ///
+    /// When the rule does not fit the column's type ([`MergeRule::fits`]), or the column is local-only; in a static
+    /// the compiler reports it.
+    #[must_use]
+    pub const fn with_merge(mut self, rule: MergeRule) -> Self {
+        assert!(rule.fits(self.ty), "the merge rule does not fit the type of the column");
+        assert!(!self.local, "a local-only column is never merged");
+        self.merge = Some(rule);
+        self
+    }
 }
 
 impl TableSchema {
     /// Position of the app's column with this name (exact spelling).
     pub fn column_index(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// Whether any column says how it is merged.
+    pub fn has_merge_rules(&self) -> bool {
+        self.columns.iter().any(|column| column.merge.is_some())
     }
 
     /// Positions and columns that are sent to the server.

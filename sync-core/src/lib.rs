@@ -5,7 +5,7 @@
 //! store ([`store::LocalStore`]) or a server.
 //!
 //! Reading order: [`entity`] and [`value`] (what a table is), [`expression`] and [`predicate`] (what a filter
-//! is), [`operation`] and [`store`] (what is kept), [`protocol`] and [`odata`] (the wire), [`pull`] and [`push`]
+//! is), [`operation`], [`merge`] and [`store`] (what is kept), [`protocol`] and [`odata`] (the wire), [`pull`] and [`push`]
 //! (pure decisions), [`engine`] (drives store and client).
 //!
 //! # Features
@@ -15,6 +15,7 @@
 //! - `contract`: the test suite for implementors of [`store::LocalStore`].
 
 pub mod check;
+pub mod conflict;
 pub mod engine;
 pub mod entity;
 pub mod error;
@@ -25,6 +26,7 @@ pub mod handler;
 pub mod item;
 pub mod json;
 pub mod memory;
+pub mod merge;
 pub mod odata;
 pub mod operation;
 pub mod page;

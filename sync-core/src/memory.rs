@@ -29,8 +29,8 @@ use crate::operation::{Operation, OperationError, OperationKey};
 use crate::predicate::Predicate;
 use crate::row::{Row, TableRow};
 use crate::store::{
-    Applied, Exchange, Exchanged, LocalChange, LocalStore, PullBatch, PullEnd, PullScope, PullStart, Purge,
-    Purged, PushSession, QuarantinedRow, Resolution,
+    Applied, Exchange, Exchanged, LocalChange, LocalStore, OpenConflict, PullBatch, PullEnd, PullScope,
+    PullStart, Purge, Purged, PushSession, QuarantinedRow, Resolution, ResolutionRecord, Resolver,
 };
 
 pub(crate) mod default;
@@ -158,8 +158,21 @@ impl LocalStore for MemoryStore {
         self.step(|state| purge::run(state, purge))
     }
 
-    async fn resolve(&self, key: OperationKey, resolution: Resolution) -> Result<()> {
-        self.step(|state| resolve::resolve(state, &key, resolution))
+    async fn conflicts(&self, table: Option<&'static TableSchema>) -> Result<Vec<OpenConflict>> {
+        self.read(|state| {
+            let mut open: Vec<OpenConflict> =
+                state.selected(table)?.flat_map(resolve::open_conflicts).collect();
+            open.sort_by_key(|open| open.operation.key.seq);
+            Ok(open)
+        })
+    }
+
+    async fn resolve(&self, key: OperationKey, resolution: Resolution, by: Resolver) -> Result<()> {
+        self.step(|state| resolve::resolve(state, &key, resolution, by))
+    }
+
+    async fn resolutions(&self) -> Result<Vec<ResolutionRecord>> {
+        self.read(|state| Ok(state.resolutions.iter().cloned().collect()))
     }
 
     async fn setting(&self, key: &str) -> Result<Option<String>> {

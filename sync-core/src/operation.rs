@@ -8,6 +8,7 @@ use crate::entity::TableSchema;
 use crate::row::Row;
 
 pub use self::collapse::{Change, Collapsed, Queued, collapse};
+pub(crate) use self::settle::is_same_value;
 pub use self::settle::{Merge, is_same_write, merge_answer};
 
 mod collapse;
@@ -93,6 +94,18 @@ pub struct Operation {
     pub attempts: i64,
 }
 
+impl AsRef<Self> for OperationKey {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+impl AsRef<OperationKey> for OperationError {
+    fn as_ref(&self) -> &OperationKey {
+        &self.key
+    }
+}
+
 /// A refused, conflicting or uncertain operation as recorded; survives a restart, one per operation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OperationError {
@@ -112,6 +125,8 @@ pub struct OperationError {
     pub remote: Option<Row>,
     /// The row changed locally after it was sent; the refusal concerns an older revision.
     pub superseded: bool,
+    /// The answer to an earlier attempt was lost: the server's row may hold the local change already.
+    pub uncertain: bool,
 }
 
 /// Why an operation failed. Stored by name.

@@ -26,7 +26,7 @@ use crate::operation::{FailureClass, Outgoing, SentKind, is_same_write};
 use crate::page::PageSummary;
 use crate::protocol::{Dialect, response};
 use crate::row::Row;
-use crate::store::{Failure, Outcome, Resolution};
+use crate::store::{Failure, Outcome, Resolution, Resolver};
 use crate::transport::Response;
 
 /// What to do after an answer.
@@ -109,6 +109,7 @@ pub(crate) fn read_answer(operation: &Outgoing, answer: &Response, dialect: Dial
                     remote: None,
                 },
                 resolution: Resolution::KeepLocal,
+                by: Resolver::Engine,
             }),
         },
         409 | 412 => match remote() {

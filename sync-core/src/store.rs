@@ -35,7 +35,8 @@
 //!   pull.
 //! - [`Resolution::TakeRemote`] (K-09): the row becomes the newest copy. An answer that the row is gone makes every
 //!   copy seen before it worthless.
-//! - [`Resolution::KeepLocal`] and [`Resolution::Merge`]: the row the error shows is the new base; a copy that a
+//! - [`Resolution::Store`] (K-08): the row becomes the given one over the newest copy.
+//! - [`Resolution::KeepLocal`], [`Resolution::Merge`] and [`Resolution::ChangeKind`]: the row the error shows is the new base; a copy that a
 //!   pull brought since is kept, and the version of the new base guards against overwriting it.
 //! - Purged, or the delete acknowledged: it goes with the row.
 
@@ -47,13 +48,18 @@ use chrono::{DateTime, Utc};
 use crate::entity::TableSchema;
 use crate::error::Result;
 use crate::event::Events;
-use crate::operation::{FailureClass, Operation, OperationError, OperationKey, Outgoing};
+use crate::operation::{FailureClass, Operation, OperationError, OperationKey, OperationKind, Outgoing};
 use crate::page::PageSummary;
 use crate::predicate::Predicate;
 use crate::row::Row;
 
+pub use self::resolution::{
+    ConflictPolicy, MAX_RESOLUTIONS, OpenConflict, ResolutionKind, ResolutionRecord, Resolver, is_in_conflict,
+};
+
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+mod resolution;
 
 /// A local database with an operation queue. See the [module documentation](self).
 pub trait LocalStore: Send + Sync + 'static {
@@ -147,12 +153,30 @@ pub trait LocalStore: Send + Sync + 'static {
     /// `PendingOperations` when the table has operations and `force` is false; nothing changes.
     fn purge(&self, purge: Purge) -> impl Future<Output = Result<Purged>> + Send;
 
-    /// Resolves a stored error (17.4).
+    /// The operations about which something is to be decided, by sequence, of one table or of all: those with a
+    /// recorded error, and those for which [`is_in_conflict`] holds (K-20).
+    fn conflicts(
+        &self,
+        table: Option<&'static TableSchema>,
+    ) -> impl Future<Output = Result<Vec<OpenConflict>>> + Send;
+
+    /// Resolves a stored error or a conflict that a pull showed (17.4), and remembers by whom.
+    /// [`Resolution::Leave`] changes nothing and is not remembered.
     ///
     /// # Errors
     ///
-    /// `OperationChanged` when the operation or its error is no longer what `key` names; nothing changes (K-12).
-    fn resolve(&self, key: OperationKey, resolution: Resolution) -> impl Future<Output = Result<()>> + Send;
+    /// `OperationChanged` when the operation is no longer what `key` names, or nothing about it is to be decided
+    /// (K-12, K-13); `InvalidArgument`, `InvalidValue` for a row that cannot be stored; `Busy` for a
+    /// [`Resolution::ChangeKind`] while the outcome of the operation is unknown. Nothing changes then.
+    fn resolve(
+        &self,
+        key: OperationKey,
+        resolution: Resolution,
+        by: Resolver,
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// The last [`MAX_RESOLUTIONS`] resolutions, the oldest first.
+    fn resolutions(&self) -> impl Future<Output = Result<Vec<ResolutionRecord>>> + Send;
 
     /// Reads a setting of the engine (for example the proof of an endpoint's dialect).
     fn setting(&self, key: &str) -> impl Future<Output = Result<Option<String>>> + Send;
@@ -180,6 +204,9 @@ pub enum LocalChangeKind {
     Update(Row),
     /// Deletes the row with this id.
     Delete(String),
+    /// Revives the row with this id, which the server marked deleted: only in a table that keeps such rows. The row
+    /// is live at once; the next push revives it on the server and sends what was changed here.
+    Undelete(String),
 }
 
 /// A running push; see [`LocalStore::begin_push`].
@@ -258,6 +285,8 @@ pub enum Outcome {
         failure: Failure,
         /// The handler's choice.
         resolution: Resolution,
+        /// Who chose.
+        by: Resolver,
     },
 }
 
@@ -281,13 +310,45 @@ pub enum Resolution {
     /// were not changed here take the server's value. An insert that met a live server row becomes an update; an
     /// update or insert that met a deleted row revives it.
     KeepLocal,
-    /// Like [`KeepLocal`](Self::KeepLocal), and these columns have these values.
+    /// Like [`KeepLocal`](Self::KeepLocal), and these columns have these values. A version in the row is the one to
+    /// send it on instead of the server's version just seen (K-10).
     Merge(Row),
     /// Take the server's row, or its deletion; the operation is dropped (K-08, K-09). If the server's row is
     /// not known, the local row is removed and noted for the next pull.
     TakeRemote,
+    /// Store this row as if the server had sent it; the operation is dropped (K-08). Columns and a version it does
+    /// not have stay as in the newest server copy known, or else as here. One marked deleted is a deletion.
+    Store(Row),
+    /// Make it an operation of another kind (K-11), on top of the server's version just seen; the error goes.
+    ///
+    /// To an insert: the whole row is created, or revived where the server's row is known as deleted. To an update:
+    /// columns not changed here take the server's value. To a delete: the local row goes, and the operation to the
+    /// end of the queue.
+    ChangeKind {
+        /// The new kind.
+        kind: OperationKind,
+        /// Columns to store in the row first. A queued delete needs them to become anything else; a delete takes
+        /// none.
+        item: Option<Row>,
+        /// The version to send it on instead of the one just seen.
+        version: Option<String>,
+    },
     /// Leave the error recorded; the next push sends the operation again.
     Leave,
+}
+
+impl Resolution {
+    /// What is remembered of it; `None` for [`Leave`](Self::Leave).
+    pub const fn kind(&self) -> Option<ResolutionKind> {
+        match self {
+            Self::KeepLocal => Some(ResolutionKind::KeepLocal),
+            Self::Merge(_) => Some(ResolutionKind::Merge),
+            Self::TakeRemote => Some(ResolutionKind::TakeRemote),
+            Self::Store(_) => Some(ResolutionKind::Store),
+            Self::ChangeKind { .. } => Some(ResolutionKind::ChangeKind),
+            Self::Leave => None,
+        }
+    }
 }
 
 /// Result of [`LocalStore::exchange`].

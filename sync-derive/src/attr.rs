@@ -9,7 +9,7 @@ use syn::{Attribute, Expr, ExprLit, Ident, Lit, LitStr, Path, Token};
 use crate::errors::Errors;
 
 const CONTAINER: &[&str] = &["table", "module", "rename_all", "no_version", "keep_deleted"];
-const FIELD: &[&str] = &["rename", "column", "local", "belongs_to", "index", "default"];
+const FIELD: &[&str] = &["rename", "column", "local", "belongs_to", "index", "default", "merge"];
 
 /// What stands on the struct.
 #[derive(Default)]
@@ -30,6 +30,7 @@ pub(crate) struct FieldAttrs {
     pub(crate) belongs_to: Option<Path>,
     pub(crate) index: bool,
     pub(crate) default: Option<Expr>,
+    pub(crate) merge: Option<Ident>,
     /// The keys given, for errors about their combination.
     pub(crate) keys: Vec<Ident>,
 }
@@ -60,6 +61,7 @@ impl FieldAttrs {
                 "local" => out.local = errors.note(entry.flag()).is_some(),
                 "belongs_to" => out.belongs_to = errors.note(entry.path()),
                 "index" => out.index = errors.note(entry.flag()).is_some(),
+                "merge" => out.merge = errors.note(entry.ident()),
                 _ => out.default = errors.note(entry.value("a literal, as in `default = 0`")).cloned(),
             }
             out.keys.push(entry.key);

@@ -2,6 +2,7 @@
 
 mod case;
 mod literal;
+mod merge;
 mod names;
 mod types;
 
@@ -58,6 +59,8 @@ pub(crate) struct Column {
     pub(crate) index: bool,
     pub(crate) default: Option<String>,
     pub(crate) belongs_to: Option<Path>,
+    /// Variant of `MergeRule`.
+    pub(crate) merge: Option<Ident>,
 }
 
 /// A system column; its name, type and Diesel column are fixed.
@@ -249,6 +252,10 @@ impl Column {
                 "`belongs_to` needs a field that holds an id: String, Uuid, or an Option of one of these",
             );
         }
+        let merge = match (&ty, &attrs.merge) {
+            (Some(ty), Some(rule)) => errors.note(merge::variant(ty, attrs.local, rule)),
+            _ => None,
+        };
         let constant = attrs.column.unwrap_or_else(|| ident.clone());
         Some(Self {
             field: ident.clone(),
@@ -262,6 +269,7 @@ impl Column {
             index: attrs.index,
             default,
             belongs_to: attrs.belongs_to,
+            merge,
         })
     }
 

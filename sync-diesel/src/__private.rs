@@ -4,7 +4,7 @@ pub use chrono::{DateTime, Utc};
 pub use diesel;
 pub use sync_core::diesel::DieselEntity;
 pub use sync_core::entity::{
-    ColumnRole, ColumnSchema, DELETED, ID, SyncEntity, TableSchema, UPDATED_AT, VERSION,
+    ColumnRole, ColumnSchema, DELETED, ID, MergeRule, SyncEntity, TableSchema, UPDATED_AT, VERSION,
 };
 pub use sync_core::error::Result;
 pub use sync_core::expression::{Column, LocalOnly};

@@ -12,18 +12,18 @@ use diesel_migrations::EmbeddedMigrations;
 use sync_core::client::{
     CredentialHeader, CredentialProvider, Credentials, HttpClient, HttpOptions, TokioTimer,
 };
-use sync_core::engine::{self, Engine, PullRequest, PushOptions, PushReport};
+use sync_core::engine::{self, Decision, Engine, PullRequest, PushOptions, PushReport, Resolved};
 use sync_core::entity::SyncEntity;
 use sync_core::event::{DEFAULT_CAPACITY, Event, EventStream, TableWatch};
 use sync_core::expression::{IntoExpr, Sendable};
 use sync_core::handler::{Handler, HandlerChain};
-use sync_core::operation::{Operation, OperationError};
+use sync_core::operation::{Operation, OperationError, OperationKey};
 use sync_core::predicate::Predicate;
 use sync_core::profile::ServerProfile;
 use sync_core::protocol::{Dialect, Endpoint, ProbeReport, RequestBuilder};
 use sync_core::pushdown::Explanation;
 use sync_core::remote::Remote;
-use sync_core::store::{LocalStore, QuarantinedRow, Resolution};
+use sync_core::store::{ConflictPolicy, LocalStore, QuarantinedRow, Resolution, ResolutionRecord, Resolver};
 use sync_core::transport::Transport;
 use sync_core::{Error, ErrorKind, Result};
 
@@ -315,26 +315,103 @@ impl<A: SyncSchema> SyncContext<A> {
         self.engine.store().errors(None).await
     }
 
-    /// Decides about a recorded error; works without network.
+    /// The conflicts of one entity that wait for a decision: its recorded errors with everything known of their rows,
+    /// and those that a pull showed before any push. Conflicts survive a restart.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::OperationChanged`] when the row was changed or the error resolved since it was read.
-    pub async fn resolve<E: SyncEntity>(&self, error: &OperationError, decision: Resolve<E>) -> Result<()> {
-        if error.key.table != E::SCHEMA.name {
+    /// Errors of the local database; [`ErrorKind::Corrupt`] when a stored row does not fit the entity.
+    pub async fn conflicts<E: SyncEntity>(&self) -> Result<Vec<Conflict<E>>> {
+        let open = self.engine.store().conflicts(Some(E::SCHEMA)).await?;
+        open.into_iter().map(|open| Conflict::new(engine::Conflict::from_store(open))).collect()
+    }
+
+    /// Decides about one of [`errors`](Self::errors) or [`conflicts`](Self::conflicts); works without network.
+    /// [`Resolve::Leave`] and [`Resolve::Abort`] change nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::OperationChanged`] when the row was changed or the conflict resolved since it was read;
+    /// [`ErrorKind::InvalidArgument`] when it belongs to another entity, or the decision does not fit it;
+    /// [`ErrorKind::InvalidValue`]; [`ErrorKind::Busy`] for [`Resolve::ChangeKind`] while the outcome of the operation
+    /// is unknown. Nothing changes then.
+    pub async fn resolve<E: SyncEntity>(
+        &self,
+        conflict: &impl AsRef<OperationKey>,
+        decision: Resolve<E>,
+    ) -> Result<()> {
+        let key = conflict.as_ref();
+        if key.table != E::SCHEMA.name {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
                 "the error belongs to another entity's table",
             )
-            .with_table(error.key.table));
+            .with_table(key.table)
+            .with_item(key.item_id.as_str()));
         }
-        let resolution = match decision {
-            Resolve::KeepLocal => Resolution::KeepLocal,
-            Resolve::TakeRemote => Resolution::TakeRemote,
-            Resolve::Merge(entity) => Resolution::Merge(crate::conflict::merged(&entity, &error.key.item_id)),
-            Resolve::Leave | Resolve::Abort => Resolution::Leave,
+        let store = self.engine.store();
+        let (resolution, by) = match decision.into_decision(&key.item_id) {
+            Decision::Resolve(resolution) => (resolution, Resolver::App),
+            Decision::Abort => (Resolution::Leave, Resolver::App),
+            Decision::Policy(policy) => {
+                let open = store.conflicts(Some(E::SCHEMA)).await?;
+                let open = open.into_iter().find(|open| open.operation.key == *key);
+                // One that is gone is reported by the store.
+                let decided = open.map(|open| policy.decide(&engine::Conflict::from_store(open)));
+                (decided.unwrap_or(Resolution::Leave), Resolver::Policy(policy))
+            }
         };
-        self.engine.store().resolve(error.key.clone(), resolution).await
+        store.resolve(key.clone(), resolution, by).await
+    }
+
+    /// Lets a policy decide about every conflict of every entity, without network. What is kept or merged is sent by the
+    /// next push.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the local database; what was resolved before stays so.
+    pub async fn resolve_all(&self, policy: ConflictPolicy) -> Result<Resolved> {
+        self.engine.resolve_all(None, policy).await
+    }
+
+    /// As [`resolve_all`](Self::resolve_all), for one entity.
+    ///
+    /// # Errors
+    ///
+    /// As [`resolve_all`](Self::resolve_all).
+    pub async fn resolve_all_of<E: SyncEntity>(&self, policy: ConflictPolicy) -> Result<Resolved> {
+        self.engine.resolve_all(Some(E::SCHEMA), policy).await
+    }
+
+    /// Decides about every conflict of one entity, one after another, without network. [`Resolve::Abort`] is
+    /// [`Resolve::Leave`] here.
+    ///
+    /// # Errors
+    ///
+    /// As [`resolve`](Self::resolve); what was resolved before stays so.
+    pub async fn resolve_with<E: SyncEntity>(
+        &self,
+        mut decide: impl FnMut(&Conflict<E>) -> Resolve<E> + Send,
+    ) -> Result<Resolved> {
+        let decide = move |rows: &engine::Conflict| {
+            let conflict = Conflict::new(rows.clone())?;
+            Ok(match decide(&conflict).into_decision(&conflict.item_id) {
+                Decision::Resolve(resolution) => resolution,
+                Decision::Policy(policy) => policy.decide(rows),
+                Decision::Abort => Resolution::Leave,
+            })
+        };
+        self.engine.resolve_with(Some(E::SCHEMA), decide).await
+    }
+
+    /// How conflicts were resolved, the last 1000 of all entities, the oldest first: by whom, what was decided, and the
+    /// versions seen. Holds no row contents.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the local database.
+    pub async fn resolutions(&self) -> Result<Vec<ResolutionRecord>> {
+        self.engine.store().resolutions().await
     }
 
     /// The engine below, for untyped calls.
@@ -442,13 +519,36 @@ impl<A: SyncSchema> Builder<A> {
         self
     }
 
-    /// Decides about conflicts of one entity while a push runs. Without a handler, or with
-    /// [`Resolve::Leave`], a conflict is recorded and waits in [`SyncContext::errors`].
+    /// Decides about conflicts of one entity while a push runs, in place of an earlier handler or policy of it. Without
+    /// one, those of the context decide ([`on_any_conflict`](Self::on_any_conflict)), else the columns' merge rules.
+    /// What nobody decides ([`Resolve::Leave`]) is recorded and waits in [`SyncContext::conflicts`].
     pub fn on_conflict<E: SyncEntity>(
         mut self,
         decide: impl Fn(&Conflict<E>) -> Resolve<E> + Send + Sync + 'static,
     ) -> Self {
         self.handlers.add(decide);
+        self
+    }
+
+    /// Lets a policy decide about conflicts of one entity while a push runs, in place of an earlier handler or policy of
+    /// it.
+    pub fn conflicts_of<E: SyncEntity>(mut self, policy: ConflictPolicy) -> Self {
+        self.handlers.add_policy::<E>(policy);
+        self
+    }
+
+    /// Lets a policy decide about conflicts of all entities that have no handler or policy of their own. Default:
+    /// entities with merge rules (`#[sync(merge = ..)]`) are merged, others wait for a decision.
+    pub fn conflicts(self, policy: ConflictPolicy) -> Self {
+        self.on_any_conflict(move |_| Ok(Decision::Policy(policy)))
+    }
+
+    /// Decides about conflicts of all entities that have no handler or policy of their own, as untyped rows.
+    pub fn on_any_conflict(
+        mut self,
+        decide: impl Fn(&engine::Conflict) -> Result<Decision> + Send + Sync + 'static,
+    ) -> Self {
+        self.handlers.set_fallback(decide);
         self
     }
 

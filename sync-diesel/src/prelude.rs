@@ -9,7 +9,7 @@ pub use sync_core::event::{ChangeSource, Event};
 pub use sync_core::operation::{FailureClass, Operation, OperationError, OperationKind, OperationState};
 pub use sync_core::profile::ServerProfile;
 pub use sync_core::protocol::{Dialect, ProbeReport};
-pub use sync_core::store::QuarantinedRow;
+pub use sync_core::store::{ConflictPolicy, QuarantinedRow};
 pub use sync_derive::{SyncEntity, sync_schema};
 
 pub use crate::conflict::{Conflict, Resolve, TypedError};

@@ -21,10 +21,12 @@ use crate::statement::{Bind, query};
 use crate::synced::Tables;
 use crate::system;
 
+pub(crate) mod history;
 pub(crate) mod record;
 pub(crate) mod resolve;
 mod settle;
 mod take;
+pub(crate) mod undelete;
 
 /// One step of a push.
 pub(crate) fn exchange(
@@ -97,12 +99,12 @@ pub(crate) fn operation_of(
 
 type ErrorColumns = (
     (Text, Text, BigInt, BigInt),
-    (BigInt, Text, Nullable<BigInt>, Text, Nullable<Text>, BigInt),
+    (BigInt, Text, Nullable<BigInt>, Text, Nullable<Text>, BigInt, BigInt),
     (Nullable<Text>, Nullable<Text>, Nullable<Text>, BigInt, Nullable<Text>),
 );
 type StoredError = (
     (String, String, i64, i64),
-    (i64, String, Option<i64>, String, Option<String>, i64),
+    (i64, String, Option<i64>, String, Option<String>, i64, i64),
     (Option<String>, Option<String>, Option<String>, i64, Option<String>),
 );
 
@@ -115,7 +117,7 @@ pub(crate) fn errors(
 ) -> Result<Vec<OperationError>> {
     let text = format!(
         "SELECT e.table_name, e.item_id, o.seq, o.revision, e.kind, e.class, e.status, e.message, e.local,
-         e.superseded, e.remote, e.remote_version, e.remote_updated_at, e.remote_deleted, e.remote_extra
+         e.superseded, e.uncertain, e.remote, e.remote_version, e.remote_updated_at, e.remote_deleted, e.remote_extra
          FROM \"__errors\" e
          JOIN \"__operations\" o ON o.table_name = e.table_name AND o.item_id = e.item_id
          WHERE {condition} ORDER BY o.seq"
@@ -124,7 +126,7 @@ pub(crate) fn errors(
     let mut errors = Vec::with_capacity(stored.len());
     for (names, failure, remote) in stored {
         let (table_name, item_id, seq, revision) = names;
-        let (kind, class, status, message, local, superseded) = failure;
+        let (kind, class, status, message, local, superseded, uncertain) = failure;
         let (remote, version, updated_at, deleted, extra) = remote;
         let Some(table) = tables.find(&table_name) else { continue };
         let unknown = |what: &str| {
@@ -146,21 +148,22 @@ pub(crate) fn errors(
             local,
             remote,
             superseded: superseded != 0,
+            uncertain: uncertain != 0,
         });
     }
     Ok(errors)
 }
 
 impl QueuedOperation {
+    /// The operation for readers.
     fn describe(&self, table: &'static TableSchema) -> Result<Operation> {
-        let sent = self.sent_kind()?.map(|kind| (kind, self.sent_revision.unwrap_or(self.revision)));
         Ok(Operation {
             key: self.key(table, self.revision),
             kind: self.kind()?,
             state: self.state()?,
             server_may_hold: self.server_may_hold()?,
             base_version: self.base_version.clone(),
-            sent,
+            sent: self.sent_kind()?.map(|kind| (kind, self.sent_revision.unwrap_or(self.revision))),
             tail_seq: self.tail_seq,
             attempts: self.attempts,
         })

@@ -83,6 +83,16 @@ impl<E> Record<E> {
 }
 
 impl<E: SyncEntity> Record<E> {
+    /// The record as data, with its system columns.
+    pub fn to_row(&self) -> Row {
+        Row {
+            version: self.version.clone(),
+            updated_at: self.updated_at,
+            deleted: self.deleted,
+            ..Row::new(self.id.as_str(), self.entity.to_values())
+        }
+    }
+
     /// Reads a whole row of the entity's table.
     ///
     /// # Errors

@@ -13,8 +13,8 @@ use sync_core::operation::{Operation, OperationError, OperationKey};
 use sync_core::predicate::Predicate;
 use sync_core::row::Row;
 use sync_core::store::{
-    Applied, Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, PullBatch, PullEnd, PullScope,
-    PullStart, Purge, Purged, PushSession, QuarantinedRow, Resolution,
+    Applied, Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, OpenConflict, PullBatch, PullEnd,
+    PullScope, PullStart, Purge, Purged, PushSession, QuarantinedRow, Resolution, ResolutionRecord, Resolver,
 };
 
 use crate::changes::Recorder;
@@ -288,11 +288,22 @@ impl LocalStore for DieselStore {
         self.on_tables(ChangeSource::Purge, move |conn, tables| purge::purge(conn, tables, &purge)).await
     }
 
-    async fn resolve(&self, key: OperationKey, resolution: Resolution) -> Result<()> {
-        self.on_tables(ChangeSource::Resolution, move |conn, tables| {
-            queue::resolve::resolve(conn, tables, &key, &resolution)
+    async fn conflicts(&self, table: Option<&'static TableSchema>) -> Result<Vec<OpenConflict>> {
+        self.of_tables(move |conn, tables| {
+            queue::resolve::conflicts(conn, tables, table.map(|table| table.name))
         })
         .await
+    }
+
+    async fn resolve(&self, key: OperationKey, resolution: Resolution, by: Resolver) -> Result<()> {
+        self.on_tables(ChangeSource::Resolution, move |conn, tables| {
+            queue::resolve::resolve(conn, tables, &key, &resolution, by)
+        })
+        .await
+    }
+
+    async fn resolutions(&self) -> Result<Vec<ResolutionRecord>> {
+        self.of_tables(queue::history::resolutions).await
     }
 
     async fn setting(&self, key: &str) -> Result<Option<String>> {
@@ -325,6 +336,7 @@ fn write_change(conn: &mut SqliteConnection, tables: &Tables, change: &LocalChan
             let removed = table.delete(conn, id).or_store().map_err(|error| named(error, name, id))?;
             if removed == 0 { Err(missing(name, id)) } else { Ok(()) }
         }
+        LocalChangeKind::Undelete(id) => queue::undelete::undelete(conn, table, id),
     }
 }
 

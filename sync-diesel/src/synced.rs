@@ -106,6 +106,9 @@ impl SyncedTable {
             version: Option<String>,
             #[serde(rename = "__updatedAt")]
             updated_at: Option<String>,
+            /// 0 or 1; absent in what an older version of this crate kept.
+            #[serde(rename = "__deleted")]
+            deleted: Option<i64>,
             #[serde(rename = "__extra")]
             extra: Option<String>,
         }
@@ -118,6 +121,7 @@ impl SyncedTable {
         })?;
         row.updated_at = self.instant(system.updated_at.as_deref(), &row.id)?;
         row.version = system.version;
+        row.deleted = system.deleted.is_some_and(|deleted| deleted != 0);
         row.extra = system.extra;
         Ok(row)
     }

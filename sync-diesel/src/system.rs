@@ -1,7 +1,7 @@
 //! The tables of this crate inside the app's database, and the control row.
 //!
-//! They are made at open, in the transaction that checks everything else, and carry a version. A database of a
-//! newer version is refused before anything is changed in it.
+//! They are made at open, in the transaction that checks everything else, and carry a version. Tables of an older
+//! version are brought up to date there; a database of a newer version is refused before anything is changed in it.
 //!
 //! The control row holds the mark by which capture triggers know sync's own writes, and the counters of the
 //! queue. The mark is set and cleared inside one transaction, so no other connection ever sees it set, and a
@@ -17,7 +17,14 @@ use crate::failure::OrStore;
 use crate::statement::{query, run};
 
 /// Version of the tables below.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+
+/// What brings the tables of an older version to the next, the first from version 1 to 2 (S-18). A table that is new
+/// needs no step of its own: those missing are made in any case.
+const STEPS: [&str; VERSION as usize - 1] = [
+    // 2: how sure an error is; the record of resolutions.
+    "ALTER TABLE \"__errors\" ADD COLUMN uncertain INTEGER NOT NULL DEFAULT 0;",
+];
 
 const TABLES: &str = r#"
 CREATE TABLE IF NOT EXISTS "__control" (
@@ -64,6 +71,7 @@ CREATE TABLE IF NOT EXISTS "__errors" (
     remote_deleted INTEGER NOT NULL DEFAULT 0,
     remote_extra TEXT,
     superseded INTEGER NOT NULL DEFAULT 0,
+    uncertain INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (table_name, item_id)
 );
 CREATE TABLE IF NOT EXISTS "__shadow" (
@@ -150,6 +158,19 @@ CREATE TABLE IF NOT EXISTS "__unread" (
     refusals INTEGER NOT NULL,
     PRIMARY KEY (table_name, item_id)
 );
+CREATE TABLE IF NOT EXISTS "__resolutions" (
+    number INTEGER PRIMARY KEY,
+    at_seq INTEGER NOT NULL,
+    table_name TEXT NOT NULL,
+    item_id TEXT NOT NULL,
+    kind INTEGER NOT NULL,
+    class TEXT NOT NULL,
+    status INTEGER,
+    decision TEXT NOT NULL,
+    decided_by TEXT NOT NULL,
+    base_version TEXT,
+    remote_version TEXT
+);
 CREATE TABLE IF NOT EXISTS "__config" (
     key TEXT PRIMARY KEY NOT NULL,
     value TEXT NOT NULL
@@ -171,6 +192,13 @@ pub(crate) fn prepare(conn: &mut SqliteConnection) -> Result<()> {
             .or_store()?;
         match version {
             Some(VERSION) => {}
+            Some(version @ 1..VERSION) => {
+                for step in STEPS.iter().skip((version - 1) as usize) {
+                    conn.batch_execute(step).or_store()?;
+                }
+                run(conn, "UPDATE \"__control\" SET system_version = ? WHERE id = 1", &[VERSION.into()])
+                    .or_store()?;
+            }
             Some(version) if version > VERSION => {
                 return Err(Error::new(
                     ErrorKind::NewerSchema,
@@ -179,7 +207,12 @@ pub(crate) fn prepare(conn: &mut SqliteConnection) -> Result<()> {
                     ),
                 ));
             }
-            _ => return Err(Error::new(ErrorKind::Corrupt, "the control row of the sync tables is missing")),
+            _ => {
+                return Err(Error::new(
+                    ErrorKind::Corrupt,
+                    "the control row of the sync tables is missing or has no version",
+                ));
+            }
         }
     }
     conn.batch_execute(TABLES).or_store()?;

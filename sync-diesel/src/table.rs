@@ -114,6 +114,18 @@ impl<E: SyncEntity> SyncTable<E> {
         self.change(vec![LocalChangeKind::Delete(id.into())]).await
     }
 
+    /// Revives a row that the server marked deleted, and queues the revival; only in a table that keeps such rows
+    /// (`#[sync(keep_deleted)]`). The row is live here at once; the next push revives it on the server and then sends
+    /// what was changed here. `filter(Todo::deleted)` finds the rows marked deleted.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when no row with this id is marked deleted;
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) while an operation of the row has an unknown outcome. Nothing changed.
+    pub async fn undelete(&self, id: impl Into<String>) -> Result<()> {
+        self.change(vec![LocalChangeKind::Undelete(id.into())]).await
+    }
+
     async fn change(&self, changes: Vec<LocalChangeKind>) -> Result<()> {
         let changes = changes.into_iter().map(|kind| LocalChange { table: E::SCHEMA, kind }).collect();
         LocalStore::write(&*self.store, changes).await

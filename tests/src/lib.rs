@@ -14,6 +14,7 @@ pub mod differential;
 pub mod http;
 pub mod model;
 pub mod proxy;
+pub mod rules;
 pub mod servers;
 
 /// The README's example compiles.

@@ -9,6 +9,9 @@ use sync_tests::model::{self, Schema, Todo};
 
 use crate::offline::World;
 
+mod policies;
+mod stored;
+
 /// A device whose row "mine" was edited here, and there to "theirs".
 async fn edited_on_both_sides(
     world: &World,

@@ -11,15 +11,19 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::{Conflict, Decision, Engine};
+use super::Engine;
+use crate::check::check_resolution;
+use crate::conflict::{Conflict, Decision};
 use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{self, Event, PushFinished};
-use crate::operation::{FailureClass, OperationError, OperationKey, Outgoing, SentKind};
+use crate::operation::{FailureClass, OperationError, OperationKey, OperationKind, Outgoing, SentKind};
 use crate::protocol::Dialect;
 use crate::push::{Reading, Stop, read_answer, read_fetched};
+use crate::row::Row;
 use crate::store::{
-    Exchange, Failure, LocalStore, Outcome, PushSession, Resolution, Settlement, Take, UpdateBody,
+    ConflictPolicy, Exchange, Failure, LocalStore, Outcome, PushSession, Resolution, Resolver, Settlement,
+    Take, UpdateBody,
 };
 use crate::transport::SendError;
 
@@ -305,10 +309,8 @@ impl<S: LocalStore> Run<'_, S> {
         self.report.cause = Some(std::sync::Arc::new(error));
     }
 
+    /// Asks the handler, or else the columns' rules, about a conflict before it is recorded.
     async fn ask_handler(&mut self, operation: &Outgoing, failure: Failure) -> Result<Outcome> {
-        let Some(handler) = self.engine.handler.clone() else {
-            return Ok(Outcome::Conflict(failure));
-        };
         let repeats = self.repeats.entry((operation.key.table, operation.key.item_id.clone())).or_default();
         if *repeats >= HANDLER_REPEATS {
             return Ok(Outcome::Conflict(failure));
@@ -317,37 +319,34 @@ impl<S: LocalStore> Run<'_, S> {
             SentKind::Delete => Some(operation.item.clone()),
             _ => self.engine.store.get(operation.table, &operation.key.item_id).await?,
         };
-        let conflict = Conflict {
-            table: operation.table,
-            item_id: operation.key.item_id.clone(),
-            sent: operation.sent,
-            status: failure.status,
-            base: operation.base.clone(),
-            local,
-            remote: failure.remote.clone(),
-            repeats: *repeats,
-        };
+        let conflict = conflict_of(operation, &failure, local, *repeats);
         *repeats += 1;
-        let decision = std::panic::catch_unwind(AssertUnwindSafe(|| handler.decide(&conflict)));
-        Ok(match decision {
-            Ok(Ok(Decision::Resolve(Resolution::Leave))) => Outcome::Conflict(failure),
-            Ok(Ok(Decision::Resolve(resolution))) => Outcome::Resolved { failure, resolution },
+        let decision = match &self.engine.handler {
+            None => Ok(Ok(Decision::Policy(ConflictPolicy::default_of(operation.table)))),
+            Some(handler) => std::panic::catch_unwind(AssertUnwindSafe(|| handler.decide(&conflict))),
+        };
+        let failed = |message: String, failure: Failure| {
+            Outcome::Conflict(Failure { class: FailureClass::Handler, message, ..failure })
+        };
+        let (resolution, by) = match decision {
+            Ok(Ok(Decision::Resolve(resolution))) => (resolution, Resolver::Handler),
+            Ok(Ok(Decision::Policy(policy))) => (policy.decide(&conflict), Resolver::Policy(policy)),
             Ok(Ok(Decision::Abort)) => {
                 if self.report.status == PushStatus::Complete {
                     self.report.status = PushStatus::AbortedByHandler;
                 }
-                Outcome::Conflict(failure)
+                return Ok(Outcome::Conflict(failure));
             }
-            Ok(Err(error)) => Outcome::Conflict(Failure {
-                class: FailureClass::Handler,
-                message: format!("the conflict handler failed: {error}"),
-                ..failure
-            }),
-            Err(_) => Outcome::Conflict(Failure {
-                class: FailureClass::Handler,
-                message: "the conflict handler panicked".into(),
-                ..failure
-            }),
+            Ok(Err(error)) => return Ok(failed(format!("the conflict handler failed: {error}"), failure)),
+            Err(_) => return Ok(failed("the conflict handler panicked".into(), failure)),
+        };
+        if resolution == Resolution::Leave {
+            return Ok(Outcome::Conflict(failure));
+        }
+        // What the store would refuse would fail the whole step, at every push again.
+        Ok(match check_resolution(operation.table, conflict.kind, &conflict.key.item_id, &resolution) {
+            Ok(()) => Outcome::Resolved { failure, resolution, by },
+            Err(error) => failed(format!("the conflict handler failed: {error}"), failure),
         })
     }
 
@@ -375,6 +374,36 @@ impl<S: LocalStore> Run<'_, S> {
             "push ended"
         );
         Ok(self.report)
+    }
+}
+
+/// What a handler sees. The server's row is whole: what its answer left out is as in the base.
+fn conflict_of(operation: &Outgoing, failure: &Failure, local: Option<Row>, repeats: u32) -> Conflict {
+    let remote = failure.remote.as_ref().map(|remote| {
+        let base = operation.base.clone();
+        let mut whole = base.unwrap_or_else(|| Row::empty(operation.table, &operation.key.item_id));
+        // An answer without version leaves it unknown; the base's would not guard.
+        whole.version = None;
+        whole.overlay(operation.table, remote);
+        whole
+    });
+    Conflict {
+        table: operation.table,
+        key: operation.key.clone(),
+        kind: match operation.sent {
+            SentKind::Insert | SentKind::Undelete => OperationKind::Insert,
+            SentKind::Update => OperationKind::Update,
+            SentKind::Delete => OperationKind::Delete,
+        },
+        sent: Some(operation.sent),
+        class: failure.class,
+        status: failure.status,
+        base: operation.base.clone(),
+        local,
+        remote,
+        // An attempt of an earlier push may have arrived; within this push each attempt was answered.
+        uncertain: operation.uncertain || (operation.attempts > 1 && repeats == 0),
+        repeats,
     }
 }
 

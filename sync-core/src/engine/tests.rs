@@ -15,6 +15,7 @@ use crate::operation::{FailureClass, OperationState};
 use crate::predicate::Predicate;
 use crate::protocol::{Dialect, Endpoint};
 use crate::row::Row;
+use crate::store::Resolver;
 use crate::store::{
     Exchange, Failure, LocalChange, LocalChangeKind, Outcome, Resolution, Settlement, Take, UpdateBody,
 };
@@ -210,7 +211,7 @@ async fn outdate(device: &Engine<MemoryStore>, id: &str) {
     let sent = store.exchange(exchange).await.expect("taken").taken.remove(0);
     let failure =
         Failure { class: FailureClass::Conflict, status: Some(412), message: String::new(), remote: None };
-    let outcome = Outcome::Resolved { failure, resolution: Resolution::TakeRemote };
+    let outcome = Outcome::Resolved { failure, resolution: Resolution::TakeRemote, by: Resolver::Handler };
     let settlements = vec![Settlement { key: sent.key, outcome }];
     store.exchange(Exchange { session, settlements, take: None }).await.expect("settled");
     assert_eq!(store.pending(None).await.expect("counted"), 0);

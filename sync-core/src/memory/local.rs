@@ -14,6 +14,7 @@ pub(super) fn write(state: &mut State, change: LocalChange) -> Result<()> {
         LocalChangeKind::Insert(row) => insert(state, change.table, row),
         LocalChangeKind::Update(row) => update(state, change.table, &row),
         LocalChangeKind::Delete(id) => delete(state, change.table, &id),
+        LocalChangeKind::Undelete(id) => undelete(state, change.table, &id),
     }
 }
 
@@ -66,6 +67,57 @@ fn delete(state: &mut State, schema: &'static TableSchema, id: &str) -> Result<(
     let before = Before { base_version: old.version.clone(), row: old };
     requeue(state, schema, id, Change::Delete, Some(before))?;
     state.table_mut(schema)?.rows.remove(id);
+    Ok(())
+}
+
+/// A row marked deleted is live again; an insert with its version revives it on the server (W-09).
+fn undelete(state: &mut State, schema: &'static TableSchema, id: &str) -> Result<()> {
+    check::check_id(schema, id)?;
+    let fresh = state.next_sequence();
+    let table = state.table_mut(schema)?;
+    let deleted = table.rows.get(id).filter(|row| row.deleted).cloned().ok_or_else(|| {
+        Error::new(ErrorKind::NotFound, "no row with this id is marked deleted")
+            .with_table(schema.name)
+            .with_item(id)
+    })?;
+    let entry = match table.entries.get(id) {
+        Some(entry) if entry.state == OperationState::Attempted => {
+            return Err(Error::new(
+                ErrorKind::Busy,
+                "the outcome of the row's operation is not known yet: push first",
+            )
+            .with_table(schema.name)
+            .with_item(id));
+        }
+        // An edit of the deleted row goes with it.
+        Some(entry) => Entry { revision: entry.revision + 1, ..entry.clone() },
+        None => Entry {
+            seq: fresh,
+            revision: 1,
+            kind: OperationKind::Insert,
+            state: OperationState::Pending,
+            server_may_hold: ServerMayHold::No,
+            base_version: None,
+            kept: None,
+            sent: None,
+            tail_seq: None,
+            attempts: 0,
+            taken_by: 0,
+        },
+    };
+    let entry = Entry {
+        kind: OperationKind::Insert,
+        state: OperationState::Pending,
+        base_version: deleted.version.clone(),
+        ..entry
+    };
+    table.errors.remove(id);
+    let base = table.bases.remove(id).unwrap_or_else(|| deleted.clone());
+    if deleted.version.is_some() {
+        table.bases.insert(id.to_owned(), base);
+    }
+    table.entries.insert(id.to_owned(), entry);
+    table.rows.insert(id.to_owned(), Row { deleted: false, ..deleted });
     Ok(())
 }
 

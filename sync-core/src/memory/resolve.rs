@@ -1,4 +1,4 @@
-//! Resolving recorded errors (behaviour K-08 to K-15).
+//! Resolving recorded errors and conflicts that a pull showed (behaviour K-08 to K-15, K-20).
 
 use super::state::{State, TableState};
 use crate::check;
@@ -7,35 +7,131 @@ use crate::operation::{
     FailureClass, OperationError, OperationKey, OperationKind, OperationState, ServerMayHold, merge_answer,
 };
 use crate::row::Row;
-use crate::store::Resolution;
+use crate::store::{
+    MAX_RESOLUTIONS, OpenConflict, Resolution, ResolutionKind, ResolutionRecord, Resolver, is_in_conflict,
+};
 
-/// Resolves the error of the operation that `key` names (K-12, K-13).
-pub(super) fn resolve(state: &mut State, key: &OperationKey, resolution: Resolution) -> Result<()> {
+/// Resolves what is to be decided about the operation that `key` names (K-12, K-13).
+pub(super) fn resolve(
+    state: &mut State,
+    key: &OperationKey,
+    resolution: Resolution,
+    by: Resolver,
+) -> Result<()> {
     let id = &key.item_id;
+    let at_seq = state.sequence;
     let table = state.table_named_mut(key.table)?;
-    let unchanged = table.errors.contains_key(id)
-        && table.entries.get(id).is_some_and(|entry| entry.seq == key.seq && entry.revision == key.revision);
-    if !unchanged {
-        return Err(Error::new(
+    let error = undecided(table, id, key).ok_or_else(|| {
+        Error::new(
             ErrorKind::OperationChanged,
             "the operation changed since its error was read, or the error is resolved",
         )
         .with_table(key.table)
-        .with_item(id));
-    }
+        .with_item(id)
+    })?;
+    let Some(decision) = resolution.kind() else { return Ok(()) };
+    check::check_resolution(table.schema, kind_of(table, id, &error), id, &resolution)?;
+    let record = record(table, id, at_seq, &error, (decision, by));
+    table.errors.insert(id.clone(), error);
     if in_flight(table, id) {
-        resolve_in_flight(state, key, resolution)
+        resolve_in_flight(state, key, resolution)?;
     } else {
-        apply(table, id, resolution)
+        apply(state, key, resolution)?;
     }
+    remember(state, record);
+    Ok(())
+}
+
+/// The recorded error of the operation, or else what the newest server copy says as an error (K-20); `None` when it
+/// is another operation by now, or nothing is to be decided.
+fn undecided(table: &TableState, id: &str, key: &OperationKey) -> Option<OperationError> {
+    let entry = table.entries.get(id)?;
+    if entry.seq != key.seq || entry.revision != key.revision {
+        return None;
+    }
+    if let Some(error) = table.errors.get(id) {
+        return Some(error.clone());
+    }
+    let newest = table.newest(id)?;
+    is_in_conflict(table.schema, &entry.operation(table.schema, id), Some(newest)).then(|| OperationError {
+        key: key.clone(),
+        kind: entry.kind,
+        class: if newest.deleted { FailureClass::Gone } else { FailureClass::Conflict },
+        status: None,
+        message: String::new(),
+        local: None,
+        remote: Some(newest.clone()),
+        superseded: false,
+        uncertain: entry.attempts > 0,
+    })
+}
+
+fn kind_of(table: &TableState, id: &str, error: &OperationError) -> OperationKind {
+    table.entries.get(id).map_or(error.kind, |entry| entry.kind)
+}
+
+/// What is remembered of a resolution, before it changes anything.
+pub(super) fn record(
+    table: &TableState,
+    id: &str,
+    at_seq: i64,
+    error: &OperationError,
+    (decision, by): (ResolutionKind, Resolver),
+) -> ResolutionRecord {
+    ResolutionRecord {
+        number: 0,
+        at_seq,
+        table: table.schema.name,
+        item_id: id.to_owned(),
+        operation: kind_of(table, id, error),
+        class: error.class,
+        status: error.status,
+        decision,
+        by,
+        base_version: table.entries.get(id).and_then(|entry| entry.base_version.clone()),
+        remote_version: error.remote.as_ref().and_then(|remote| remote.version.clone()),
+    }
+}
+
+/// Adds to the history, of which the last ones are kept.
+pub(super) fn remember(state: &mut State, record: ResolutionRecord) {
+    let number = state.resolutions.back().map_or(1, |last| last.number + 1);
+    state.resolutions.push_back(ResolutionRecord { number, ..record });
+    while state.resolutions.len() > MAX_RESOLUTIONS as usize {
+        state.resolutions.pop_front();
+    }
+}
+
+/// The operations of a table about which something is to be decided.
+pub(super) fn open_conflicts(table: &TableState) -> impl Iterator<Item = OpenConflict> {
+    table.entries.iter().filter_map(|(id, entry)| {
+        let operation = entry.operation(table.schema, id);
+        let error = table.errors.get(id).cloned();
+        let remote = table.newest(id).cloned();
+        if error.is_none() && !is_in_conflict(table.schema, &operation, remote.as_ref()) {
+            return None;
+        }
+        // An answer that the row is gone makes every copy seen before it worthless.
+        let gone = error.as_ref().is_some_and(|error| error.class == FailureClass::Gone);
+        Some(OpenConflict {
+            table: table.schema,
+            operation,
+            error,
+            base: table.bases.get(id).cloned(),
+            local: entry.kept.as_ref().or_else(|| table.rows.get(id)).cloned(),
+            remote: if gone { table.newer.get(id).cloned() } else { remote },
+        })
+    })
 }
 
 fn in_flight(table: &TableState, id: &str) -> bool {
     table.entries.get(id).is_some_and(|entry| entry.state == OperationState::Attempted)
 }
 
-/// Applies a resolution to a failed operation.
-pub(super) fn apply(table: &mut TableState, id: &str, resolution: Resolution) -> Result<()> {
+/// Applies a checked resolution to an operation whose outcome is known.
+pub(super) fn apply(state: &mut State, key: &OperationKey, resolution: Resolution) -> Result<()> {
+    let id = &key.item_id;
+    let table = state.table_named_mut(key.table)?;
     match resolution {
         Resolution::KeepLocal => {
             take_untouched_columns(table, id);
@@ -43,26 +139,54 @@ pub(super) fn apply(table: &mut TableState, id: &str, resolution: Resolution) ->
         }
         Resolution::Merge(columns) => {
             take_untouched_columns(table, id);
-            store_columns(table, id, &columns)?;
+            store_columns(table, id, &columns);
             keep_local(table, id);
+            if let (Some(version), Some(entry)) = (columns.version, table.entries.get_mut(id)) {
+                entry.base_version = Some(version);
+            }
         }
         Resolution::TakeRemote => take_remote(table, id),
+        Resolution::Store(row) => store_row(table, id, &row),
+        Resolution::ChangeKind { kind, item, version } => {
+            // a delete stands at the end.
+            let moves = kind == OperationKind::Delete
+                && table.entries.get(id).is_some_and(|entry| entry.kind != OperationKind::Delete);
+            let seq = moves.then(|| state.next_sequence());
+            let table = state.table_named_mut(key.table)?;
+            change_kind(table, id, kind, item.as_ref(), version);
+            if let (Some(seq), Some(entry)) = (seq, table.entries.get_mut(id)) {
+                entry.seq = seq;
+            }
+        }
         Resolution::Leave => {}
     }
     Ok(())
 }
 
 /// An attempted operation stays attempted until its outcome is known (R1): keeping the local row is a further
-/// local change of it, taking the server's drops it.
+/// local change of it, taking another drops it.
 fn resolve_in_flight(state: &mut State, key: &OperationKey, resolution: Resolution) -> Result<()> {
     let id = &key.item_id;
+    let table = state.table_named_mut(key.table)?;
     match resolution {
         Resolution::Leave => return Ok(()),
         Resolution::TakeRemote => {
-            take_remote(state.table_named_mut(key.table)?, id);
+            take_remote(table, id);
             return Ok(());
         }
-        Resolution::Merge(columns) => store_columns(state.table_named_mut(key.table)?, id, &columns)?,
+        Resolution::Store(row) => {
+            store_row(table, id, &row);
+            return Ok(());
+        }
+        Resolution::ChangeKind { .. } => {
+            return Err(Error::new(
+                ErrorKind::Busy,
+                "the outcome of the operation is not known yet: push first, or resolve it in another way",
+            )
+            .with_table(key.table)
+            .with_item(id));
+        }
+        Resolution::Merge(columns) => store_columns(table, id, &columns),
         Resolution::KeepLocal => {}
     }
     let fresh = state.next_sequence();
@@ -75,22 +199,18 @@ fn resolve_in_flight(state: &mut State, key: &OperationKey, resolution: Resoluti
     Ok(())
 }
 
-fn store_columns(table: &mut TableState, id: &str, columns: &Row) -> Result<()> {
-    check::check_row(table.schema, columns)?;
-    let argument =
-        |why: &str| Error::new(ErrorKind::InvalidArgument, why).with_table(table.schema.name).with_item(id);
-    if columns.id != id {
-        return Err(argument("the merged row is another row"));
+fn store_columns(table: &mut TableState, id: &str, columns: &Row) {
+    if let Some(row) = table.rows.get_mut(id) {
+        set_columns(row, columns);
     }
-    let Some(row) = table.rows.get_mut(id) else {
-        return Err(argument("a queued delete has no row to merge into"));
-    };
+}
+
+fn set_columns(row: &mut Row, columns: &Row) {
     for (value, merged) in row.values.iter_mut().zip(&columns.values) {
         if merged.is_some() {
             value.clone_from(merged);
         }
     }
-    Ok(())
 }
 
 /// K-02, K-10: what the app did not change since the base comes from the server's row, so that sending the local row
@@ -188,6 +308,77 @@ fn take_remote(table: &mut TableState, id: &str) {
             table.refetch.entry(id.to_owned()).or_default();
         }
     }
+}
+
+/// K-08: the given row over the newest copy known; the operation is dropped.
+fn store_row(table: &mut TableState, id: &str, given: &Row) {
+    let newest = table.newest(id).cloned();
+    let kept = table.entries.get(id).and_then(|entry| entry.kept.clone());
+    table.forget_operation(id);
+    let local = table.rows.remove(id).or(kept);
+    if given.deleted && !table.schema.keep_deleted {
+        return;
+    }
+    let mut row = local.unwrap_or_else(|| Row::empty(table.schema, id));
+    if let Some(newest) = newest {
+        row.overlay(table.schema, &newest);
+    }
+    set_columns(&mut row, given);
+    row.take_system_columns(given);
+    table.rows.insert(id.to_owned(), row);
+}
+
+/// K-11: another kind of operation, on top of the server's row just seen.
+fn change_kind(
+    table: &mut TableState,
+    id: &str,
+    kind: OperationKind,
+    item: Option<&Row>,
+    version: Option<String>,
+) {
+    if kind == OperationKind::Update {
+        take_untouched_columns(table, id);
+    }
+    let Some(error) = table.errors.remove(id) else { return };
+    let seen = error.remote.as_ref().map(|remote| seen(table, id, remote));
+    let Some(entry) = table.entries.get_mut(id) else { return };
+    if seen.as_ref().is_some_and(|(_, is_newest)| *is_newest) {
+        table.newer.remove(id);
+    }
+    if kind == OperationKind::Delete {
+        if let Some(row) = table.rows.remove(id) {
+            entry.kept = Some(row);
+        }
+    } else {
+        if let Some(kept) = entry.kept.take() {
+            table.rows.insert(id.to_owned(), kept);
+        }
+        if let (Some(item), Some(row)) = (item, table.rows.get_mut(id)) {
+            set_columns(row, item);
+        }
+    }
+    let remote = error.remote.as_ref();
+    let shown = remote.filter(|remote| remote.deleted == (kind == OperationKind::Insert));
+    let shown = shown.and_then(|remote| remote.version.clone());
+    let before = entry
+        .base_version
+        .take()
+        .filter(|_| kind != OperationKind::Insert && entry.kind != OperationKind::Insert);
+    entry.base_version = version.or(shown).or(before);
+    match seen {
+        // An insert has a base only where it revives a row.
+        Some((seen, _))
+            if kind != OperationKind::Insert || (seen.deleted && entry.base_version.is_some()) =>
+        {
+            table.bases.insert(id.to_owned(), seen);
+        }
+        _ if kind == OperationKind::Insert => drop(table.bases.remove(id)),
+        _ => {}
+    }
+    entry.kind = kind;
+    entry.server_may_hold = ServerMayHold::No;
+    entry.state = OperationState::Pending;
+    entry.revision += 1;
 }
 
 fn newest_known(table: &TableState, id: &str, error: &OperationError) -> Known {

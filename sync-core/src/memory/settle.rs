@@ -2,13 +2,14 @@
 
 use super::resolve;
 use super::state::{Sent, State, TableState};
+use crate::check;
 use crate::error::Result;
 use crate::operation::{
     FailureClass, OperationError, OperationKey, OperationKind, OperationState, SentKind, ServerMayHold,
     merge_answer,
 };
 use crate::row::Row;
-use crate::store::{Failure, Outcome, Resolution, Settlement};
+use crate::store::{Failure, Outcome, Resolution, Resolver, Settlement};
 
 /// Stores one outcome; true if the row had changed meanwhile and what remains is queued again.
 pub(super) fn settle(state: &mut State, settlement: Settlement) -> Result<bool> {
@@ -27,22 +28,41 @@ pub(super) fn settle(state: &mut State, settlement: Settlement) -> Result<bool> 
             }
         }
         Outcome::Unsent => unsend(state.table_named_mut(key.table)?, id, sent),
-        Outcome::Resolved { failure, resolution } => {
-            let table = state.table_named_mut(key.table)?;
-            conflict(table, id, &sent, failure);
-            // The handler did not see an edit made during the flight; only "mine" still means it.
-            let superseded = table.errors.get(id).is_none_or(|error| error.superseded);
-            if !superseded || resolution == Resolution::KeepLocal {
-                resolve::apply(table, id, resolution)?;
-                if let Some(entry) =
-                    table.entries.get_mut(id).filter(|entry| entry.state == OperationState::Pending)
-                {
-                    entry.taken_by = 0;
-                }
-            }
+        Outcome::Resolved { failure, resolution, by } => {
+            resolved(state, &key, &sent, failure, resolution, by)?;
         }
     }
     Ok(false)
+}
+
+fn resolved(
+    state: &mut State,
+    key: &OperationKey,
+    sent: &Sent,
+    failure: Failure,
+    resolution: Resolution,
+    by: Resolver,
+) -> Result<()> {
+    let (id, at_seq) = (&key.item_id, state.sequence);
+    let table = state.table_named_mut(key.table)?;
+    conflict(table, id, sent, failure);
+    // Without an error nothing is left to decide: the row was deleted during the flight of its insert.
+    let (Some(error), Some(decision)) = (table.errors.get(id).cloned(), resolution.kind()) else {
+        return Ok(());
+    };
+    // The handler did not see an edit made during the flight; only "mine" still means it (K-12).
+    if error.superseded && resolution != Resolution::KeepLocal {
+        return Ok(());
+    }
+    check::check_resolution(table.schema, error.kind, id, &resolution)?;
+    let record = resolve::record(table, id, at_seq, &error, (decision, by));
+    resolve::apply(state, &error.key, resolution)?;
+    let table = state.table_named_mut(key.table)?;
+    if let Some(entry) = table.entries.get_mut(id).filter(|entry| entry.state == OperationState::Pending) {
+        entry.taken_by = 0;
+    }
+    resolve::remember(state, record);
+    Ok(())
 }
 
 /// The request the key names, if its outcome is still awaited.
@@ -203,6 +223,12 @@ fn take_back(table: &mut TableState, id: &str, sent: &Sent, holds: ServerMayHold
 
 fn record(table: &mut TableState, id: &str, sent: &Sent, failure: Failure) {
     let Some(entry) = table.entries.get(id) else { return };
+    let uncertain = match sent.before {
+        None => true,
+        // How an attempt before the last change ended is not known any more.
+        Some((OperationState::Pending, _)) => entry.attempts > 1,
+        Some(_) => table.errors.get(id).is_some_and(|error| error.uncertain),
+    };
     let error = OperationError {
         key: entry.key(table.schema, id),
         kind: match sent.kind {
@@ -216,6 +242,7 @@ fn record(table: &mut TableState, id: &str, sent: &Sent, failure: Failure) {
         local: Some(sent.row.clone()),
         remote: failure.remote,
         superseded: entry.revision != sent.revision,
+        uncertain,
     };
     // What the answer shows is newer than what any pull has brought.
     match &error.remote {

@@ -1,6 +1,6 @@
 //! What the store holds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -12,7 +12,7 @@ use crate::operation::{
 };
 use crate::protocol::SystemNames;
 use crate::row::Row;
-use crate::store::DeltaToken;
+use crate::store::{DeltaToken, ResolutionRecord};
 
 /// The whole store. A clone shares its tables until one of them is written.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub(super) struct State {
     /// The number of the latest push.
     pub(super) pushes: i64,
     pub(super) settings: BTreeMap<String, String>,
+    /// The last resolutions, the oldest first.
+    pub(super) resolutions: VecDeque<ResolutionRecord>,
     tables: BTreeMap<&'static str, Arc<TableState>>,
 }
 
@@ -128,7 +130,7 @@ impl State {
                 (schema.name, Arc::new(table))
             })
             .collect();
-        Self { sequence: 0, pushes: 0, settings: BTreeMap::new(), tables }
+        Self { sequence: 0, pushes: 0, settings: BTreeMap::new(), resolutions: VecDeque::new(), tables }
     }
 
     pub(super) fn next_sequence(&mut self) -> i64 {
@@ -170,16 +172,7 @@ impl State {
 
 impl TableState {
     pub(super) fn operations(&self) -> impl Iterator<Item = Operation> {
-        self.entries.iter().map(|(id, entry)| Operation {
-            key: entry.key(self.schema, id),
-            kind: entry.kind,
-            state: entry.state,
-            server_may_hold: entry.server_may_hold,
-            base_version: entry.base_version.clone(),
-            sent: entry.sent.as_ref().map(|sent| (sent.kind, sent.revision)),
-            tail_seq: entry.tail_seq,
-            attempts: entry.attempts,
-        })
+        self.entries.iter().map(|(id, entry)| entry.operation(self.schema, id))
     }
 
     /// The newest server copy known of a row with an operation.
@@ -222,6 +215,19 @@ impl TableState {
 }
 
 impl Entry {
+    pub(super) fn operation(&self, schema: &'static TableSchema, id: &str) -> Operation {
+        Operation {
+            key: self.key(schema, id),
+            kind: self.kind,
+            state: self.state,
+            server_may_hold: self.server_may_hold,
+            base_version: self.base_version.clone(),
+            sent: self.sent.as_ref().map(|sent| (sent.kind, sent.revision)),
+            tail_seq: self.tail_seq,
+            attempts: self.attempts,
+        }
+    }
+
     pub(super) fn key(&self, schema: &'static TableSchema, id: &str) -> OperationKey {
         OperationKey { table: schema.name, item_id: id.to_owned(), seq: self.seq, revision: self.revision }
     }

@@ -49,7 +49,7 @@ fn value(row: &Row, index: usize) -> Option<&Value> {
     row.values.get(index).and_then(Option::as_ref)
 }
 
-fn is_same_value(column: &ColumnSchema, left: &Value, right: &Value) -> bool {
+pub(crate) fn is_same_value(column: &ColumnSchema, left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Real(left), Value::Real(right)) if column.ty == ColumnType::Float => {
             *left as f32 == *right as f32

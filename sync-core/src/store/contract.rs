@@ -34,6 +34,7 @@ pub use self::tables::{ENTRY, LIST, TABLES, TODO};
 
 mod collapsing;
 mod copies;
+mod decisions;
 mod exits;
 mod flight;
 mod model;
@@ -173,6 +174,30 @@ cases! {
         leave_changes_nothing,
         a_handlers_resolution_is_taken_by_the_same_push,
         k_12_a_handlers_choice_does_not_undo_a_newer_edit,
+    }
+    decisions {
+        k_08_any_row_is_stored_and_the_operation_dropped,
+        k_08_a_stored_row_brings_a_deleted_one_back,
+        k_10_a_given_version_is_the_base,
+        k_11_an_insert_becomes_an_update_of_the_servers_row,
+        k_11_an_update_becomes_an_insert,
+        k_11_an_update_becomes_an_insert_that_revives,
+        k_11_an_update_becomes_a_delete_at_the_end,
+        k_11_a_delete_becomes_an_update_with_its_row,
+        k_11_what_does_not_fit_is_refused,
+        k_11_not_while_the_outcome_is_unknown,
+        k_12_every_resolution_is_checked,
+        k_17_a_stale_object_is_in_conflict_before_a_push,
+        k_20_a_pulled_copy_is_a_conflict_before_any_push,
+        k_20_a_pulled_conflict_is_resolved,
+        k_20_a_pulled_deletion_is_a_conflict,
+        k_20_what_is_in_flight_waits_for_its_answer,
+        conflicts_show_everything_known,
+        resolutions_are_remembered,
+        the_last_thousand_resolutions_are_remembered,
+        w_09_a_kept_row_is_undeleted,
+        w_09_an_undelete_with_an_edit,
+        w_09_only_a_deleted_row_is_undeleted,
     }
     pulls {
         l_40_rows_are_added_changed_unchanged_and_removed,

@@ -50,6 +50,9 @@ fn column_schema(entity: &Entity, column: &Column) -> TokenStream {
         let schema = schema_reference(entity, parent);
         setters.extend(quote!(.with_belongs_to(::core::option::Option::Some(#schema.name))));
     }
+    if let Some(rule) = &column.merge {
+        setters.extend(quote!(.with_merge(__sync::MergeRule::#rule)));
+    }
     quote!(__sync::ColumnSchema::new(#name, #ty)#setters)
 }
 

@@ -54,6 +54,7 @@ fn a_private_entity_that_declares_the_system_columns() {
         quote! {
             #[sync(no_version, module = r#type)]
             struct Declared {
+                #[sync(merge = remote)]
                 name: String,
                 #[sync(column = key)]
                 id: String,

@@ -15,7 +15,8 @@
 const _: () = {
     use ::sync_diesel::__private as __sync;
     static __SYNC_COLUMNS: [__sync::ColumnSchema; 2usize] = [
-        __sync::ColumnSchema::new("name", <String as __sync::ColumnValue>::TYPE),
+        __sync::ColumnSchema::new("name", <String as __sync::ColumnValue>::TYPE)
+            .with_merge(__sync::MergeRule::Remote),
         __sync::ColumnSchema::new("parent", <String as __sync::ColumnValue>::TYPE)
             .with_nullable(true)
             .with_belongs_to(::core::option::Option::Some(__SYNC_TABLE.name)),

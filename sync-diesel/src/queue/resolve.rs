@@ -1,32 +1,38 @@
-//! Resolving a recorded error (K-08 to K-15), by a handler during the push or by the app later.
+//! Resolving a recorded error or a conflict that a pull showed (K-08 to K-15, K-20), by a handler during the push or
+//! by the app later.
 
 use diesel::sqlite::SqliteConnection;
 use sync_core::check;
 use sync_core::error::{Error, ErrorKind, Result};
 use sync_core::operation::{
-    FailureClass, OperationKey, OperationKind, OperationState, ServerMayHold, merge_answer,
+    FailureClass, OperationError, OperationKey, OperationKind, OperationState, ServerMayHold, merge_answer,
 };
 use sync_core::row::Row;
-use sync_core::store::{Failure, Resolution};
+use sync_core::store::{Failure, OpenConflict, Resolution, Resolver, is_in_conflict};
 
-use super::record::{QueuedOperation, Remainder, drop_error, find, note_refetch, remove, store};
+use self::kind::KindChange;
+use super::history;
+use super::record::{QueuedOperation, Remainder, drop_error, find, load, note_refetch, remove, store};
 use crate::apply::copies::{self, Copy};
 use crate::apply::{drop_extra, store_extra};
 use crate::failure::OrStore;
-use crate::statement::run;
+use crate::statement::{Bind, run};
 use crate::synced::{SyncedTable, Tables, overlay};
 use crate::system;
 
-/// Resolves the error of an operation.
+mod kind;
+
+/// Resolves what is to be decided about an operation.
 ///
 /// # Errors
 ///
-/// `OperationChanged` when the key no longer names an operation with an error (K-12, K-13).
+/// `OperationChanged` when the key no longer names an operation with something to decide (K-12, K-13).
 pub(crate) fn resolve(
     conn: &mut SqliteConnection,
     tables: &Tables,
     key: &OperationKey,
     resolution: &Resolution,
+    by: Resolver,
 ) -> Result<()> {
     let changed = || {
         Error::new(ErrorKind::OperationChanged, "the operation or its error has changed since it was read")
@@ -37,16 +43,12 @@ pub(crate) fn resolve(
     let operation = find(conn, table.schema.name, &key.item_id)?
         .filter(|operation| operation.seq == key.seq && operation.revision == key.revision)
         .ok_or_else(changed)?;
-    let error = super::errors(
-        conn,
-        tables,
-        "e.table_name = ? AND e.item_id = ?",
-        &[table.schema.name.into(), (&key.item_id).into()],
-    )?
-    .pop()
-    .ok_or_else(changed)?;
-    let failure =
-        Failure { class: error.class, status: error.status, message: String::new(), remote: error.remote };
+    let failure = undecided(conn, tables, table, &operation)?.ok_or_else(changed)?;
+    if resolution.kind().is_none() {
+        return Ok(());
+    }
+    check::check_resolution(table.schema, operation.kind()?, &operation.item_id, resolution)?;
+    history::remember(conn, table, &operation, &failure, resolution, by)?;
     system::exempt(conn, |conn| {
         if operation.state()? == OperationState::Attempted {
             apply_in_flight(conn, table, &operation, &failure, resolution)
@@ -54,6 +56,76 @@ pub(crate) fn resolve(
             apply(conn, table, &operation, &failure, resolution, Retake::NextPush)
         }
     })
+    .map_err(|error| error.with_table(table.schema.name).with_item(&operation.item_id))
+}
+
+/// The recorded error of an operation, or else what the newest server copy says as an error (K-20).
+fn undecided(
+    conn: &mut SqliteConnection,
+    tables: &Tables,
+    table: &SyncedTable,
+    operation: &QueuedOperation,
+) -> Result<Option<Failure>> {
+    let of_row = [table.schema.name.into(), (&operation.item_id).into()];
+    let error = super::errors(conn, tables, "e.table_name = ? AND e.item_id = ?", &of_row)?.pop();
+    if let Some(error) = error {
+        let OperationError { class, status, remote, .. } = error;
+        return Ok(Some(Failure { class, status, message: String::new(), remote }));
+    }
+    let newest = copies::newest(conn, table, &operation.item_id)?;
+    let Some(newest) = newest else { return Ok(None) };
+    if !is_in_conflict(table.schema, &operation.describe(table.schema)?, Some(&newest)) {
+        return Ok(None);
+    }
+    let class = if newest.deleted { FailureClass::Gone } else { FailureClass::Conflict };
+    Ok(Some(Failure { class, status: None, message: String::new(), remote: Some(newest) }))
+}
+
+/// The operations about which something is to be decided, with what is known of their rows.
+pub(crate) fn conflicts(
+    conn: &mut SqliteConnection,
+    tables: &Tables,
+    wanted: Option<&str>,
+) -> Result<Vec<OpenConflict>> {
+    // Only an operation with an error or a server copy can be in conflict.
+    let mut condition = String::from(
+        "(EXISTS (SELECT 1 FROM \"__errors\" e WHERE e.table_name = \"__operations\".table_name
+          AND e.item_id = \"__operations\".item_id)
+          OR EXISTS (SELECT 1 FROM \"__newer\" n WHERE n.table_name = \"__operations\".table_name
+          AND n.item_id = \"__operations\".item_id)
+          OR EXISTS (SELECT 1 FROM \"__shadow\" s WHERE s.table_name = \"__operations\".table_name
+          AND s.item_id = \"__operations\".item_id
+          AND (s.deleted <> 0 OR s.version IS NOT \"__operations\".base_version)))",
+    );
+    let mut binds: Vec<Bind<'_>> = Vec::new();
+    if let Some(name) = wanted {
+        condition.push_str(" AND table_name = ?");
+        binds.push(name.into());
+    }
+    condition.push_str(" ORDER BY seq");
+    let mut open = Vec::new();
+    for stored in load(conn, &condition, &binds)? {
+        // Operations of a table that is no longer in the schema stay, out of sight.
+        let Some(table) = tables.find(&stored.table_name) else { continue };
+        let id = &stored.item_id;
+        let operation = stored.describe(table.schema)?;
+        let of_row = [table.schema.name.into(), id.into()];
+        let error = super::errors(conn, tables, "e.table_name = ? AND e.item_id = ?", &of_row)?.pop();
+        let base = Copy::Base.load(conn, table, id)?;
+        let newer = Copy::Newer.load(conn, table, id)?;
+        // An answer that the row is gone makes every copy seen before it worthless.
+        let gone = error.as_ref().is_some_and(|error| error.class == FailureClass::Gone);
+        let remote = if gone { newer } else { newer.or_else(|| base.clone()) };
+        if error.is_none() && !is_in_conflict(table.schema, &operation, remote.as_ref()) {
+            continue;
+        }
+        let local = match &stored.item {
+            Some(text) => Some(table.whole_row(text)?),
+            None => table.find(conn, id)?,
+        };
+        open.push(OpenConflict { table: table.schema, operation, error, base, local, remote });
+    }
+    Ok(open)
 }
 
 /// Which push may take a resolved operation again.
@@ -83,14 +155,33 @@ pub(super) fn apply(
         Resolution::Merge(merged) => {
             let seen = Seen::of(conn, table, operation, failure)?;
             take_untouched_columns(conn, table, operation, seen.as_ref())?;
-            write_merged(conn, table, operation, merged)?;
-            keep_local(conn, table, operation, failure, seen, retake)
+            write_columns(conn, table, &operation.item_id, merged)?;
+            keep_local(conn, table, operation, failure, seen, retake)?;
+            match &merged.version {
+                Some(version) => set_base_version(conn, operation, version),
+                None => Ok(()),
+            }
+        }
+        Resolution::Store(row) => store_row(conn, table, operation, row),
+        Resolution::ChangeKind { kind, item, version } => {
+            let change = KindChange { kind: *kind, item: item.as_ref(), version: version.as_deref() };
+            kind::change(conn, table, operation, failure, &change, retake)
         }
     }
 }
 
+fn set_base_version(conn: &mut SqliteConnection, operation: &QueuedOperation, version: &str) -> Result<()> {
+    run(
+        conn,
+        "UPDATE \"__operations\" SET base_version = ? WHERE table_name = ? AND item_id = ?",
+        &[version.into(), (&operation.table_name).into(), (&operation.item_id).into()],
+    )
+    .or_store()
+    .map(|_| ())
+}
+
 /// An attempted operation stays attempted until its outcome is known (R1): keeping the local row is a further
-/// local change of it, taking the server's drops it.
+/// local change of it, taking another drops it.
 fn apply_in_flight(
     conn: &mut SqliteConnection,
     table: &SyncedTable,
@@ -101,7 +192,16 @@ fn apply_in_flight(
     match resolution {
         Resolution::Leave => return Ok(()),
         Resolution::TakeRemote => return take_remote(conn, table, operation, failure),
-        Resolution::Merge(merged) => write_merged(conn, table, operation, merged)?,
+        Resolution::Store(row) => return store_row(conn, table, operation, row),
+        Resolution::ChangeKind { .. } => {
+            return Err(Error::new(
+                ErrorKind::Busy,
+                "the outcome of the operation is not known yet: push first, or resolve it in another way",
+            )
+            .with_table(table.schema.name)
+            .with_item(&operation.item_id));
+        }
+        Resolution::Merge(merged) => write_columns(conn, table, &operation.item_id, merged)?,
         Resolution::KeepLocal => {}
     }
     drop_error(conn, operation)?;
@@ -115,27 +215,10 @@ fn apply_in_flight(
     .map(|_| ())
 }
 
-/// Stores the merged columns in the local row.
-fn write_merged(
-    conn: &mut SqliteConnection,
-    table: &SyncedTable,
-    operation: &QueuedOperation,
-    merged: &Row,
-) -> Result<()> {
-    check::check_row(table.schema, merged)?;
-    let argument = |why: &str| {
-        Error::new(ErrorKind::InvalidArgument, why)
-            .with_table(table.schema.name)
-            .with_item(&operation.item_id)
-    };
-    if merged.id != operation.item_id {
-        return Err(argument("the merged row is another row"));
-    }
-    // The system columns stay the server's.
-    let Some(local) = table.find(conn, &operation.item_id)? else {
-        return Err(argument("a queued delete has no row to merge into"));
-    };
-    let row = Row { values: merged.values.clone(), ..local };
+/// Stores columns of a checked row in the local row; the system columns stay the server's.
+fn write_columns(conn: &mut SqliteConnection, table: &SyncedTable, id: &str, columns: &Row) -> Result<()> {
+    let Some(local) = table.find(conn, id)? else { return Ok(()) };
+    let row = Row { values: columns.values.clone(), ..local };
     table.update(conn, &row).or_store().map(|_| ())
 }
 
@@ -269,17 +352,11 @@ fn take_remote(
     let id = operation.item_id.as_str();
     let known = newest_known(conn, table, operation, failure)?;
     drop_operation(conn, table, operation)?;
-    let local = match table.find(conn, id)? {
-        Some(row) => Some(row),
-        None => operation.item.as_deref().map(|text| table.whole_row(text)).transpose()?,
-    };
+    let local = kept_or_local(conn, table, operation)?;
     match (known, local) {
         (Known::Row(server), Some(mut row)) if !server.deleted || table.schema.keep_deleted => {
             overlay(table.schema, &mut row, &server);
-            if table.update(conn, &row).or_store()? == 0 {
-                table.insert(conn, &row).or_store()?;
-            }
-            store_extra(conn, table, id, row.extra.as_deref())
+            put_row(conn, table, &row)
         }
         (Known::Row(_) | Known::Absent, _) => remove_row(conn, table, id),
         (Known::Unknown, _) => {
@@ -287,6 +364,54 @@ fn take_remote(
             note_refetch(conn, table.schema.name, id)
         }
     }
+}
+
+/// K-08: the given row over the newest copy known; the operation is dropped.
+fn store_row(
+    conn: &mut SqliteConnection,
+    table: &SyncedTable,
+    operation: &QueuedOperation,
+    given: &Row,
+) -> Result<()> {
+    let id = operation.item_id.as_str();
+    let newest = copies::newest(conn, table, id)?;
+    let local = kept_or_local(conn, table, operation)?;
+    drop_operation(conn, table, operation)?;
+    if given.deleted && !table.schema.keep_deleted {
+        return remove_row(conn, table, id);
+    }
+    let mut row = local.unwrap_or_else(|| Row::empty(table.schema, id));
+    if let Some(newest) = newest {
+        overlay(table.schema, &mut row, &newest);
+    }
+    for (value, given) in row.values.iter_mut().zip(&given.values) {
+        if given.is_some() {
+            value.clone_from(given);
+        }
+    }
+    // The sent columns are there already; this takes the system columns.
+    overlay(table.schema, &mut row, given);
+    put_row(conn, table, &row)
+}
+
+/// The local row; of a queued delete the row as it was deleted.
+fn kept_or_local(
+    conn: &mut SqliteConnection,
+    table: &SyncedTable,
+    operation: &QueuedOperation,
+) -> Result<Option<Row>> {
+    match table.find(conn, &operation.item_id)? {
+        Some(row) => Ok(Some(row)),
+        None => operation.item.as_deref().map(|text| table.whole_row(text)).transpose(),
+    }
+}
+
+/// Writes a whole row, whether it is there or not.
+fn put_row(conn: &mut SqliteConnection, table: &SyncedTable, row: &Row) -> Result<()> {
+    if table.update(conn, row).or_store()? == 0 {
+        table.insert(conn, row).or_store()?;
+    }
+    store_extra(conn, table, &row.id, row.extra.as_deref())
 }
 
 fn newest_known(

@@ -1,20 +1,25 @@
 //! What an answer makes of an operation (F-03 to F-07, R8).
 
+use std::error::Error as StdError;
+
+use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
+use diesel::{Connection, OptionalExtension, RunQueryDsl};
+use sync_core::check;
 use sync_core::error::Result;
 use sync_core::item;
 use sync_core::operation::{
     FailureClass, OperationKind, OperationState, SentKind, ServerMayHold, merge_answer,
 };
 use sync_core::row::Row;
-use sync_core::store::{Failure, Outcome, Resolution, Settlement};
+use sync_core::store::{Failure, Outcome, Resolution, Resolver, Settlement};
 
 use super::record::{QueuedOperation, Remainder, drop_error, find, note_refetch, remove, store};
-use super::resolve;
+use super::{history, resolve};
 use crate::apply::copies::{self, Copy};
 use crate::apply::{drop_extra, store_extra};
-use crate::failure::{OrStore, is_about_the_row};
-use crate::statement::run;
+use crate::failure::{BoxedError, OrStore, from_boxed, is_about_the_row};
+use crate::statement::{query, run};
 use crate::synced::{SyncedTable, Tables, overlay};
 use crate::system;
 
@@ -38,8 +43,8 @@ pub(super) fn settle(conn: &mut SqliteConnection, tables: &Tables, settlement: &
         Outcome::Uncertain(None) => Ok(false),
         Outcome::Uncertain(Some(failure)) => flight.record(conn, failure).map(|()| false),
         Outcome::Unsent => flight.unsent(conn).map(|()| false),
-        Outcome::Resolved { failure, resolution } => {
-            flight.resolved(conn, failure, resolution).map(|()| false)
+        Outcome::Resolved { failure, resolution, by } => {
+            flight.resolved(conn, failure, resolution, *by).map(|()| false)
         }
     }
 }
@@ -333,6 +338,7 @@ impl Flight<'_> {
         conn: &mut SqliteConnection,
         failure: &Failure,
         resolution: &Resolution,
+        by: Resolver,
     ) -> Result<()> {
         self.failed(conn, failure, true)?;
         // The handler did not see an edit made during the flight; only "mine" still means it (K-12).
@@ -342,10 +348,41 @@ impl Flight<'_> {
         // The operation as the failure left it; nothing may be left of it.
         match find(conn, self.table.schema.name, self.id())? {
             Some(operation) => {
-                resolve::apply(conn, self.table, &operation, failure, resolution, resolve::Retake::SamePush)
+                let (table, retake) = (self.table, resolve::Retake::SamePush);
+                check::check_resolution(table.schema, operation.kind()?, self.id(), resolution)?;
+                let applied = conn.transaction::<_, BoxedError, _>(|conn| {
+                    history::remember(conn, table, &operation, failure, resolution, by)?;
+                    Ok(resolve::apply(conn, table, &operation, failure, resolution, retake)?)
+                });
+                let Err(error) = applied.map_err(from_boxed) else { return Ok(()) };
+                let source = StdError::source(&error).and_then(|source| source.downcast_ref());
+                if !source.is_some_and(is_about_the_row) {
+                    return Err(error);
+                }
+                // P-20h: what the database refuses fails this conflict, not the push.
+                let message = format!("what the conflict handler chose cannot be stored: {error}");
+                let failure = Failure { class: FailureClass::Handler, message, ..failure.clone() };
+                self.record(conn, &failure)
             }
             None => Ok(()),
         }
+    }
+
+    /// Whether the server may hold the change since an attempt before this one.
+    fn is_uncertain(&self, conn: &mut SqliteConnection) -> Result<bool> {
+        Ok(match self.operation.prior_state.and_then(OperationState::parse) {
+            None | Some(OperationState::Attempted) => true,
+            // How an attempt before the last change ended is not known any more.
+            Some(OperationState::Pending) => self.operation.attempts > 1,
+            Some(OperationState::Failed) => query::<BigInt>(
+                "SELECT uncertain FROM \"__errors\" WHERE table_name = ? AND item_id = ?",
+                &[self.table.schema.name.into(), self.id().into()],
+            )
+            .get_result::<i64>(conn)
+            .optional()
+            .or_store()?
+            .is_some_and(|uncertain| uncertain != 0),
+        })
     }
 
     /// Records a failure, in place of an older one.
@@ -366,18 +403,19 @@ impl Flight<'_> {
             None if failure.class == FailureClass::Gone => Copy::Newer.drop(conn, self.table, self.id())?,
             None => {}
         }
+        let uncertain = self.is_uncertain(conn)?;
         let remote_item = remote.map(|remote| item::encode(self.table.schema, remote));
         run(
             conn,
             "INSERT INTO \"__errors\" (table_name, item_id, seq, revision, kind, class, status, message, local,
-             remote, remote_version, remote_updated_at, remote_deleted, remote_extra, superseded)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+             remote, remote_version, remote_updated_at, remote_deleted, remote_extra, superseded, uncertain)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (table_name, item_id) DO UPDATE SET seq = excluded.seq, revision = excluded.revision,
              kind = excluded.kind, class = excluded.class, status = excluded.status,
              message = excluded.message, local = excluded.local, remote = excluded.remote,
              remote_version = excluded.remote_version, remote_updated_at = excluded.remote_updated_at,
              remote_deleted = excluded.remote_deleted, remote_extra = excluded.remote_extra,
-             superseded = excluded.superseded",
+             superseded = excluded.superseded, uncertain = excluded.uncertain",
             &[
                 self.table.schema.name.into(),
                 self.id().into(),
@@ -394,6 +432,7 @@ impl Flight<'_> {
                 i64::from(remote.is_some_and(|remote| remote.deleted)).into(),
                 remote.and_then(|remote| remote.extra.as_deref()).into(),
                 i64::from(self.is_superseded()).into(),
+                i64::from(uncertain).into(),
             ],
         )
         .or_store()

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::operation::FailureClass;
 use crate::predicate::codec;
-use crate::store::{PullScope, QueryKey, Resolution};
+use crate::store::{PullScope, QueryKey, Resolution, Resolver};
 
 const ENDPOINT: &str = "http://model";
 
@@ -112,7 +112,7 @@ async fn w_05_k_15_a_row_deleted_there_and_edited_here_is_gone_and_can_be_revive
         assert_eq!(error.class, FailureClass::Gone, "{:?}", server.dialect);
         assert!(error.remote.as_ref().is_some_and(|remote| remote.deleted), "{:?}", server.dialect);
 
-        device.store().resolve(error.key, Resolution::KeepLocal).await.expect("resolved");
+        device.store().resolve(error.key, Resolution::KeepLocal, Resolver::App).await.expect("resolved");
         let report = device.push(PushOptions::default()).await.expect("revived");
         assert_eq!(report.remaining, 0);
         let (members, deleted) = server.row("a").expect("there");

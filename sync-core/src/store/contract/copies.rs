@@ -56,7 +56,7 @@ impl<S: LocalStore> Probe<S> {
 
     async fn resolve(&self, id: &str, resolution: Resolution) {
         let key = self.error(id).await.key;
-        self.store.resolve(key, resolution).await.expect("a resolution");
+        self.store.resolve(key, resolution, Resolver::App).await.expect("a resolution");
     }
 }
 
@@ -268,7 +268,7 @@ pub(super) async fn a_handlers_choice_knows_base_and_newest_copy<S: LocalStore>(
     probe.row_with_a_newer_copy().await;
     let (session, sent) = probe.send().await;
     let failure = failure(FailureClass::Conflict, Some(numbered_row("a", "jam", 6, "v3")));
-    let outcome = Outcome::Resolved { failure, resolution: Resolution::KeepLocal };
+    let outcome = Outcome::Resolved { failure, resolution: Resolution::KeepLocal, by: Resolver::Handler };
     probe.settle(session, &sent.key, outcome).await;
     let again = probe.take_one(session).await;
     assert_eq!((again.base_version.as_deref(), present(&again.item)), (Some("v3"), vec!["text"]));

@@ -148,7 +148,11 @@ pub(super) async fn f_04_an_answer_marked_deleted_keeps_an_edited_row<S: LocalSt
         assert_eq!((sent.sent, sent.base_version.as_deref()), (SentKind::Update, Some("v2")));
         probe.settle(session, &sent.key, gone(deleted(server(id, "bread", "v2")))).await;
         let key = probe.error(id).await.key;
-        probe.store.resolve(key, crate::store::Resolution::KeepLocal).await.expect("a resolution");
+        probe
+            .store
+            .resolve(key, crate::store::Resolution::KeepLocal, Resolver::App)
+            .await
+            .expect("a resolution");
         let (session, sent) = probe.send().await;
         assert_eq!((sent.sent, sent.base_version.as_deref()), (SentKind::Undelete, Some("v2")));
         probe.settle(session, &sent.key, acknowledged(server(id, "bread", "v3"))).await;
@@ -206,7 +210,11 @@ pub(super) async fn w_09_an_undelete_is_followed_by_the_content<S: LocalStore>(p
     probe.update(todo("a", "bread")).await;
     probe.answer(gone(deleted(server("a", "milk", "v2")))).await;
     let error = probe.error("a").await;
-    probe.store.resolve(error.key, crate::store::Resolution::KeepLocal).await.expect("a resolution");
+    probe
+        .store
+        .resolve(error.key, crate::store::Resolution::KeepLocal, Resolver::App)
+        .await
+        .expect("a resolution");
     let (session, undelete) = probe.send().await;
     assert_eq!((undelete.sent, undelete.base_version.as_deref()), (SentKind::Undelete, Some("v2")));
     probe.settle(session, &undelete.key, acknowledged(server("a", "milk", "v3"))).await;

@@ -13,9 +13,11 @@ use crate::operation::{
 };
 use crate::predicate::{Comparison, Node, Predicate, codec};
 use crate::row::Row;
+use crate::store::Resolver;
 use crate::store::{
     Applied, DeltaToken, Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, Outcome, PullBatch,
-    PullEnd, PullScope, Purge, PushSession, QueryKey, Resolution, Settlement, Take, UpdateBody,
+    PullEnd, PullScope, Purge, PushSession, QueryKey, Resolution, ResolutionRecord, Settlement, Take,
+    UpdateBody,
 };
 use crate::time;
 use crate::value::Value;
@@ -138,16 +140,17 @@ impl<S: LocalStore> Twins<S> {
     fn change(&mut self) -> LocalChange {
         let table = self.table();
         let id = self.random.pick(&IDS);
-        let kind = match self.random.below(10) {
-            0..4 => LocalChangeKind::Insert(self.columns(table, id, true)),
-            4..7 => {
+        let kind = match self.random.below(21) {
+            0..8 => LocalChangeKind::Insert(self.columns(table, id, true)),
+            8..14 => {
                 let mut row = self.columns(table, id, false);
                 if self.random.percent(10) {
                     row.version = Some(format!("v{}", self.random.below(20)));
                 }
                 LocalChangeKind::Update(row)
             }
-            _ => LocalChangeKind::Delete(id.to_owned()),
+            14..20 => LocalChangeKind::Delete(id.to_owned()),
+            _ => LocalChangeKind::Undelete(id.to_owned()),
         };
         LocalChange { table, kind }
     }
@@ -255,7 +258,7 @@ impl<S: LocalStore> Twins<S> {
             _ => {
                 let failure = self.conflict(table, &id);
                 let resolution = self.resolution(table, &id, flight.sent != SentKind::Delete);
-                Outcome::Resolved { failure, resolution }
+                Outcome::Resolved { failure, resolution, by: Resolver::Handler }
             }
         }
     }
@@ -273,29 +276,50 @@ impl<S: LocalStore> Twins<S> {
     }
 
     fn resolution(&mut self, table: &'static TableSchema, id: &str, may_merge: bool) -> Resolution {
-        match self.random.below(4) {
-            0 if may_merge => Resolution::Merge(self.columns(table, id, false)),
-            0 | 1 => Resolution::KeepLocal,
-            2 => Resolution::TakeRemote,
+        match self.random.below(14) {
+            0..3 if may_merge => {
+                let version = self.random.percent(10).then(|| self.next_version());
+                Resolution::Merge(Row { version, ..self.columns(table, id, false) })
+            }
+            0..6 => Resolution::KeepLocal,
+            6..9 => Resolution::TakeRemote,
+            9..11 => {
+                let mut row = self.columns(table, id, true);
+                row.version = self.random.percent(50).then(|| self.next_version());
+                row.deleted = self.random.percent(20);
+                Resolution::Store(row)
+            }
+            11..13 => {
+                use OperationKind::{Delete, Insert, Update};
+                let kind = self.random.pick(&[Insert, Update, Delete]);
+                let wants_row = kind != Delete && (!may_merge || self.random.percent(50));
+                let item = wants_row.then(|| self.columns(table, id, false));
+                let version = self.random.percent(10).then(|| self.next_version());
+                Resolution::ChangeKind { kind, item, version }
+            }
             _ => Resolution::Leave,
         }
     }
 
-    /// Resolves one of the errors of failed operations.
+    /// Resolves one of the conflicts, or what was one.
     async fn resolve(&mut self) -> String {
-        let found = failed(&self.store).await;
-        let expected = failed(&self.model).await;
+        let found = self.store.conflicts(None).await.expect("a read");
+        let expected = self.model.conflicts(None).await.expect("a read");
         if expected.is_empty() {
             return "nothing to resolve".to_owned();
         }
         let index = self.random.below(expected.len());
-        let ((of_store, _), (of_model, kind)) = (found[index].clone(), expected[index].clone());
-        let table =
-            TABLES.into_iter().find(|table| table.name == of_model.table).expect("a table of the suite");
+        let (mut of_store, mut of_model) =
+            (found[index].operation.key.clone(), expected[index].operation.key.clone());
+        if self.random.percent(5) {
+            of_store.revision += 1;
+            of_model.revision += 1;
+        }
+        let (table, kind) = (expected[index].table, expected[index].operation.kind);
         let resolution = self.resolution(table, &of_model.item_id, kind != OperationKind::Delete);
         let what = format!("resolve {of_model:?} {resolution:?}");
-        let found = self.store.resolve(of_store, resolution.clone()).await;
-        let expected = self.model.resolve(of_model, resolution).await;
+        let found = self.store.resolve(of_store, resolution.clone(), Resolver::App).await;
+        let expected = self.model.resolve(of_model, resolution, Resolver::App).await;
         same(&what, kinds(found), kinds(expected));
         what
     }
@@ -447,18 +471,6 @@ fn kinds(result: Result<()>) -> Option<ErrorKind> {
     result.err().map(|error| error.kind())
 }
 
-/// Keys and kinds of the failed operations that have an error, in order.
-async fn failed<S: LocalStore>(store: &S) -> Vec<(OperationKey, OperationKind)> {
-    let operations = store.operations(None).await.expect("a read");
-    let errors = store.errors(None).await.expect("a read");
-    operations
-        .into_iter()
-        .filter(|operation| operation.state == OperationState::Failed)
-        .filter(|operation| errors.iter().any(|error| error.key == operation.key))
-        .map(|operation| (operation.key, operation.kind))
-        .collect()
-}
-
 /// What was taken, without sequence numbers.
 fn exchanged(exchanged: &Exchanged) -> (Vec<Taken>, u64, u64) {
     (exchanged.taken.iter().map(Taken::new).collect(), exchanged.unneeded, exchanged.remainders)
@@ -501,6 +513,19 @@ struct Snapshot {
     rows: Vec<(&'static str, Row)>,
     shadows: Vec<(&'static str, Row)>,
     quarantine: Vec<(&'static str, String, Option<String>)>,
+    conflicts: Vec<Open>,
+    resolutions: Vec<ResolutionRecord>,
+}
+
+#[derive(Debug, PartialEq)]
+struct Open {
+    table: &'static str,
+    id: String,
+    revision: i64,
+    class: Option<FailureClass>,
+    base: Option<Row>,
+    local: Option<Row>,
+    remote: Option<Row>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -531,6 +556,7 @@ struct Recorded {
     local: Option<Vec<Option<Value>>>,
     remote: Option<Row>,
     superseded: bool,
+    uncertain: bool,
 }
 
 async fn snapshot<S: LocalStore>(store: &S) -> Snapshot {
@@ -575,6 +601,7 @@ async fn snapshot<S: LocalStore>(store: &S) -> Snapshot {
                 local: error.local.map(|local| local.values),
                 remote: error.remote.map(|remote| server_copy(schema(error.key.table), remote)),
                 superseded: error.superseded,
+                uncertain: error.uncertain,
                 id: error.key.item_id,
             })
             .collect(),
@@ -594,6 +621,15 @@ async fn snapshot<S: LocalStore>(store: &S) -> Snapshot {
                 id: operation.key.item_id,
             })
             .collect(),
+        conflicts: open_conflicts(store).await,
+        // Numbers of the queue differ between stores.
+        resolutions: store
+            .resolutions()
+            .await
+            .expect("a read")
+            .into_iter()
+            .map(|record| ResolutionRecord { at_seq: 0, ..record })
+            .collect(),
         rows,
         shadows,
         quarantine: store
@@ -604,6 +640,23 @@ async fn snapshot<S: LocalStore>(store: &S) -> Snapshot {
             .map(|waiting| (waiting.table, waiting.item_id, waiting.query_id))
             .collect(),
     }
+}
+
+async fn open_conflicts<S: LocalStore>(store: &S) -> Vec<Open> {
+    let mut open = Vec::new();
+    for conflict in store.conflicts(None).await.expect("a read") {
+        let copy = |row: Option<Row>| row.map(|row| server_copy(conflict.table, row));
+        open.push(Open {
+            table: conflict.table.name,
+            id: conflict.operation.key.item_id,
+            revision: conflict.operation.key.revision,
+            class: conflict.error.map(|error| error.class),
+            base: copy(conflict.base),
+            local: conflict.local.map(|row| Row { extra: None, ..row }),
+            remote: copy(conflict.remote),
+        });
+    }
+    open
 }
 
 /// What counts of a kept server row: not the local-only columns, and not the unknown members, which a store may

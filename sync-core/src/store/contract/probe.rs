@@ -14,6 +14,7 @@ use crate::page::PageSummary;
 use crate::predicate::{Node, codec};
 use crate::protocol::Dialect;
 use crate::row::Row;
+pub(super) use crate::store::Resolver;
 use crate::store::{
     Applied, DeltaToken, Exchange, Exchanged, Failure, LocalChange, LocalChangeKind, LocalStore, Outcome,
     Page, PullBatch, PullScope, PushSession, QueryKey, Settlement, Take, UpdateBody,

@@ -199,7 +199,7 @@ pub(super) async fn q_05_a_deleted_row_keeps_its_local_only_columns<S: LocalStor
     assert_eq!((sent.uncertain, value(&sent.item, "note")), (true, None));
     probe.settle(session, &sent.key, conflict(server("a", "theirs", "v2"))).await;
     let key = probe.error("a").await.key;
-    probe.store.resolve(key, Resolution::TakeRemote).await.expect("a resolution");
+    probe.store.resolve(key, Resolution::TakeRemote, Resolver::App).await.expect("a resolution");
     let row = probe.row("a").await;
     assert_eq!((content(&row), value(&row, "note")), (Some(text("theirs")), Some(text("mine"))));
 
@@ -402,6 +402,7 @@ pub(super) async fn an_invalid_step_changes_nothing<S: LocalStore>(probe: Probe<
             outcome: Outcome::Resolved {
                 failure: failure(FailureClass::Conflict, Some(server("b", "theirs", "v1"))),
                 resolution: Resolution::Merge(merged),
+                by: Resolver::Handler,
             },
         },
     ];

@@ -24,7 +24,7 @@ impl<S: LocalStore> Probe<S> {
         self.update(todo(id, "bread")).await;
         self.answer(conflict(None)).await;
         let key = self.error(id).await.key;
-        self.store.resolve(key, Resolution::TakeRemote).await.expect("a resolution");
+        self.store.resolve(key, Resolution::TakeRemote, Resolver::App).await.expect("a resolution");
         self.assert_clean(id).await;
         assert_eq!(content(&self.row(id).await), Some(text("milk")));
     }
@@ -71,7 +71,7 @@ pub(super) async fn k_09_an_unknown_row_is_noted<S: LocalStore>(probe: Probe<S>)
     probe.insert(todo("a", "mine")).await;
     probe.answer(conflict(None)).await;
     let key = probe.error("a").await.key;
-    probe.store.resolve(key, Resolution::TakeRemote).await.expect("a resolution");
+    probe.store.resolve(key, Resolution::TakeRemote, Resolver::App).await.expect("a resolution");
     assert_eq!(probe.find("a").await, None);
     probe.outdated("b").await;
     assert_eq!(probe.noted().await, ["a", "b"]);
@@ -173,6 +173,10 @@ pub(super) async fn refused_notes_come_after_the_others<S: LocalStore>(probe: Pr
     probe.update(todo("a", "jam")).await;
     probe.answer(conflict(None)).await;
     let key = probe.error("a").await.key;
-    probe.store.resolve(key, Resolution::TakeRemote).await.expect("a resolution");
+    probe
+        .store
+        .resolve(key, Resolution::TakeRemote, crate::store::Resolver::App)
+        .await
+        .expect("a resolution");
     assert_eq!(probe.noted().await, ["a", "c", "b"]);
 }

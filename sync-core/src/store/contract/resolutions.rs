@@ -10,7 +10,7 @@ use crate::value::Value;
 
 async fn resolve<S: LocalStore>(probe: &Probe<S>, id: &str, resolution: Resolution) {
     let key = probe.error(id).await.key;
-    probe.store.resolve(key, resolution).await.expect("a resolution");
+    probe.store.resolve(key, resolution, Resolver::App).await.expect("a resolution");
     if probe.find_operation(id).await.is_some() {
         assert_eq!(probe.find_error(id).await, None, "the error is gone");
     }
@@ -176,7 +176,11 @@ pub(super) async fn k_12_a_changed_operation_is_not_resolved<S: LocalStore>(prob
         OperationKey { seq: key.seq + 1, ..key.clone() },
         OperationKey { item_id: "b".to_owned(), ..key.clone() },
     ] {
-        let error = probe.store.resolve(wrong, Resolution::TakeRemote).await.expect_err("another operation");
+        let error = probe
+            .store
+            .resolve(wrong, Resolution::TakeRemote, Resolver::App)
+            .await
+            .expect_err("another operation");
         assert_eq!(error.kind(), ErrorKind::OperationChanged);
     }
     probe.error("a").await;
@@ -184,7 +188,11 @@ pub(super) async fn k_12_a_changed_operation_is_not_resolved<S: LocalStore>(prob
     probe.update(todo("a", "jam")).await;
     let before = (probe.operations().await, probe.row("a").await);
     for resolution in [Resolution::KeepLocal, Resolution::TakeRemote, Resolution::Leave] {
-        let error = probe.store.resolve(key.clone(), resolution).await.expect_err("a changed operation");
+        let error = probe
+            .store
+            .resolve(key.clone(), resolution, Resolver::App)
+            .await
+            .expect_err("a changed operation");
         assert_eq!(error.kind(), ErrorKind::OperationChanged);
     }
     assert_eq!((probe.operations().await, probe.row("a").await), before);
@@ -193,10 +201,11 @@ pub(super) async fn k_12_a_changed_operation_is_not_resolved<S: LocalStore>(prob
 pub(super) async fn k_13_a_second_resolution_is_refused<S: LocalStore>(probe: Probe<S>) {
     updated(&probe, conflict(server("a", "theirs", "v2"))).await;
     let key = probe.error("a").await.key;
-    probe.store.resolve(key.clone(), Resolution::KeepLocal).await.expect("the first");
+    probe.store.resolve(key.clone(), Resolution::KeepLocal, Resolver::App).await.expect("the first");
     let current = probe.operation("a").await.key;
     for key in [key, current] {
-        let error = probe.store.resolve(key, Resolution::TakeRemote).await.expect_err("the second");
+        let error =
+            probe.store.resolve(key, Resolution::TakeRemote, Resolver::App).await.expect_err("the second");
         assert_eq!(error.kind(), ErrorKind::OperationChanged);
     }
     assert_eq!(content(&probe.row("a").await), Some(text("bread")));
@@ -205,7 +214,7 @@ pub(super) async fn k_13_a_second_resolution_is_refused<S: LocalStore>(probe: Pr
 pub(super) async fn leave_changes_nothing<S: LocalStore>(probe: Probe<S>) {
     updated(&probe, conflict(server("a", "theirs", "v2"))).await;
     let (operation, error) = (probe.operation("a").await, probe.error("a").await);
-    probe.store.resolve(error.key.clone(), Resolution::Leave).await.expect("a resolution");
+    probe.store.resolve(error.key.clone(), Resolution::Leave, Resolver::App).await.expect("a resolution");
     assert_eq!((probe.operation("a").await, probe.error("a").await), (operation, error));
     let (_, sent) = probe.send().await;
     assert_eq!(sent.base_version.as_deref(), Some("v1"), "K-16");
@@ -218,6 +227,7 @@ pub(super) async fn a_handlers_resolution_is_taken_by_the_same_push<S: LocalStor
     let resolved = |resolution| Outcome::Resolved {
         failure: failure(FailureClass::Conflict, Some(server("a", "theirs", "v2"))),
         resolution,
+        by: Resolver::Handler,
     };
     probe.settle(session, &sent.key, resolved(Resolution::KeepLocal)).await;
     assert_eq!(probe.find_error("a").await, None);
@@ -241,7 +251,7 @@ pub(super) async fn k_12_a_handlers_choice_does_not_undo_a_newer_edit<S: LocalSt
     let (session, sent) = probe.send().await;
     probe.update(todo("a", "jam")).await;
     let failure = failure(FailureClass::Conflict, Some(server("a", "theirs", "v2")));
-    let outcome = Outcome::Resolved { failure, resolution: Resolution::TakeRemote };
+    let outcome = Outcome::Resolved { failure, resolution: Resolution::TakeRemote, by: Resolver::Handler };
     probe.settle(session, &sent.key, outcome).await;
     assert_eq!(content(&probe.row("a").await), Some(text("jam")));
     let error = probe.error("a").await;

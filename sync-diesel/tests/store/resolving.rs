@@ -1,0 +1,118 @@
+//! What only this store can get wrong about resolutions: older files, and rows the database refuses.
+
+use sync_core::operation::{FailureClass, OperationState};
+use sync_core::row::Row;
+use sync_core::store::{
+    Exchange, Failure, LocalChange, LocalChangeKind, LocalStore, Outcome, Resolution, Resolver, Settlement,
+    Take, UpdateBody,
+};
+use sync_core::value::Value;
+
+use crate::support::{Fixture, TODO, open, text};
+
+fn part(id: &str, content: &str) -> Row {
+    let mut row = Row::empty(&TODO, id);
+    row.values[0] = text(content);
+    row
+}
+
+async fn update(fixture: &Fixture, row: Row) {
+    let change = LocalChange { table: &TODO, kind: LocalChangeKind::Update(row) };
+    LocalStore::write(&fixture.store, vec![change]).await.expect("an update");
+}
+
+/// Takes the only operation and settles it.
+async fn answer(fixture: &Fixture, outcome: Outcome) {
+    let store = &fixture.store;
+    let session = store.begin_push().await.expect("a push");
+    let take = Take { tables: Vec::new(), limit: 9, barrier: None, update_body: UpdateBody::Changed };
+    let first = Exchange { session, settlements: Vec::new(), take: Some(take) };
+    let key = store.exchange(first).await.expect("taken").taken.remove(0).key;
+    let settlements = vec![Settlement { key, outcome }];
+    store.exchange(Exchange { session, settlements, take: None }).await.expect("settled");
+}
+
+fn conflict(id: &str) -> Failure {
+    let remote = Row { version: Some("v2".into()), ..part(id, "theirs") };
+    let message = "no".to_owned();
+    Failure { class: FailureClass::Conflict, status: Some(412), message, remote: Some(remote) }
+}
+
+#[tokio::test]
+async fn s_18_tables_of_the_first_version_are_brought_up_to_date() {
+    let fixture = Fixture::new().await;
+    fixture.pulled("a", "milk").await;
+    update(&fixture, part("a", "bread")).await;
+    answer(&fixture, Outcome::Conflict(conflict("a"))).await;
+    fixture
+        .sql(
+            "DROP TABLE __resolutions; ALTER TABLE __errors DROP COLUMN uncertain;
+             UPDATE __control SET system_version = 1",
+        )
+        .await
+        .expect("the tables as the first version made them");
+    let path = fixture.path();
+    let Fixture { store, directory } = fixture;
+    drop(store);
+
+    let fixture = Fixture { store: open(&path).await.expect("opened"), directory };
+    assert!(fixture.number("SELECT system_version AS value FROM __control").await >= 2);
+    let error = fixture.store.errors(None).await.expect("a read").remove(0);
+    assert_eq!((error.key.item_id.as_str(), error.uncertain), ("a", false), "the queue is as it was");
+    fixture.store.resolve(error.key, Resolution::TakeRemote, Resolver::App).await.expect("resolved");
+    assert_eq!(fixture.store.resolutions().await.expect("a read").len(), 1);
+    assert_eq!(fixture.text("a").await, text("theirs"));
+    drop(open(&path).await.expect("opened again"));
+}
+
+#[tokio::test]
+async fn p_20h_a_choice_the_database_refuses_fails_that_conflict_alone() {
+    let fixture = Fixture::new().await;
+    fixture.sql("CREATE UNIQUE INDEX one_text ON \"Todo\" (text)").await.expect("an index");
+    fixture.pulled("a", "milk").await;
+    fixture.pulled("b", "tea").await;
+    update(&fixture, part("a", "bread")).await;
+    let outcome = Outcome::Resolved {
+        failure: conflict("a"),
+        resolution: Resolution::Merge(part("a", "tea")),
+        by: Resolver::Handler,
+    };
+    answer(&fixture, outcome).await;
+    assert_eq!(fixture.text("a").await, text("bread"), "the local change stays");
+    let error = fixture.store.errors(None).await.expect("a read").remove(0);
+    assert_eq!(error.class, FailureClass::Handler);
+    assert!(error.message.contains("unique"), "{}", error.message);
+    assert_eq!(error.remote.and_then(|remote| remote.version).as_deref(), Some("v2"));
+    assert_eq!(fixture.operations().await[0].state, OperationState::Failed);
+    assert!(fixture.store.resolutions().await.expect("a read").is_empty(), "nothing was resolved");
+
+    // A call of the app has the error itself, and changes nothing.
+    let key = fixture.operations().await[0].key.clone();
+    let stored = Resolution::Store(part("a", "tea"));
+    let refused = fixture.store.resolve(key, stored, Resolver::App).await.expect_err("a unique index");
+    assert!(refused.to_string().contains("unique"), "{refused}");
+    assert_eq!((refused.table(), refused.item()), (Some("Todo"), Some("a")));
+    assert_eq!(fixture.text("a").await, text("bread"));
+    assert_eq!(fixture.store.errors(None).await.expect("a read").len(), 1);
+}
+
+#[tokio::test]
+async fn k_19_a_resolution_survives_a_restart() {
+    let fixture = Fixture::new().await;
+    fixture.pulled("a", "milk").await;
+    update(&fixture, part("a", "bread")).await;
+    answer(&fixture, Outcome::Conflict(conflict("a"))).await;
+    let key = fixture.operations().await[0].key.clone();
+    let mut merged = part("a", "both");
+    merged.values[1] = Some(Value::Bool(true));
+    fixture.store.resolve(key, Resolution::Merge(merged), Resolver::App).await.expect("resolved");
+    let remembered = fixture.store.resolutions().await.expect("a read");
+    let path = fixture.path();
+    let Fixture { store, directory } = fixture;
+    drop(store);
+    let fixture = Fixture { store: open(&path).await.expect("opened"), directory };
+    assert_eq!(fixture.store.resolutions().await.expect("a read"), remembered);
+    assert_eq!(fixture.text("a").await, text("both"));
+    let operation = fixture.operations().await.remove(0);
+    assert_eq!((operation.state, operation.base_version.as_deref()), (OperationState::Pending, Some("v2")));
+}
