@@ -24,7 +24,7 @@ use crate::transport::{Timer, Transport};
 pub use self::conflict::{Conflict, ConflictHandler, Decision};
 pub use self::probe::probe;
 pub use self::pull::{PullReport, PullRequest};
-pub use self::push::{PushOptions, PushReport, PushStatus};
+pub use self::push::{HeldOperation, PushOptions, PushReport, PushStatus};
 
 mod conflict;
 mod probe;

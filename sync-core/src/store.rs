@@ -40,13 +40,15 @@
 //! - Purged, or the delete acknowledged: it goes with the row.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use crate::entity::TableSchema;
 use crate::error::Result;
-use crate::operation::{FailureClass, Operation, OperationError, OperationKey, Outgoing};
+use crate::operation::order::{Cycles, Waiting};
+use crate::operation::{FailureClass, InFlight, Operation, OperationError, OperationKey, Outgoing, RowRef};
 use crate::page::PageSummary;
 use crate::predicate::Predicate;
 use crate::row::Row;
@@ -191,18 +193,42 @@ pub struct Exchange {
     pub take: Option<Take>,
 }
 
-/// Which operations to take next: the first ones of the queue, in order, that this push has not taken.
+/// Which operations to take next: the first ones of the queue that this push has not taken, in the order of
+/// [`order`](crate::operation::order).
 #[derive(Clone, Debug)]
 pub struct Take {
     /// Names of the tables to push; empty = all.
     pub tables: Vec<&'static str>,
     /// How many at most.
     pub limit: usize,
-    /// Table and request of the operations in flight: taking stops before the first operation of another table
-    /// or with another request (P-05). `None`: nothing is in flight; the first operation decides.
-    pub barrier: Option<(&'static str, crate::operation::SentKind)>,
     /// What an update sends.
     pub update_body: UpdateBody,
+    /// Whether operations that failed in an earlier push, and were not touched since, are sent again (P-29).
+    pub retry_failed: bool,
+    /// The operations under way. Taking stops before the first operation that must not go beside them (P-05).
+    pub in_flight: Vec<InFlight>,
+    /// Rows whose operations are looked at first: those passed over before, and those settled since.
+    pub again: Vec<RowRef>,
+    /// The queue is looked at behind this sequence number.
+    pub after: i64,
+    /// Rows known to wait for each other.
+    pub cycles: Arc<Cycles>,
+}
+
+impl Take {
+    /// The first operations of the queue, at most `limit`; nothing is under way.
+    pub fn first(limit: usize) -> Self {
+        Self {
+            tables: Vec::new(),
+            limit,
+            update_body: UpdateBody::Changed,
+            retry_failed: true,
+            in_flight: Vec::new(),
+            again: Vec::new(),
+            after: 0,
+            cycles: Arc::default(),
+        }
+    }
 }
 
 /// What an update sends.
@@ -284,8 +310,16 @@ pub struct Exchanged {
     pub taken: Vec<Outgoing>,
     /// Updates that turned out to change nothing: completed without a request.
     pub unneeded: u64,
-    /// Keys of settlements whose row had changed meanwhile: what remains is queued again.
+    /// Settlements whose row had changed meanwhile: what remains is queued again.
     pub remainders: u64,
+    /// Operations passed over because they wait for others (P-21, P-22).
+    pub waiting: Vec<Waiting>,
+    /// Those of [`Take::again`] that were not taken for want of room, or must not go beside what is under way.
+    pub left: Vec<OperationKey>,
+    /// How far the queue was looked at.
+    pub after: i64,
+    /// The queue has no further operation for this push.
+    pub is_exhausted: bool,
 }
 
 /// The name of an incremental pull with a fingerprint of its query.

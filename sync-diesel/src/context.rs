@@ -12,7 +12,7 @@ use diesel_migrations::EmbeddedMigrations;
 use sync_core::client::{
     CredentialHeader, CredentialProvider, Credentials, HttpClient, HttpOptions, TokioTimer,
 };
-use sync_core::engine::{self, Engine, PullReport, PullRequest, PushOptions, PushReport};
+use sync_core::engine::{self, Engine, PullReport, PullRequest, PushOptions};
 use sync_core::entity::SyncEntity;
 use sync_core::expression::IntoExpr;
 use sync_core::handler::{Handler, HandlerChain};
@@ -32,6 +32,10 @@ use crate::remote::RemoteTable;
 use crate::schema::SyncSchema;
 use crate::store::DieselStore;
 use crate::table::SyncTable;
+
+pub use self::push::Push;
+
+mod push;
 
 /// A local database that is kept in step with a server.
 ///
@@ -133,7 +137,7 @@ impl<A: SyncSchema> SyncContext<A> {
 
     /// Sends the queued operations, in order. See [`Push`] for options.
     pub fn push(&self) -> Push<'_, A> {
-        Push { context: self, options: self.push_defaults() }
+        Push::new(self, self.push_defaults())
     }
 
     /// Brings down what changed since the last pull of this query id and matches `filter`; pushes first if the
@@ -231,7 +235,7 @@ impl<A: SyncSchema> SyncContext<A> {
     }
 
     fn push_defaults(&self) -> PushOptions {
-        PushOptions { tables: Vec::new(), window: self.defaults.window }
+        PushOptions { window: self.defaults.window, ..PushOptions::default() }
     }
 
     fn new_pull(&self, query_id: Option<String>, predicate: Predicate) -> Pull<'_, A> {
@@ -394,38 +398,6 @@ impl<A: SyncSchema> Builder<A> {
             engine = engine.with_conflict_handler(Arc::new(self.handlers));
         }
         Ok(SyncContext { engine: Arc::new(engine), remote, defaults: self.defaults, schema: PhantomData })
-    }
-}
-
-/// A push that starts when awaited.
-#[must_use = "a push does nothing until it is awaited"]
-#[derive(Debug)]
-pub struct Push<'c, A> {
-    context: &'c SyncContext<A>,
-    options: PushOptions,
-}
-
-impl<A> Push<'_, A> {
-    /// Pushes only this entity's operations; may be called again for more.
-    pub fn table<E: SyncEntity>(mut self) -> Self {
-        self.options.tables.push(E::SCHEMA.name.to_owned());
-        self
-    }
-
-    /// Most requests in flight, 1 to 64.
-    pub fn window(mut self, requests: usize) -> Self {
-        self.options.window = requests;
-        self
-    }
-}
-
-impl<'c, A: SyncSchema> IntoFuture for Push<'c, A> {
-    type Output = Result<PushReport>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'c>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        let engine = &self.context.engine;
-        Box::pin(async move { engine.push(self.options).await })
     }
 }
 

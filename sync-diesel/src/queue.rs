@@ -21,6 +21,7 @@ use crate::synced::Tables;
 use crate::system;
 
 pub(crate) mod record;
+pub(crate) mod relation;
 pub(crate) mod resolve;
 mod settle;
 mod take;

@@ -83,6 +83,8 @@ impl DieselStore {
             for entry in tables {
                 is_altered |= capture::install(conn, entry.schema())?;
             }
+            let schemas: Vec<_> = tables.iter().map(TableEntry::schema).collect();
+            queue::relation::install(conn, &schemas)?;
             if is_altered { schema::check_rows(conn) } else { Ok(()) }
         })
         .await?;

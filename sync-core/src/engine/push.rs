@@ -11,16 +11,21 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
+use self::line::Line;
 use super::{Conflict, Decision, Engine};
 use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
-use crate::operation::{FailureClass, OperationError, OperationKey, Outgoing, SentKind};
+use crate::operation::{FailureClass, InFlight, OperationError, OperationKey, Outgoing, Relations, SentKind};
 use crate::protocol::Dialect;
 use crate::push::{Reading, Stop, read_answer, read_fetched};
 use crate::store::{
     Exchange, Failure, LocalStore, Outcome, PushSession, Resolution, Settlement, Take, UpdateBody,
 };
 use crate::transport::SendError;
+
+pub use self::line::HeldOperation;
+
+mod line;
 
 /// How often a handler may send one row again within a push (P-30).
 const HANDLER_REPEATS: u32 = 5;
@@ -34,14 +39,17 @@ const GRACE: Duration = Duration::from_secs(2);
 pub struct PushOptions {
     /// Names of the tables to push; empty = all.
     pub tables: Vec<String>,
-    /// Most requests in flight, 1 to 64. Default 1. Operations of one row never overlap, and a change of table or
-    /// kind waits for those before it (P-05).
+    /// Most requests in flight, 1 to 64. Default 1. Operations of one row never overlap, nor do those of rows that
+    /// mention each other; see [`order`](crate::operation::order) for what may go together.
     pub window: usize,
+    /// Whether operations that failed in an earlier push are sent again (P-29). Default true; with false, each is
+    /// left alone until the app changes its row or resolves its error.
+    pub retry_failed: bool,
 }
 
 impl Default for PushOptions {
     fn default() -> Self {
-        Self { tables: Vec::new(), window: 1 }
+        Self { tables: Vec::new(), window: 1, retry_failed: true }
     }
 }
 
@@ -98,6 +106,9 @@ pub struct PushReport {
     pub remaining: u64,
     /// The recorded errors of this push, by sequence.
     pub errors: Vec<OperationError>,
+    /// Operations that were not sent because one that must come first failed, is held itself, or was not part of
+    /// this push (P-22); in the order of the queue.
+    pub held: Vec<HeldOperation>,
     /// How long the server asked to wait.
     pub retry_after: Option<Duration>,
     /// Why the push stopped early.
@@ -105,9 +116,9 @@ pub struct PushReport {
 }
 
 impl PushReport {
-    /// Whether every operation was tried and none failed.
+    /// Whether every operation was sent and none failed.
     pub fn is_complete(&self) -> bool {
-        self.status == PushStatus::Complete && self.errors.is_empty()
+        self.status == PushStatus::Complete && self.errors.is_empty() && self.held.is_empty()
     }
 
     pub(super) fn into_result(self) -> Result<Self> {
@@ -122,6 +133,9 @@ impl PushReport {
         let mut message = format!("push not complete: {} done, {} remain", self.completed, self.remaining);
         if !self.errors.is_empty() {
             message.push_str(&format!(", {} failed", self.errors.len()));
+        }
+        if !self.held.is_empty() {
+            message.push_str(&format!(", {} held back", self.held.len()));
         }
         let mut error = Error::new(kind, message);
         if let Some(cause) = &self.cause {
@@ -150,6 +164,9 @@ pub(super) async fn run<S: LocalStore>(engine: &Engine<S>, options: &PushOptions
         session,
         tables: options.resolve(engine.store.tables())?,
         window: options.window,
+        retry_failed: options.retry_failed,
+        relations: Relations::new(engine.store.tables()),
+        line: Line::default(),
         report: PushReport {
             status: PushStatus::Complete,
             sent: 0,
@@ -157,6 +174,7 @@ pub(super) async fn run<S: LocalStore>(engine: &Engine<S>, options: &PushOptions
             unneeded: 0,
             remaining: 0,
             errors: Vec::new(),
+            held: Vec::new(),
             retry_after: None,
             cause: None,
         },
@@ -172,6 +190,9 @@ struct Run<'e, S> {
     session: PushSession,
     tables: Vec<&'static str>,
     window: usize,
+    retry_failed: bool,
+    relations: Relations,
+    line: Line,
     report: PushReport,
     /// Rows whose operation failed in this push.
     failed: HashSet<(&'static str, String)>,
@@ -181,57 +202,83 @@ struct Run<'e, S> {
 
 impl<S: LocalStore> Run<'_, S> {
     async fn drive(mut self) -> Result<PushReport> {
-        let mut in_flight = FuturesUnordered::new();
-        let mut barrier: Option<(&'static str, SentKind)> = None;
+        let mut sending = FuturesUnordered::new();
+        let mut in_flight: Vec<InFlight> = Vec::new();
         let mut settlements: Vec<Settlement> = Vec::new();
         // With a window above 1 outcomes are stored in groups of half of it, or when nothing is in flight.
         let group = (self.window / 2).max(1);
         loop {
-            if in_flight.is_empty() {
-                barrier = None;
-            }
             let stopped = self.report.status != PushStatus::Complete;
-            if settlements.len() >= group || in_flight.is_empty() {
-                let room = self.window - in_flight.len();
-                let take = (!stopped && room > 0).then(|| Take {
-                    tables: self.tables.clone(),
-                    limit: room,
-                    barrier,
-                    update_body: update_body(self.engine.requests.dialect()),
-                });
-                if take.is_none() && settlements.is_empty() && in_flight.is_empty() {
+            if settlements.len() >= group || sending.is_empty() {
+                let room = self.window - sending.len();
+                settlements.iter().for_each(|settlement| self.line.wake(&settlement.key.row()));
+                let take = (!stopped && room > 0).then(|| self.next(room, &in_flight));
+                if take.is_none() && settlements.is_empty() && sending.is_empty() {
                     break;
                 }
-                let exchange =
-                    Exchange { session: self.session, settlements: std::mem::take(&mut settlements), take };
-                let exchanged = self.engine.store.exchange(exchange).await?;
-                self.report.unneeded += exchanged.unneeded;
-                if exchanged.taken.is_empty() && in_flight.is_empty() {
-                    break;
+                let taken = self.exchange(std::mem::take(&mut settlements), take).await?;
+                if taken.is_empty() && sending.is_empty() {
+                    if stopped || !self.line.may_go_on() {
+                        break;
+                    }
+                    continue;
                 }
-                for operation in exchanged.taken {
-                    barrier = Some((operation.key.table, operation.sent));
+                for operation in taken {
+                    in_flight.push(self.relations.in_flight(&operation));
                     self.report.sent += 1;
-                    in_flight.push(send(self.engine, operation));
+                    sending.push(send(self.engine, operation));
                 }
             }
             let next = if stopped {
-                match select(in_flight.next(), self.engine.timer.sleep(GRACE)).await {
+                match select(sending.next(), self.engine.timer.sleep(GRACE)).await {
                     Either::Left((next, _)) => next,
                     Either::Right(_) => {
                         // What has not been answered by now stays attempted and is settled by the next push.
-                        drop(std::mem::take(&mut in_flight));
+                        drop(std::mem::take(&mut sending));
+                        in_flight.clear();
                         continue;
                     }
                 }
             } else {
-                in_flight.next().await
+                sending.next().await
             };
             if let Some((operation, reading)) = next {
+                let row = operation.key.row();
+                in_flight.retain(|other| other.row != row);
                 settlements.push(self.settle(operation, reading).await?);
             }
         }
         self.finish().await
+    }
+
+    /// What the next step of the store takes.
+    fn next(&mut self, room: usize, in_flight: &[InFlight]) -> Take {
+        let mut take = Take {
+            tables: self.tables.clone(),
+            update_body: update_body(self.engine.requests.dialect()),
+            retry_failed: self.retry_failed,
+            in_flight: in_flight.to_vec(),
+            ..Take::first(room)
+        };
+        self.line.fill(&mut take);
+        take
+    }
+
+    /// One step of the store.
+    async fn exchange(&mut self, settlements: Vec<Settlement>, take: Option<Take>) -> Result<Vec<Outgoing>> {
+        let settled: Vec<OperationKey> =
+            settlements.iter().map(|settlement| settlement.key.clone()).collect();
+        let takes = take.is_some();
+        let exchange = Exchange { session: self.session, settlements, take };
+        let mut exchanged = self.engine.store.exchange(exchange).await?;
+        self.report.unneeded += exchanged.unneeded;
+        if takes {
+            self.line.looked(&mut exchanged);
+        }
+        if exchanged.remainders > 0 {
+            settled.iter().for_each(|key| self.line.expect_back(key));
+        }
+        Ok(exchanged.taken)
     }
 
     /// Turns a reading into what the store records, and notes what it means for the push.
@@ -271,6 +318,12 @@ impl<S: LocalStore> Run<'_, S> {
                 self.failed.insert(row);
             }
             Outcome::Uncertain(None) | Outcome::Unsent | Outcome::Resolved { .. } => {}
+        }
+        // The content of a revived row follows, and so does what a handler chose.
+        let follows =
+            matches!(&outcome, Outcome::Acknowledged { .. }) && operation.sent == SentKind::Undelete;
+        if follows || matches!(&outcome, Outcome::Resolved { .. }) {
+            self.line.expect_back(&operation.key);
         }
         Ok(Settlement { key: operation.key, outcome })
     }
@@ -341,6 +394,7 @@ impl<S: LocalStore> Run<'_, S> {
     }
 
     async fn finish(mut self) -> Result<PushReport> {
+        self.report.held = std::mem::take(&mut self.line).held(self.report.status == PushStatus::Complete);
         let store = &self.engine.store;
         let mut wanted: Vec<Option<&'static TableSchema>> = Vec::new();
         if self.tables.is_empty() {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::{
-    Operation, OperationError, OperationKey, OperationKind, OperationState, SentKind, ServerMayHold,
+    Operation, OperationError, OperationKey, OperationKind, OperationState, Relations, SentKind,
+    ServerMayHold,
 };
 use crate::protocol::SystemNames;
 use crate::row::Row;
@@ -20,6 +21,7 @@ pub(super) struct State {
     /// The number of the latest push.
     pub(super) pushes: i64,
     pub(super) settings: BTreeMap<String, String>,
+    pub(super) relations: Arc<Relations>,
     tables: BTreeMap<&'static str, Arc<TableState>>,
 }
 
@@ -107,7 +109,8 @@ impl State {
                 (schema.name, Arc::new(table))
             })
             .collect();
-        Self { sequence: 0, pushes: 0, settings: BTreeMap::new(), tables }
+        let relations = Arc::new(Relations::new(schemas));
+        Self { sequence: 0, pushes: 0, settings: BTreeMap::new(), relations, tables }
     }
 
     pub(super) fn next_sequence(&mut self) -> i64 {

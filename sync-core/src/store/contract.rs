@@ -30,7 +30,7 @@ use futures_util::FutureExt;
 use super::LocalStore;
 
 pub use self::model::compare_with_model;
-pub use self::tables::{ENTRY, LIST, TABLES, TODO};
+pub use self::tables::{ENTRY, LIST, PART, TABLES, TODO};
 
 mod collapsing;
 mod copies;
@@ -101,6 +101,17 @@ cases! {
         p_04_operations_come_in_order_of_their_first_change,
         p_05_taking_stops_at_another_request,
         p_05_what_is_in_flight_is_a_barrier,
+        p_05_related_tables_go_together,
+        p_21_a_parents_insert_comes_before_its_children,
+        p_21_x_17_a_parent_queued_later_comes_first,
+        p_21_children_leave_before_their_parent_is_deleted,
+        p_21_rows_that_mention_each_other_are_not_under_way_together,
+        p_21_a_known_circle_goes_in_queue_order,
+        p_22_what_waits_for_a_failed_operation_is_told,
+        p_22_a_failed_update_holds_nothing_back,
+        p_22_a_parent_outside_the_push_is_told,
+        p_29_failed_operations_can_be_left_alone,
+        p_04_operations_passed_over_come_in_their_order,
         p_02_only_wanted_tables_are_taken,
         p_07_later_changes_wait_for_the_next_push,
         each_operation_is_taken_once_per_push,

@@ -9,9 +9,7 @@ use sync_core::operation::OperationKind::Insert;
 use sync_core::operation::OperationState::{Attempted, Failed, Pending};
 use sync_core::operation::ServerMayHold::{Maybe, No};
 use sync_core::operation::{FailureClass, SentKind};
-use sync_core::store::{
-    DeltaToken, Exchange, Failure, LocalStore, Outcome, QueryKey, Settlement, Take, UpdateBody,
-};
+use sync_core::store::{DeltaToken, Exchange, Failure, LocalStore, Outcome, QueryKey, Settlement, Take};
 use sync_diesel::DatabaseOptions;
 use sync_diesel::DieselStore;
 
@@ -20,7 +18,7 @@ use crate::support::{Fixture, TABLES, TODO, batch, json, open, text};
 const INSERT: &str = "INSERT INTO \"Todo\" (id, text) VALUES ('a', 'milk')";
 
 fn take() -> Take {
-    Take { tables: Vec::new(), limit: 10, barrier: None, update_body: UpdateBody::Changed }
+    Take::first(10)
 }
 
 #[tokio::test]

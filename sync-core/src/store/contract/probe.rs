@@ -15,7 +15,7 @@ use crate::protocol::Dialect;
 use crate::row::Row;
 use crate::store::{
     Applied, DeltaToken, Exchange, Exchanged, Failure, LocalChange, LocalChangeKind, LocalStore, Outcome,
-    Page, PullBatch, PushSession, QueryKey, Settlement, Take, UpdateBody,
+    Page, PullBatch, PushSession, QueryKey, Settlement, Take,
 };
 use crate::time;
 use crate::value::Value;
@@ -284,7 +284,7 @@ impl<S: LocalStore> Probe<S> {
 }
 
 pub(super) fn take(limit: usize) -> Take {
-    Take { tables: Vec::new(), limit, barrier: None, update_body: UpdateBody::Changed }
+    Take::first(limit)
 }
 
 pub(super) fn batch(table: &'static TableSchema, bodies: &[&str]) -> PullBatch {

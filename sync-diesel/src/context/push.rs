@@ -1,0 +1,60 @@
+//! [`Push`]: the options of one push.
+
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+
+use sync_core::Result;
+use sync_core::engine::{PushOptions, PushReport};
+use sync_core::entity::SyncEntity;
+
+use super::SyncContext;
+use crate::schema::SyncSchema;
+
+/// A push that starts when awaited.
+///
+/// Operations are sent in the order of the changes. Where entities declare `belongs_to`, a row's insert comes before
+/// the operations of the rows that mention it, and its delete after they have left it; what belongs to a row whose
+/// insert failed is held back and listed in [`PushReport::held`].
+#[must_use = "a push does nothing until it is awaited"]
+#[derive(Debug)]
+pub struct Push<'c, A> {
+    context: &'c SyncContext<A>,
+    options: PushOptions,
+}
+
+impl<'c, A> Push<'c, A> {
+    pub(super) fn new(context: &'c SyncContext<A>, options: PushOptions) -> Self {
+        Self { context, options }
+    }
+
+    /// Pushes only this entity's operations; may be called again for more. Rows that belong to a new row of an entity
+    /// that is not pushed are held back.
+    pub fn table<E: SyncEntity>(mut self) -> Self {
+        self.options.tables.push(E::SCHEMA.name.to_owned());
+        self
+    }
+
+    /// Most requests in flight, 1 to 64. The order in which a server may see operations of related rows does not
+    /// depend on it.
+    pub fn window(mut self, requests: usize) -> Self {
+        self.options.window = requests;
+        self
+    }
+
+    /// Whether operations that failed in an earlier push are sent again. Default true; with `false`, each waits until
+    /// the app changes its row or resolves its error.
+    pub fn retry_failed(mut self, retry: bool) -> Self {
+        self.options.retry_failed = retry;
+        self
+    }
+}
+
+impl<'c, A: SyncSchema> IntoFuture for Push<'c, A> {
+    type Output = Result<PushReport>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'c>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let engine = &self.context.engine;
+        Box::pin(async move { engine.push(self.options).await })
+    }
+}
