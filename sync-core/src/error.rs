@@ -79,6 +79,13 @@ pub enum ErrorKind {
     PushFailed,
     /// A conflict handler asked to stop the push.
     Aborted,
+    /// The call was asked to end. What was done until then is stored; call again to go on.
+    Cancelled,
+    /// The context was closed. Open a new one.
+    Closed,
+    /// Local changes wait that were made for another account or another service. Open with that one and push, or say
+    /// at opening what becomes of them: `OtherAccount::Discard` or `OtherAccount::Adopt`.
+    OtherAccount,
     /// The local database failed (disk full, locked for too long, read-only, constraint).
     Store,
     /// The local database is damaged, or holds something this version does not understand.

@@ -9,7 +9,7 @@ use crate::row::Row;
 
 pub use self::collapse::{Change, Collapsed, Queued, collapse};
 pub use self::relations::{Child, InFlight, Relations, RowRef, id_in};
-pub use self::settle::{Merge, is_same_write, merge_answer};
+pub use self::settle::{Merge, is_same_write, merge_answer, with_version};
 
 mod collapse;
 pub mod order;

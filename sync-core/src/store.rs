@@ -58,6 +58,30 @@ pub mod contract;
 
 /// A local database with an operation queue. See the [module documentation](self).
 pub trait LocalStore: Send + Sync + 'static {
+    /// Holds the right to push, pull and purge; see [`lease`](Self::lease).
+    type Lease: Send + 'static;
+
+    /// Takes the lease of this database (Z-03): one holder over all stores on it, in all processes. It ends with the
+    /// value, and with the process however that ends. Local reads and writes need none.
+    ///
+    /// With `wait` the call waits until the lease is free; dropping the future gives the place up.
+    ///
+    /// # Errors
+    ///
+    /// `Busy` without `wait` while another holds it; `Store` when it cannot be taken at all.
+    fn lease(&self, wait: bool) -> impl Future<Output = Result<Self::Lease>> + Send;
+
+    /// For whom the queue was filled; `None` before the first [`claim`](Self::claim).
+    fn owner(&self) -> impl Future<Output = Result<Option<Owner>>> + Send;
+
+    /// Makes the queue that of `owner` (C-12). If it was another one's, every token goes: what was pulled may be
+    /// another view of the rows. Gives the number of operations dropped.
+    ///
+    /// # Errors
+    ///
+    /// `OtherAccount` when operations of another owner wait and `answer` is [`OtherAccount::Refuse`]; nothing changes.
+    fn claim(&self, owner: Owner, answer: OtherAccount) -> impl Future<Output = Result<u64>> + Send;
+
     /// The synced tables of this store.
     fn tables(&self) -> &[&'static TableSchema];
 
@@ -148,6 +172,35 @@ pub trait LocalStore: Send + Sync + 'static {
 
     /// Stores a setting of the engine; `None` removes it.
     fn set_setting(&self, key: &str, value: Option<&str>) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// For whom a queue was filled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Address of the service.
+    pub endpoint: String,
+    /// The app's name for the account; `None`: no account, or one that the app does not tell. It is stored as given,
+    /// so it must be no secret.
+    pub account: Option<String>,
+}
+
+impl Owner {
+    /// Whether `other` may push what this owner queued: the same service, and the same account unless none was told.
+    pub fn includes(&self, other: &Self) -> bool {
+        self.endpoint == other.endpoint && (self.account.is_none() || self.account == other.account)
+    }
+}
+
+/// What becomes of operations that wait for another account or service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OtherAccount {
+    /// Nothing changes, and the call fails: they wait until that account is back.
+    #[default]
+    Refuse,
+    /// They are dropped: their rows become as last seen from the server, or go. What they changed is lost.
+    Discard,
+    /// The new account takes them over and will send them as its own.
+    Adopt,
 }
 
 /// A local change by the app.

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -52,6 +53,7 @@ impl Default for DatabaseOptions {
 pub(crate) struct Database {
     jobs: mpsc::Sender<Job>,
     readers: Arc<Readers>,
+    is_closed: Arc<AtomicBool>,
 }
 
 type Job = Box<dyn FnOnce(&mut Writer) + Send>;
@@ -66,6 +68,7 @@ struct Target {
 struct Writer {
     target: Target,
     connection: Option<SqliteConnection>,
+    is_closed: bool,
 }
 
 struct Readers {
@@ -95,7 +98,7 @@ impl Database {
         std::thread::Builder::new()
             .name("sync-diesel writer".to_owned())
             .spawn(move || {
-                let mut writer = Writer { target, connection: None };
+                let mut writer = Writer { target, connection: None, is_closed: false };
                 while let Ok(job) = queue.recv() {
                     job(&mut writer);
                 }
@@ -109,7 +112,7 @@ impl Database {
         });
         jobs.send(job).map_err(|_| closed())?;
         outcome.await.map_err(|_| closed())??;
-        Ok(Self { jobs, readers })
+        Ok(Self { jobs, readers, is_closed: Arc::default() })
     }
 
     /// Runs `work` on the writer thread in an immediate transaction: committed if it returns `Ok`, else rolled
@@ -125,6 +128,7 @@ impl Database {
         T: Send + 'static,
         E: Into<BoxedError>,
     {
+        self.check_open()?;
         let (answer, outcome) = oneshot::channel();
         let job: Job = Box::new(move |writer| {
             // Nobody listens any more when the caller was dropped: the work is done all the same.
@@ -145,6 +149,7 @@ impl Database {
         T: Send + 'static,
         E: Into<BoxedError>,
     {
+        self.check_open()?;
         let permit = self.readers.permits.clone().acquire_owned().await.map_err(|_| closed())?;
         let readers = self.readers.clone();
         tokio::task::spawn_blocking(move || {
@@ -162,6 +167,34 @@ impl Database {
         })
         .await
         .map_err(|source| Error::new(ErrorKind::Store, "the read did not finish").with_source(source))?
+    }
+}
+
+impl Database {
+    /// Closes every connection once the work given before is done. Later work is refused.
+    pub(crate) async fn close(&self) {
+        if self.is_closed.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let readers = u32::try_from(self.readers.target.options.readers.max(1)).unwrap_or(u32::MAX);
+        // Held by nobody any more: every read is done.
+        let idle = self.readers.permits.acquire_many(readers).await;
+        self.readers.idle().clear();
+        drop(idle);
+        self.readers.permits.close();
+        let (answer, done) = oneshot::channel();
+        let job: Job = Box::new(move |writer| {
+            writer.connection = None;
+            writer.is_closed = true;
+            let _ = answer.send(());
+        });
+        if self.jobs.send(job).is_ok() {
+            let _ = done.await;
+        }
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.is_closed.load(Ordering::SeqCst) { Err(closed()) } else { Ok(()) }
     }
 }
 
@@ -183,6 +216,9 @@ impl Writer {
         F: FnOnce(&mut SqliteConnection) -> Result<T, E>,
         E: Into<BoxedError>,
     {
+        if self.is_closed {
+            return Err(closed());
+        }
         let connection = match &mut self.connection {
             Some(connection) => connection,
             empty => empty.insert(self.target.connect(false)?),
@@ -282,5 +318,5 @@ fn is_idle(connection: &mut SqliteConnection) -> bool {
 }
 
 fn closed() -> Error {
-    Error::new(ErrorKind::Store, "the database is closed")
+    Error::new(ErrorKind::Closed, "the database is closed")
 }

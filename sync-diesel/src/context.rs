@@ -12,7 +12,7 @@ use diesel_migrations::EmbeddedMigrations;
 use sync_core::client::{
     CredentialHeader, CredentialProvider, Credentials, HttpClient, HttpOptions, TokioTimer,
 };
-use sync_core::engine::{self, Engine, PullReport, PullRequest, PushOptions};
+use sync_core::engine::{self, Cancellation, Engine, PullReport, PullRequest, PushOptions};
 use sync_core::entity::SyncEntity;
 use sync_core::expression::IntoExpr;
 use sync_core::handler::{Handler, HandlerChain};
@@ -21,7 +21,7 @@ use sync_core::predicate::Predicate;
 use sync_core::profile::ServerProfile;
 use sync_core::protocol::{Dialect, Endpoint, ProbeReport, RequestBuilder};
 use sync_core::remote::Remote;
-use sync_core::store::{LocalStore, Purged, Resolution};
+use sync_core::store::{LocalStore, OtherAccount, Purged, Resolution};
 use sync_core::transport::Transport;
 use sync_core::{Error, ErrorKind, Result};
 
@@ -71,6 +71,10 @@ pub struct Builder<A> {
     around: Vec<Arc<dyn Handler>>,
     credentials: Option<(Arc<dyn CredentialProvider>, Option<CredentialHeader>)>,
     handlers: Handlers,
+    account: Option<String>,
+    other_account: OtherAccount,
+    tells_features: bool,
+    sends_idempotency_keys: bool,
     defaults: Defaults,
     schema: PhantomData<fn() -> A>,
 }
@@ -90,6 +94,10 @@ impl<A: SyncSchema> SyncContext<A> {
             around: Vec::new(),
             credentials: None,
             handlers: Handlers::default(),
+            account: None,
+            other_account: OtherAccount::Refuse,
+            tells_features: false,
+            sends_idempotency_keys: false,
             defaults: Defaults { page_size: 1000, window: 1 },
             schema: PhantomData,
         }
@@ -229,6 +237,16 @@ impl<A: SyncSchema> SyncContext<A> {
         self.engine.store().resolve(error.key.clone(), resolution).await
     }
 
+    /// Closes the context and its database, with all clones: a push or pull under way is asked to end, its outcome is
+    /// stored, and what is being read and written is finished. Every later call fails with [`ErrorKind::Closed`].
+    ///
+    /// Dropping all clones instead is safe as well: a dropped push leaves its operation uncertain, and the next one
+    /// settles it.
+    pub async fn close(&self) {
+        self.engine.close().await;
+        self.engine.store().close().await;
+    }
+
     /// The engine below, for untyped calls.
     pub fn engine(&self) -> &Arc<Engine<DieselStore>> {
         &self.engine
@@ -344,6 +362,39 @@ impl<A: SyncSchema> Builder<A> {
         self
     }
 
+    /// The app's name for the signed-in account: a user id, for example. It is stored with the queue as it is, so it
+    /// must be no secret. Default: none.
+    ///
+    /// Local changes are sent with the credentials of the moment. Opening with another account, or with another
+    /// address of the service, while changes of the earlier one wait fails with [`ErrorKind::OtherAccount`]; see
+    /// [`other_account`](Self::other_account). Once nothing waits, any account may open; what was pulled before stays
+    /// in the tables until it is purged, and is pulled anew.
+    pub fn account(mut self, account: impl Into<String>) -> Self {
+        self.account = Some(account.into());
+        self
+    }
+
+    /// What becomes of local changes that wait for another account or service. Default: [`OtherAccount::Refuse`], so
+    /// that they wait until that account is back.
+    pub fn other_account(mut self, answer: OtherAccount) -> Self {
+        self.other_account = answer;
+        self
+    }
+
+    /// Sends `X-ZUMO-FEATURES: OL` with the requests of push and pull, as earlier clients did for the service's
+    /// statistics. Default: not sent.
+    pub fn features_header(mut self) -> Self {
+        self.tells_features = true;
+        self
+    }
+
+    /// Sends `Idempotency-Key` with every write of a push, the same when the write is repeated, for servers that know
+    /// the header. Nothing relies on it: a repeated write is told by comparison. Default: not sent.
+    pub fn idempotency_keys(mut self) -> Self {
+        self.sends_idempotency_keys = true;
+        self
+    }
+
     /// Finds out which dialects the server speaks before a context is opened, by at most three GETs of one row of
     /// this entity's table. Needs the address and the settings of the connection, no database and no dialect; without
     /// a dialect, credentials travel as in v2 unless their header was named.
@@ -377,8 +428,9 @@ impl<A: SyncSchema> Builder<A> {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`] when dialect, database or address is missing or wrong;
-    /// [`ErrorKind::SchemaMismatch`] when a table does not fit its entity; [`ErrorKind::NewerSchema`],
-    /// [`ErrorKind::Corrupt`], [`ErrorKind::Store`] from the file.
+    /// [`ErrorKind::SchemaMismatch`] when a table does not fit its entity; [`ErrorKind::OtherAccount`] when changes of
+    /// another account or service wait; [`ErrorKind::NewerSchema`], [`ErrorKind::Corrupt`], [`ErrorKind::Store`] from
+    /// the file.
     pub async fn open(self) -> Result<SyncContext<A>> {
         let missing = |what: &str| Error::new(ErrorKind::InvalidArgument, format!("{what} is not set"));
         let dialect = self.dialect.ok_or_else(|| missing("the dialect"))?;
@@ -397,6 +449,14 @@ impl<A: SyncSchema> Builder<A> {
         if !self.handlers.is_empty() {
             engine = engine.with_conflict_handler(Arc::new(self.handlers));
         }
+        if self.tells_features {
+            engine = engine.with_features_header();
+        }
+        if self.sends_idempotency_keys {
+            let device = device_name(engine.store()).await?;
+            engine = engine.with_idempotency_keys(device);
+        }
+        engine.claim(self.account.as_deref(), self.other_account).await?;
         Ok(SyncContext { engine: Arc::new(engine), remote, defaults: self.defaults, schema: PhantomData })
     }
 }
@@ -419,6 +479,19 @@ impl<A> Pull<'_, A> {
     /// Pulls even if the push before it left operations with errors. Rows with operations stay as they are.
     pub fn pull_anyway(mut self) -> Self {
         self.request.pull_anyway = true;
+        self
+    }
+
+    /// Fails with [`ErrorKind::Busy`] instead of waiting for a push, pull or purge of the same database.
+    pub fn no_wait(mut self) -> Self {
+        self.request.push.wait = false;
+        self
+    }
+
+    /// Ends the pull, and the push before it, when this is cancelled: what was received until then is stored, and the
+    /// call fails with [`ErrorKind::Cancelled`].
+    pub fn with_cancellation(mut self, cancellation: &Cancellation) -> Self {
+        self.request.push.cancellation = cancellation.clone();
         self
     }
 }
@@ -459,6 +532,17 @@ impl<'c, A: SyncSchema> IntoFuture for PurgeRows<'c, A> {
         let engine = &self.context.engine;
         Box::pin(async move { engine.purge(self.predicate, self.force).await })
     }
+}
+
+/// The name of this database among all that push to a service; made at first use.
+async fn device_name(store: &DieselStore) -> Result<String> {
+    const DEVICE: &str = "device";
+    if store.setting(DEVICE).await?.is_none() {
+        store.set_setting(DEVICE, Some(&uuid::Uuid::new_v4().to_string())).await?;
+    }
+    // Read again: another process may have been quicker.
+    let stored = store.setting(DEVICE).await?;
+    stored.ok_or_else(|| Error::new(ErrorKind::Store, "the name of the database was removed"))
 }
 
 impl<A> Clone for SyncContext<A> {

@@ -56,6 +56,7 @@ mod conflict;
 mod connection;
 mod context;
 mod failure;
+mod lease;
 mod loaded;
 #[cfg_attr(
     not(feature = "migration"),
@@ -81,6 +82,7 @@ pub use crate::conflict::{Conflict, Resolve, TypedError};
 pub use crate::connection::{DatabaseOptions, Synchronous};
 pub use crate::context::{Builder, Pull, PurgeRows, Push, SyncContext};
 pub use crate::failure::BoxedError;
+pub use crate::lease::Lease;
 pub use crate::record::Record;
 pub use crate::remote::{RemoteQuery, RemoteTable};
 pub use crate::schema::{SyncSchema, create_table_sql};

@@ -12,12 +12,13 @@ use sync_core::operation::{Operation, OperationError, OperationKey};
 use sync_core::predicate::Predicate;
 use sync_core::row::Row;
 use sync_core::store::{
-    Applied, Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, PullBatch, PullStart, Purge,
-    Purged, PushSession, QueryKey, Resolution,
+    Applied, Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, OtherAccount, Owner, PullBatch,
+    PullStart, Purge, Purged, PushSession, QueryKey, Resolution,
 };
 
 use crate::connection::{Database, DatabaseOptions};
 use crate::failure::{BoxedError, OrStore};
+use crate::lease::{Lease, Leases};
 use crate::schema::TableEntry;
 use crate::statement::{Bind, quote, run};
 use crate::synced::{SyncedTable, Tables};
@@ -34,6 +35,7 @@ mod purge;
 #[derive(Clone, Debug)]
 pub struct DieselStore {
     database: Database,
+    leases: Leases,
     tables: Arc<Tables>,
     schemas: Arc<[&'static TableSchema]>,
 }
@@ -75,6 +77,7 @@ impl DieselStore {
     where
         F: FnOnce(&mut SqliteConnection) -> Result<()> + Send + 'static,
     {
+        let leases = Leases::new(path.as_ref());
         let database = Database::open(path.as_ref(), options, move |conn| {
             system::prepare(conn)?;
             migrate(conn)?;
@@ -90,6 +93,7 @@ impl DieselStore {
         .await?;
         Ok(Self {
             database,
+            leases,
             tables: Arc::new(Tables::new(tables)),
             schemas: tables.iter().map(TableEntry::schema).collect(),
         })
@@ -126,6 +130,12 @@ impl DieselStore {
         self.database.write(work).await
     }
 
+    /// Closes the database once what is being written is done; later calls fail with `Closed`. Other clones of this
+    /// store are closed with it.
+    pub async fn close(&self) {
+        self.database.close().await;
+    }
+
     async fn on_tables<T, F>(&self, work: F) -> Result<T>
     where
         F: FnOnce(&mut SqliteConnection, &Tables) -> Result<T> + Send + 'static,
@@ -146,6 +156,20 @@ impl DieselStore {
 }
 
 impl LocalStore for DieselStore {
+    type Lease = Lease;
+
+    async fn lease(&self, wait: bool) -> Result<Lease> {
+        self.leases.take(wait).await
+    }
+
+    async fn owner(&self) -> Result<Option<Owner>> {
+        self.of_tables(|conn, _| queue::owner::find(conn)).await
+    }
+
+    async fn claim(&self, owner: Owner, answer: OtherAccount) -> Result<u64> {
+        self.on_tables(move |conn, tables| queue::owner::claim(conn, tables, &owner, answer)).await
+    }
+
     fn tables(&self) -> &[&'static TableSchema] {
         &self.schemas
     }

@@ -7,6 +7,7 @@ mod faults;
 mod handlers;
 mod memory;
 mod offline;
+mod processes;
 mod remote;
 mod server_contract;
 mod ui;

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Engine, PushOptions, PushReport, probe, push};
+use super::{Cancellation, Engine, PushOptions, PushReport, probe, push};
 use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::odata;
@@ -128,6 +128,7 @@ pub(super) async fn run<S: LocalStore>(engine: &Engine<S>, request: &PullRequest
         query,
         local_rest: split.local_rest.map(|node| Predicate { table, node }),
         server_date: None,
+        cancellation: request.push.cancellation.clone(),
         buffer: Buffer::default(),
         report,
     };
@@ -176,6 +177,7 @@ struct Run<'e, S> {
     local_rest: Option<Predicate>,
     /// The server's clock at the first answer of this pull.
     server_date: Option<DateTime<Utc>>,
+    cancellation: Cancellation,
     buffer: Buffer,
     report: PullReport,
 }
@@ -198,6 +200,11 @@ impl<'e, S: LocalStore> Run<'e, S> {
             }
             tokio::select! {
                 biased;
+                // Pages received so far are stored with their token.
+                () = self.engine.ended(&self.cancellation), if fetching.is_some() => {
+                    fetching = None;
+                    failure = Some(super::cancelled());
+                }
                 page = ready(&mut fetching), if fetching.is_some() && !full => {
                     fetching = None;
                     match page.and_then(|page| self.receive(page)) {
@@ -349,7 +356,7 @@ async fn receive<S: LocalStore>(
 ) -> Result<Received> {
     let dialect = engine.requests.dialect();
     let names = dialect.names();
-    let answer = engine.transport.send(request).await.map_err(|failure| failure.error)?;
+    let answer = engine.send(request).await.map_err(|failure| failure.error)?;
     if let Err(error) = response::expect_list(&answer, dialect) {
         // The words of the error may be about the wrong thing if the server speaks another dialect.
         if is_first {

@@ -21,6 +21,7 @@ use crate::value::{ColumnType, Value};
 mod dialects;
 mod relations;
 mod server;
+mod versions;
 
 const TEXT: ColumnSchema = ColumnSchema::new("text", ColumnType::Text);
 static TODO: TableSchema =

@@ -11,7 +11,7 @@ use crate::operation::{
 };
 use crate::protocol::SystemNames;
 use crate::row::Row;
-use crate::store::DeltaToken;
+use crate::store::{DeltaToken, Owner};
 
 /// The whole store. A clone shares its tables until one of them is written.
 #[derive(Clone, Debug)]
@@ -21,6 +21,7 @@ pub(super) struct State {
     /// The number of the latest push.
     pub(super) pushes: i64,
     pub(super) settings: BTreeMap<String, String>,
+    pub(super) owner: Option<Owner>,
     pub(super) relations: Arc<Relations>,
     tables: BTreeMap<&'static str, Arc<TableState>>,
 }
@@ -39,6 +40,8 @@ pub(super) struct TableState {
     pub(super) quarantine: BTreeMap<String, Quarantined>,
     /// Ids whose server row should be fetched by the next pull of the table.
     pub(super) refetch: BTreeSet<String>,
+    /// Of rows changed by acknowledged pushes: their version then, and those before it with nothing else between.
+    pub(super) acknowledged: BTreeMap<String, (String, Vec<String>)>,
     /// By query id.
     pub(super) tokens: BTreeMap<String, Token>,
 }
@@ -104,13 +107,14 @@ impl State {
                     newer: BTreeMap::new(),
                     quarantine: BTreeMap::new(),
                     refetch: BTreeSet::new(),
+                    acknowledged: BTreeMap::new(),
                     tokens: BTreeMap::new(),
                 };
                 (schema.name, Arc::new(table))
             })
             .collect();
         let relations = Arc::new(Relations::new(schemas));
-        Self { sequence: 0, pushes: 0, settings: BTreeMap::new(), relations, tables }
+        Self { sequence: 0, pushes: 0, settings: BTreeMap::new(), owner: None, relations, tables }
     }
 
     pub(super) fn next_sequence(&mut self) -> i64 {
@@ -161,6 +165,13 @@ impl TableState {
             sent: entry.sent.as_ref().map(|sent| (sent.kind, sent.revision)),
             tail_seq: entry.tail_seq,
             attempts: entry.attempts,
+        })
+    }
+
+    /// Whether only pushes of this device lie between a version and the row's (K-17).
+    pub(super) fn is_own_version(&self, id: &str, carried: &str, of_row: Option<&str>) -> bool {
+        self.acknowledged.get(id).is_some_and(|(version, earlier)| {
+            Some(version.as_str()) == of_row && earlier.iter().any(|earlier| earlier == carried)
         })
     }
 

@@ -42,6 +42,7 @@ mod purges;
 mod pushes;
 mod refetch;
 mod resolutions;
+mod sharing;
 mod tables;
 mod writes;
 
@@ -74,6 +75,7 @@ cases! {
         r_4_an_update_of_nothing_queues_nothing,
         r_4_local_only_columns_queue_nothing,
         k_17_a_carried_version_is_the_base,
+        k_17_a_version_that_only_we_moved_is_not_stale,
         k_18_system_columns_are_the_servers,
         insert_fills_defaults,
         first_change_keeps_the_servers_row,
@@ -216,6 +218,12 @@ cases! {
         a_row_the_server_does_not_have_is_removed,
         a_fetched_row_with_an_operation_is_kept_beside,
         many_notes_come_in_turns,
+    }
+    sharing {
+        z_03_the_lease_has_one_holder,
+        c_12_the_first_owner_takes_the_queue,
+        c_12_discarded_operations_leave_the_servers_rows,
+        c_12_adopted_operations_stay,
     }
     purges {
         g_01_purge_with_operations_is_refused,

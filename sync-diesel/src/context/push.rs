@@ -4,7 +4,7 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
 use sync_core::Result;
-use sync_core::engine::{PushOptions, PushReport};
+use sync_core::engine::{Cancellation, PushOptions, PushReport};
 use sync_core::entity::SyncEntity;
 
 use super::SyncContext;
@@ -45,6 +45,21 @@ impl<'c, A> Push<'c, A> {
     /// the app changes its row or resolves its error.
     pub fn retry_failed(mut self, retry: bool) -> Self {
         self.options.retry_failed = retry;
+        self
+    }
+
+    /// Fails with [`ErrorKind::Busy`](crate::ErrorKind::Busy) instead of waiting for a push, pull or purge of the same
+    /// database, in this process or another.
+    pub fn no_wait(mut self) -> Self {
+        self.options.wait = false;
+        self
+    }
+
+    /// Ends the push when this is cancelled: nothing new is sent, answers under way are awaited for two seconds and
+    /// stored, and the push fails with [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled). A request whose answer
+    /// did not come is settled by the next push, as after dropping the future.
+    pub fn with_cancellation(mut self, cancellation: &Cancellation) -> Self {
+        self.options.cancellation = cancellation.clone();
         self
     }
 }

@@ -14,8 +14,16 @@ use crate::synced::{SyncedTable, Tables};
 use crate::{apply, queue, system};
 
 /// Tables with one row per synced row, whose rows go with it.
-const BESIDE: [&str; 7] =
-    ["__operations", "__errors", "__shadow", "__newer", "__extra", "__quarantine", "__refetch"];
+const BESIDE: [&str; 8] = [
+    "__operations",
+    "__errors",
+    "__shadow",
+    "__newer",
+    "__extra",
+    "__quarantine",
+    "__refetch",
+    "__acknowledged",
+];
 
 /// Removes matching rows.
 ///
