@@ -160,27 +160,6 @@ async fn f_01_marks_survive_a_restart() {
 }
 
 #[tokio::test]
-async fn q_09_an_unknown_kind_stops_the_push_and_changes_nothing() {
-    let fixture = Fixture::new().await;
-    fixture.sql(INSERT).await.expect("an insert");
-    fixture.sql("INSERT INTO \"Todo\" (id, text) VALUES ('b', 'bread')").await.expect("an insert");
-    for column in ["kind", "state", "server_may_hold"] {
-        fixture
-            .sql(&format!("UPDATE __operations SET {column} = 99 WHERE item_id = 'b'"))
-            .await
-            .expect("SQL");
-        let session = fixture.store.begin_push().await.expect("a push");
-        let exchange = Exchange { session, settlements: Vec::new(), take: Some(take()) };
-        let error = fixture.store.exchange(exchange).await.expect_err(column);
-        assert_eq!((error.kind(), error.item()), (ErrorKind::Corrupt, Some("b")));
-        assert_eq!(fixture.count("__operations WHERE attempts > 0").await, 0, "{column}");
-        assert_eq!(fixture.store.pending(None).await.expect("a count"), 2);
-        assert_eq!(fixture.text("b").await, text("bread"), "local reads go on");
-        fixture.sql(&format!("UPDATE __operations SET {column} = 0 WHERE item_id = 'b'")).await.expect("SQL");
-    }
-}
-
-#[tokio::test]
 async fn d_6_the_exclusion_of_syncs_writes_does_not_outlive_its_transaction() {
     let fixture = Fixture::new().await;
     let good = json("a", "milk", "v1");

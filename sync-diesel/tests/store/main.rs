@@ -6,4 +6,5 @@ mod contract;
 mod durability;
 mod opening;
 mod pages;
+mod queue;
 mod support;
