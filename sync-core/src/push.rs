@@ -139,8 +139,9 @@ pub(crate) fn read_look(
     operation: &Outgoing,
     answer: &Response,
     dialect: Dialect,
-) -> Result<Option<String>, Reading> {
-    let row = fetched_row(operation, answer, dialect).map_err(|stop| Reading::Stop(Outcome::Unsent, stop))?;
+) -> Result<Option<String>, Box<Reading>> {
+    let row = fetched_row(operation, answer, dialect)
+        .map_err(|stop| Box::new(Reading::Stop(Outcome::Unsent, stop)))?;
     let is_as_read = |row: &Row| {
         !row.deleted && operation.base.as_ref().is_some_and(|base| is_same_write(operation.table, base, row))
     };
@@ -148,7 +149,7 @@ pub(crate) fn read_look(
         Some(row) if is_as_read(&row) => Ok(row.version),
         row => {
             let message = "the row was changed on the server since it was read".to_owned();
-            Err(Reading::Settled(compare(operation, row, Doubt { status: None, message })))
+            Err(Box::new(Reading::Settled(compare(operation, row, Doubt { status: None, message }))))
         }
     }
 }

@@ -43,7 +43,9 @@ mod push;
 /// statement, is queued in the transaction that makes it. [`push`](Self::push) sends the queue,
 /// [`pull`](Self::pull) brings changes down. Opening sends nothing.
 ///
-/// Cloning is cheap and shares everything. Push, pull and purge of one context run one after another.
+/// Cloning is cheap and shares everything. Push, pull and purge of one database run one after another, also when several
+/// contexts or processes have it open; reads and writes never wait for them. A process forked while a context is open
+/// must not use it (Z-13).
 pub struct SyncContext<A> {
     engine: Arc<Engine<DieselStore>>,
     remote: Remote,

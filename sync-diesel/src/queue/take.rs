@@ -74,8 +74,9 @@ struct Ready {
 
 impl Line<'_> {
     fn read_ahead(&mut self, after: i64) -> Result<()> {
-        let count =
-            (self.take.limit.clamp(1, READ_AHEAD)).max(if after > self.take.after { READ_AHEAD } else { 1 });
+        // Beyond the first read something was passed over, and more of that kind usually follows.
+        let is_first = after == self.take.after;
+        let count = if is_first { self.take.limit.clamp(1, READ_AHEAD) } else { READ_AHEAD };
         let mut binds: Vec<Bind<'_>> =
             vec![after.into(), self.session.bound.into(), self.session.push.into()];
         binds.extend(self.wanted.iter().map(|name| Bind::from(*name)));

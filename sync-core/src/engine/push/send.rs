@@ -39,7 +39,7 @@ impl<S: LocalStore> Exchange<'_, S> {
         if is_version_unknown(operation) {
             match self.look(operation).await? {
                 Ok(version) => operation.base_version = version,
-                Err(reading) => return Ok(reading),
+                Err(reading) => return Ok(*reading),
             }
         }
         let reading = self.write(operation).await?;
@@ -54,12 +54,13 @@ impl<S: LocalStore> Exchange<'_, S> {
     }
 
     /// P-10: what was changed here was read, but not its version. The server's row must still be what was read.
-    async fn look(&mut self, operation: &Outgoing) -> Result<Result<Option<String>, Reading>> {
+    async fn look(&mut self, operation: &Outgoing) -> Result<Result<Option<String>, Box<Reading>>> {
         let request = self.engine.requests.fetch(operation.table, &operation.key.item_id)?;
         Ok(match self.send(request).await {
             Ok(answer) => read_look(operation, &answer, self.engine.requests.dialect()),
             Err(failure) => {
-                Err(Reading::Stop(Outcome::Unsent, Stop::Failed(about(operation, failure.error))))
+                let stop = Stop::Failed(about(operation, failure.error));
+                Err(Box::new(Reading::Stop(Outcome::Unsent, stop)))
             }
         })
     }

@@ -110,7 +110,7 @@ async fn p_10_p_13_without_a_known_version_the_servers_row_is_looked_at_first() 
         let error = push(&device).await.expect_err("a conflict");
         let report = error.push_report().expect("a report");
         assert_eq!((report.errors[0].class, report.errors[0].status), (class, None));
-        assert_eq!(script.asked(), [get.clone()]);
+        assert_eq!(script.asked(), std::slice::from_ref(&get));
     }
 
     // The same change by somebody else, or by our own lost request, is done; so is a delete of what is gone.
