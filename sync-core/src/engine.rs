@@ -1,38 +1,43 @@
 //! Drives a store and a transport: push, pull, purge.
 //!
 //! The engine holds no state of its own: everything that matters is in the store, so a crash or a dropped future
-//! leaves what the store holds, and the next call goes on from there. Push, pull and purge of one engine run one
-//! after another (C-08); local reads and writes never wait for them. No transaction and no lock of the database is
-//! held across a request.
+//! leaves what the store holds, and the next call goes on from there. Push, pull and purge of one database run one
+//! after another (C-08), also between engines and processes, by the store's lease; local reads and writes never wait
+//! for them. No transaction and no lock of the database is held across a request.
 //!
-//! Cancel by dropping the future: pages and outcomes stored so far stay, and an operation whose answer had not come
+//! End a call by a [`Cancellation`], which waits shortly for answers under way, or by dropping the future: pages and outcomes stored so far stay, and an operation whose answer had not come
 //! stays attempted; the next push settles it by comparison (F-09).
 
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
+use http::header::{HeaderName, HeaderValue};
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, Events};
 use crate::profile::ServerProfile;
 use crate::protocol::{ProbeReport, RequestBuilder};
-use crate::store::{ConflictPolicy, LocalStore, Purge, Purged, Resolution, Resolver};
-use crate::transport::{Timer, Transport};
+use crate::store::{ConflictPolicy, LocalStore, OtherAccount, Owner, Purge, Purged, Resolution, Resolver};
+use crate::transport::{Request, Response, SendError, Timer, Transport};
 
+pub use self::cancellation::Cancellation;
 pub use self::probe::probe;
 pub use self::pull::{PullReport, PullRequest, UnreadRow};
-pub use self::push::{PushOptions, PushReport, PushStatus};
+pub use self::push::{HeldOperation, PushOptions, PushReport, PushStatus};
 pub use self::resolve::Resolved;
 pub use crate::conflict::{Conflict, ConflictHandler, Decision};
 
+mod cancellation;
 mod probe;
 mod pull;
 mod push;
 mod resolve;
 #[cfg(test)]
 mod tests;
+
+const FEATURES: HeaderName = HeaderName::from_static("x-zumo-features");
 
 /// Push, pull and purge over a [`LocalStore`] and a [`Transport`].
 pub struct Engine<S> {
@@ -44,8 +49,20 @@ pub struct Engine<S> {
     handler: Option<Arc<dyn ConflictHandler>>,
     proof: probe::Proof,
     events: Events,
-    /// The turn of push, pull and purge (C-08).
+    /// For whom this engine pushes; `None`: for whoever the queue belongs to.
+    owner: Option<Owner>,
+    /// The turn of push, pull and purge of this engine (C-08); the store's lease is that of all.
     turn: Mutex<()>,
+    closing: Cancellation,
+    tells_features: bool,
+    idempotency: Option<String>,
+}
+
+/// The right to push, pull or purge; it ends with this value.
+struct Turn<'e, L> {
+    // Freed in this order: the lease first, so that the next of this engine finds it free.
+    _lease: L,
+    _turn: MutexGuard<'e, ()>,
 }
 
 impl<S: LocalStore> Engine<S> {
@@ -60,7 +77,121 @@ impl<S: LocalStore> Engine<S> {
         let requests = requests.with_undelete(profile.undelete());
         let (handler, proof) = (None, probe::Proof::default());
         let events = store.events();
-        Self { store, transport, timer, requests, profile, handler, proof, events, turn: Mutex::new(()) }
+        let (owner, turn, closing) = (None, Mutex::new(()), Cancellation::new());
+        Self {
+            store,
+            transport,
+            timer,
+            requests,
+            profile,
+            handler,
+            proof,
+            events,
+            owner,
+            turn,
+            closing,
+            tells_features: false,
+            idempotency: None,
+        }
+    }
+
+    /// Sends `X-ZUMO-FEATURES: OL` with every request, as the ancestors did for the service's statistics (P-15).
+    /// Default: not sent; no server's answer depends on it.
+    #[must_use]
+    pub fn with_features_header(mut self) -> Self {
+        self.tells_features = true;
+        self
+    }
+
+    /// Sends `Idempotency-Key` with every write, the same when the write is repeated (W-17), for servers that know
+    /// it; nothing here relies on it. `device` names this database among all that push to the service, in characters
+    /// that a header may have.
+    #[must_use]
+    pub fn with_idempotency_keys(mut self, device: impl Into<String>) -> Self {
+        self.idempotency = Some(device.into());
+        self
+    }
+
+    /// Makes the queue that of this account at this engine's service, and refuses to push it once it is another one's
+    /// (C-12). Gives the number of operations dropped. Sends nothing.
+    ///
+    /// An engine that never claims its queue pushes whatever is in it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::OtherAccount`] when operations of another account or service wait and `answer` is
+    /// [`OtherAccount::Refuse`]: nothing changed.
+    pub async fn claim(&mut self, account: Option<&str>, answer: OtherAccount) -> Result<u64> {
+        let owner = Owner {
+            endpoint: self.requests.endpoint().as_str().to_owned(),
+            account: account.map(str::to_owned),
+        };
+        // Nothing of another owner may be under way meanwhile.
+        let is_known = self.store.owner().await?.is_none_or(|known| known.includes(&owner));
+        let _lease = if is_known { None } else { Some(self.store.lease(true).await?) };
+        let dropped = self.store.claim(owner.clone(), answer).await?;
+        self.owner = Some(owner);
+        Ok(dropped)
+    }
+
+    /// Ends this engine: a push or pull under way is asked to end and its outcome is stored (C-10); every later call
+    /// fails with [`ErrorKind::Closed`]. Resolves when nothing is under way.
+    pub async fn close(&self) {
+        self.closing.cancel();
+        let _turn = self.turn.lock().await;
+    }
+
+    /// Waits for the turn, and for the lease of the database.
+    async fn turn(&self, wait: bool, cancellation: &Cancellation) -> Result<Turn<'_, S::Lease>> {
+        self.check_open(cancellation)?;
+        let turn = async {
+            let turn = if wait {
+                self.turn.lock().await
+            } else {
+                self.turn
+                    .try_lock()
+                    .map_err(|_| Error::new(ErrorKind::Busy, "a push, pull or purge is under way"))?
+            };
+            let lease = self.store.lease(wait).await?;
+            Ok(Turn { _lease: lease, _turn: turn })
+        };
+        let turn = tokio::select! {
+            biased;
+            () = self.ended(cancellation) => return self.check_open(cancellation).and_then(|()| Err(cancelled())),
+            turn = turn => turn?,
+        };
+        if let (Some(ours), Some(owner)) = (&self.owner, self.store.owner().await?)
+            && owner != *ours
+        {
+            return Err(Error::new(
+                ErrorKind::OtherAccount,
+                "the local changes belong to another account or service since this context was opened",
+            ));
+        }
+        Ok(turn)
+    }
+
+    /// Sends a request of push or pull.
+    async fn send(&self, mut request: Request) -> Result<Response, SendError> {
+        if self.tells_features {
+            request.headers.insert(FEATURES, HeaderValue::from_static("OL"));
+        }
+        self.transport.send(request).await
+    }
+
+    fn check_open(&self, cancellation: &Cancellation) -> Result<()> {
+        if self.closing.is_cancelled() {
+            return Err(Error::new(ErrorKind::Closed, "the context is closed"));
+        }
+        if cancellation.is_cancelled() { Err(cancelled()) } else { Ok(()) }
+    }
+
+    /// Resolves when the call is to end.
+    async fn ended(&self, cancellation: &Cancellation) {
+        tokio::select! {
+            () = self.closing.cancelled() => {}
+            () = cancellation.cancelled() => {}
+        }
     }
 
     /// Asks `handler` about each conflict of a push before it is recorded. Without one the columns' merge rules
@@ -91,10 +222,11 @@ impl<S: LocalStore> Engine<S> {
     /// [`ErrorKind::Network`], [`ErrorKind::Unauthorized`], [`ErrorKind::ServerBusy`],
     /// [`ErrorKind::InvalidResponse`] if the push stopped early, [`ErrorKind::Aborted`] if a handler asked for
     /// it; [`Error::push_report`] tells what was done. [`ErrorKind::InvalidArgument`] for an unknown table or a
-    /// window of 0, store errors: nothing was sent.
+    /// window of 0, [`ErrorKind::Busy`] if another sync runs and the push must not wait, [`ErrorKind::OtherAccount`],
+    /// [`ErrorKind::Closed`]: nothing was sent. Errors of the store, with a report once something was sent.
     pub async fn push(&self, options: PushOptions) -> Result<PushReport> {
         options.check(self.store.tables())?;
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn(options.wait, &options.cancellation).await?;
         push::run(self, &options).await?.into_result()
     }
 
@@ -111,7 +243,7 @@ impl<S: LocalStore> Engine<S> {
         request.check()?;
         let table = request.predicate.table;
         self.known(table)?;
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn(request.push.wait, &request.push.cancellation).await?;
         let name = request.event_ref();
         self.events.emit(|| Event::PullStarted(name.clone()));
         let outcome = pull::run(self, &request).await;
@@ -171,7 +303,7 @@ impl<S: LocalStore> Engine<S> {
     /// [`ErrorKind::PendingOperations`] if the table has operations and `force` is false; nothing changed.
     pub async fn purge(&self, purge: Purge) -> Result<Purged> {
         self.known(purge.predicate.table)?;
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn(true, &Cancellation::new()).await?;
         self.store.purge(purge).await
     }
 
@@ -182,10 +314,8 @@ impl<S: LocalStore> Engine<S> {
     /// [`ErrorKind::Busy`] while a push, pull or purge is under way, and those of [`purge`](Self::purge).
     pub async fn try_purge(&self, purge: Purge) -> Result<Purged> {
         self.known(purge.predicate.table)?;
-        let Ok(_turn) = self.turn.try_lock() else {
-            return Err(Error::new(ErrorKind::Busy, "a push, pull or purge is under way")
-                .with_table(purge.predicate.table.name));
-        };
+        let turn = self.turn(false, &Cancellation::new()).await;
+        let _turn = turn.map_err(|error| error.with_table(purge.predicate.table.name))?;
         self.store.purge(purge).await
     }
 
@@ -197,7 +327,7 @@ impl<S: LocalStore> Engine<S> {
     /// [`ErrorKind::InvalidArgument`] for an unknown table; errors of the store.
     pub async fn reset_token(&self, table: &'static TableSchema, query_id: Option<&str>) -> Result<()> {
         self.known(table)?;
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn(true, &Cancellation::new()).await?;
         self.store.reset_token(table, query_id).await
     }
 
@@ -213,6 +343,10 @@ impl<S: LocalStore> Engine<S> {
         Err(Error::new(ErrorKind::InvalidArgument, "the table is not one of this store's schema")
             .with_table(table.name))
     }
+}
+
+fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "the call was asked to end")
 }
 
 impl<S> fmt::Debug for Engine<S> {

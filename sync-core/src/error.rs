@@ -94,6 +94,13 @@ pub enum ErrorKind {
     PushFailed,
     /// A conflict handler asked to stop the push. What was done is done, the rest waits; [`Error::push_report`].
     Aborted,
+    /// The call was asked to end. What was done until then is stored; call again to go on.
+    Cancelled,
+    /// The context was closed. Open a new one.
+    Closed,
+    /// Local changes wait that were made for another account or another service. Open with that one and push, or say
+    /// at opening what becomes of them: `OtherAccount::Discard` or `OtherAccount::Adopt`.
+    OtherAccount,
     /// The local database failed: disk full, read-only, a constraint of the app's own. The transaction was rolled
     /// back. The message says which; make room, or correct the row.
     Store,
@@ -132,6 +139,9 @@ impl ErrorKind {
         Self::OperationChanged,
         Self::PushFailed,
         Self::Aborted,
+        Self::Cancelled,
+        Self::Closed,
+        Self::OtherAccount,
         Self::Store,
         Self::Corrupt,
         Self::NewerSchema,
@@ -373,6 +383,9 @@ mod tests {
             ErrorKind::InvalidResponse
             | ErrorKind::Refused
             | ErrorKind::PendingOperations
+            | ErrorKind::Cancelled
+            | ErrorKind::Closed
+            | ErrorKind::OtherAccount
             | ErrorKind::Store => &[],
         }
     }

@@ -19,23 +19,25 @@
 //!   conflict is recorded instead (K-12).
 //! - Tombstones of unknown rows count as unchanged. A row without version counts as changed.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use self::state::State;
 use crate::entity::TableSchema;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::evaluate;
 use crate::operation::{Operation, OperationError, OperationKey};
 use crate::predicate::Predicate;
 use crate::row::{Row, TableRow};
 use crate::store::{
-    Applied, Exchange, Exchanged, LocalChange, LocalStore, OpenConflict, PullBatch, PullEnd, PullScope,
-    PullStart, Purge, Purged, PushSession, QuarantinedRow, Resolution, ResolutionRecord, Resolver,
+    Applied, Exchange, Exchanged, LocalChange, LocalStore, OpenConflict, OtherAccount, Owner, PullBatch,
+    PullEnd, PullScope, PullStart, Purge, Purged, PushSession, QuarantinedRow, Resolution, ResolutionRecord,
+    Resolver,
 };
 
 pub(crate) mod default;
 mod exchange;
 mod local;
+mod owner;
 mod pull;
 mod purge;
 mod resolve;
@@ -47,13 +49,14 @@ mod state;
 pub struct MemoryStore {
     schemas: Vec<&'static TableSchema>,
     state: Mutex<State>,
+    lease: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl MemoryStore {
     /// An empty store of these tables. Table names must differ.
     pub fn new(tables: impl IntoIterator<Item = &'static TableSchema>) -> Self {
         let schemas: Vec<_> = tables.into_iter().collect();
-        Self { state: Mutex::new(State::new(&schemas)), schemas }
+        Self { state: Mutex::new(State::new(&schemas)), schemas, lease: Arc::default() }
     }
 
     /// Runs one atomic step: an error leaves the state as it was.
@@ -72,6 +75,24 @@ impl MemoryStore {
 }
 
 impl LocalStore for MemoryStore {
+    type Lease = tokio::sync::OwnedMutexGuard<()>;
+
+    async fn lease(&self, wait: bool) -> Result<Self::Lease> {
+        let lease = Arc::clone(&self.lease);
+        if wait {
+            return Ok(lease.lock_owned().await);
+        }
+        lease.try_lock_owned().map_err(|_| Error::new(ErrorKind::Busy, "a push, pull or purge is under way"))
+    }
+
+    async fn owner(&self) -> Result<Option<Owner>> {
+        self.read(|state| Ok(state.owner.clone()))
+    }
+
+    async fn claim(&self, owner: Owner, answer: OtherAccount) -> Result<u64> {
+        self.step(|state| owner::claim(state, owner, answer))
+    }
+
     fn tables(&self) -> &[&'static TableSchema] {
         &self.schemas
     }

@@ -8,10 +8,13 @@ use crate::entity::TableSchema;
 use crate::row::Row;
 
 pub use self::collapse::{Change, Collapsed, Queued, collapse};
+pub use self::relations::{Child, InFlight, Relations, RowRef, id_in};
 pub(crate) use self::settle::is_same_value;
-pub use self::settle::{Merge, is_same_write, merge_answer};
+pub use self::settle::{Merge, is_same_write, merge_answer, with_version};
 
 mod collapse;
+pub mod order;
+mod relations;
 mod settle;
 
 /// What an operation does to the server's row.
@@ -71,6 +74,13 @@ pub struct OperationKey {
     pub seq: i64,
     /// Revision when the key was made.
     pub revision: i64,
+}
+
+impl OperationKey {
+    /// The row without the place of its operation.
+    pub fn row(&self) -> RowRef {
+        RowRef { table: self.table, item_id: self.item_id.clone() }
+    }
 }
 
 /// A queued operation, for reading.

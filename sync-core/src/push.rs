@@ -21,7 +21,7 @@
 
 use std::time::Duration;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::operation::{FailureClass, Outgoing, SentKind, is_same_write};
 use crate::page::PageSummary;
 use crate::protocol::{Dialect, response};
@@ -43,7 +43,7 @@ pub(crate) enum Reading {
 /// An answer that only the server's row can explain.
 #[derive(Debug)]
 pub(crate) struct Doubt {
-    status: u16,
+    status: Option<u16>,
     message: String,
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn read_answer(operation: &Outgoing, answer: &Response, dialect: Dial
     let about =
         |error: Error| error.with_table(operation.table.name).with_item(operation.key.item_id.as_str());
     let remote = || response::conflicting_row(answer, operation.table, dialect, &operation.key.item_id);
-    let doubt = || Doubt { status, message: response::error_text(answer) };
+    let doubt = || Doubt { status: Some(status), message: response::error_text(answer) };
     match status {
         200..=299 => read_success(operation, answer, dialect, about),
         400 if response::refuses_version(answer) => {
@@ -127,11 +127,44 @@ pub(crate) fn read_fetched(
     answer: &Response,
     dialect: Dialect,
 ) -> Reading {
+    match fetched_row(operation, answer, dialect) {
+        Ok(row) => Reading::Settled(compare(operation, row, doubt)),
+        Err(stop) => Reading::Stop(Outcome::Uncertain(None), stop),
+    }
+}
+
+/// Reads the look at the server's row before an operation whose base version is not known is sent (P-10): the version
+/// to send it on, if the row is still the one that was changed here; else what the row means for the operation, which
+/// was not sent.
+pub(crate) fn read_look(
+    operation: &Outgoing,
+    answer: &Response,
+    dialect: Dialect,
+) -> Result<Option<String>, Box<Reading>> {
+    let row = fetched_row(operation, answer, dialect)
+        .map_err(|stop| Box::new(Reading::Stop(Outcome::Unsent, stop)))?;
+    let is_as_read = |row: &Row| {
+        !row.deleted && operation.base.as_ref().is_some_and(|base| is_same_write(operation.table, base, row))
+    };
+    match row {
+        Some(row) if is_as_read(&row) => Ok(row.version),
+        row => {
+            let message = "the row was changed on the server since it was read".to_owned();
+            Err(Box::new(Reading::Settled(compare(operation, row, Doubt { status: None, message }))))
+        }
+    }
+}
+
+/// The row in an answer to a read by id; `None` if the server has none.
+fn fetched_row(operation: &Outgoing, answer: &Response, dialect: Dialect) -> Result<Option<Row>, Stop> {
     let about =
         |error: Error| error.with_table(operation.table.name).with_item(operation.key.item_id.as_str());
     if !answer.status.is_success() {
         let error = about(response::list_error(answer, dialect));
-        return Reading::Stop(Outcome::Uncertain(None), Stop::Failed(error));
+        return Err(match error.kind() {
+            ErrorKind::ServerBusy => Stop::Busy(error, response::retry_after(answer)),
+            _ => Stop::Failed(error),
+        });
     }
     let mut rows = Vec::new();
     let read = PageSummary::scan(&answer.body, dialect.names()).and_then(|_| {
@@ -141,11 +174,8 @@ pub(crate) fn read_fetched(
         })
     });
     match read {
-        Ok(()) => {
-            let row = rows.into_iter().find(|row| row.id == operation.key.item_id);
-            Reading::Settled(compare(operation, row, doubt))
-        }
-        Err(error) => Reading::Stop(Outcome::Uncertain(None), Stop::Failed(about(error))),
+        Ok(()) => Ok(rows.into_iter().find(|row| row.id == operation.key.item_id)),
+        Err(error) => Err(Stop::Failed(about(error))),
     }
 }
 
@@ -170,7 +200,7 @@ fn read_success(
             Outcome::Uncertain(None),
             Stop::Failed(about(
                 Error::new(
-                    crate::error::ErrorKind::InvalidResponse,
+                    ErrorKind::InvalidResponse,
                     "the server's success answer is not about the row that was sent",
                 )
                 .with_status(answer.status.as_u16()),
@@ -181,8 +211,7 @@ fn read_success(
 
 /// The table of rule F-10: what the server holds against what was sent.
 fn compare(operation: &Outgoing, remote: Option<Row>, doubt: Doubt) -> Outcome {
-    let failure =
-        |class, remote| Failure { class, status: Some(doubt.status), message: doubt.message, remote };
+    let failure = |class, remote| Failure { class, status: doubt.status, message: doubt.message, remote };
     match (operation.sent, remote) {
         (SentKind::Delete, None) => Outcome::Acknowledged { row: None },
         (SentKind::Delete, Some(row)) if row.deleted => Outcome::Acknowledged { row: Some(row) },
@@ -355,13 +384,13 @@ mod tests {
             (Insert, page("{\"id\":\"b\",\"text\":\"milk\"}"), "conflict, no row"),
             (Insert, "<html>".to_owned(), "stop, uncertain"),
         ] {
-            let doubt = Doubt { status: 409, message: String::new() };
+            let doubt = Doubt { status: Some(409), message: String::new() };
             let mut fetched = answer(200, None, "");
             fetched.body = Bytes::from(body.clone());
             let reading = read_fetched(&sent(kind), doubt, &fetched, Dialect::MobileApps);
             assert_eq!(word(reading), expected, "{kind:?} {body}");
         }
-        let doubt = Doubt { status: 409, message: String::new() };
+        let doubt = Doubt { status: Some(409), message: String::new() };
         let reading = read_fetched(&sent(Insert), doubt, &answer(500, None, ""), Dialect::MobileApps);
         assert_eq!(word(reading), "stop, uncertain");
     }
@@ -425,7 +454,7 @@ mod tests {
     #[test]
     fn f_10_the_fetched_row_decides_in_every_list_shape() {
         let read = |dialect, body: &'static str| {
-            let doubt = Doubt { status: 409, message: String::new() };
+            let doubt = Doubt { status: Some(409), message: String::new() };
             word(read_fetched(&sent(SentKind::Insert), doubt, &answer(200, None, body), dialect))
         };
         let old = "[{\"id\":\"a\",\"text\":\"milk\",\"__version\":\"v2\",\"__deleted\":true}]";

@@ -41,6 +41,7 @@
 //! - Purged, or the delete acknowledged: it goes with the row.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -48,7 +49,10 @@ use chrono::{DateTime, Utc};
 use crate::entity::TableSchema;
 use crate::error::Result;
 use crate::event::Events;
-use crate::operation::{FailureClass, Operation, OperationError, OperationKey, OperationKind, Outgoing};
+use crate::operation::order::{Cycles, Waiting};
+use crate::operation::{
+    FailureClass, InFlight, Operation, OperationError, OperationKey, OperationKind, Outgoing, RowRef,
+};
 use crate::page::PageSummary;
 use crate::predicate::Predicate;
 use crate::row::Row;
@@ -63,6 +67,30 @@ mod resolution;
 
 /// A local database with an operation queue. See the [module documentation](self).
 pub trait LocalStore: Send + Sync + 'static {
+    /// Holds the right to push, pull and purge; see [`lease`](Self::lease).
+    type Lease: Send + 'static;
+
+    /// Takes the lease of this database (Z-03): one holder over all stores on it, in all processes. It ends with the
+    /// value, and with the process however that ends. Local reads and writes need none.
+    ///
+    /// With `wait` the call waits until the lease is free; dropping the future gives the place up.
+    ///
+    /// # Errors
+    ///
+    /// `Busy` without `wait` while another holds it; `Store` when it cannot be taken at all.
+    fn lease(&self, wait: bool) -> impl Future<Output = Result<Self::Lease>> + Send;
+
+    /// For whom the queue was filled; `None` before the first [`claim`](Self::claim).
+    fn owner(&self) -> impl Future<Output = Result<Option<Owner>>> + Send;
+
+    /// Makes the queue that of `owner` (C-12). If it was another one's, every token goes: what was pulled may be
+    /// another view of the rows. Gives the number of operations dropped.
+    ///
+    /// # Errors
+    ///
+    /// `OtherAccount` when operations of another owner wait and `answer` is [`OtherAccount::Refuse`]; nothing changes.
+    fn claim(&self, owner: Owner, answer: OtherAccount) -> impl Future<Output = Result<u64>> + Send;
+
     /// The synced tables of this store.
     fn tables(&self) -> &[&'static TableSchema];
 
@@ -185,6 +213,35 @@ pub trait LocalStore: Send + Sync + 'static {
     fn set_setting(&self, key: &str, value: Option<&str>) -> impl Future<Output = Result<()>> + Send;
 }
 
+/// For whom a queue was filled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Address of the service.
+    pub endpoint: String,
+    /// The app's name for the account; `None`: no account, or one that the app does not tell. It is stored as given,
+    /// so it must be no secret.
+    pub account: Option<String>,
+}
+
+impl Owner {
+    /// Whether `other` may push what this owner queued: the same service, and the same account unless none was told.
+    pub fn includes(&self, other: &Self) -> bool {
+        self.endpoint == other.endpoint && (self.account.is_none() || self.account == other.account)
+    }
+}
+
+/// What becomes of operations that wait for another account or service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OtherAccount {
+    /// Nothing changes, and the call fails: they wait until that account is back.
+    #[default]
+    Refuse,
+    /// They are dropped: their rows become as last seen from the server, or go. What they changed is lost.
+    Discard,
+    /// The new account takes them over and will send them as its own.
+    Adopt,
+}
+
 /// A local change by the app.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LocalChange {
@@ -231,18 +288,42 @@ pub struct Exchange {
     pub take: Option<Take>,
 }
 
-/// Which operations to take next: the first ones of the queue, in order, that this push has not taken.
+/// Which operations to take next: the first ones of the queue that this push has not taken, in the order of
+/// [`order`](crate::operation::order).
 #[derive(Clone, Debug)]
 pub struct Take {
     /// Names of the tables to push; empty = all.
     pub tables: Vec<&'static str>,
     /// How many at most.
     pub limit: usize,
-    /// Table and request of the operations in flight: taking stops before the first operation of another table
-    /// or with another request (P-05). `None`: nothing is in flight; the first operation decides.
-    pub barrier: Option<(&'static str, crate::operation::SentKind)>,
     /// What an update sends.
     pub update_body: UpdateBody,
+    /// Whether operations that failed in an earlier push, and were not touched since, are sent again (P-29).
+    pub retry_failed: bool,
+    /// The operations under way. Taking stops before the first operation that must not go beside them (P-05).
+    pub in_flight: Vec<InFlight>,
+    /// Rows whose operations are looked at first: those passed over before, and those settled since.
+    pub again: Vec<RowRef>,
+    /// The queue is looked at behind this sequence number.
+    pub after: i64,
+    /// Rows known to wait for each other.
+    pub cycles: Arc<Cycles>,
+}
+
+impl Take {
+    /// The first operations of the queue, at most `limit`; nothing is under way.
+    pub fn first(limit: usize) -> Self {
+        Self {
+            tables: Vec::new(),
+            limit,
+            update_body: UpdateBody::Changed,
+            retry_failed: true,
+            in_flight: Vec::new(),
+            again: Vec::new(),
+            after: 0,
+            cycles: Arc::default(),
+        }
+    }
 }
 
 /// What an update sends.
@@ -358,8 +439,16 @@ pub struct Exchanged {
     pub taken: Vec<Outgoing>,
     /// Updates that turned out to change nothing: completed without a request.
     pub unneeded: u64,
-    /// Keys of settlements whose row had changed meanwhile: what remains is queued again.
+    /// Settlements whose row had changed meanwhile: what remains is queued again.
     pub remainders: u64,
+    /// Operations passed over because they wait for others (P-21, P-22).
+    pub waiting: Vec<Waiting>,
+    /// Those of [`Take::again`] that were not taken for want of room, or must not go beside what is under way.
+    pub left: Vec<OperationKey>,
+    /// How far the queue was looked at.
+    pub after: i64,
+    /// The queue has no further operation for this push.
+    pub is_exhausted: bool,
 }
 
 /// The name of an incremental pull with a fingerprint of its query.

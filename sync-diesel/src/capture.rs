@@ -313,6 +313,17 @@ impl<'t> Texts<'t> {
         )
     }
 
+    /// Condition: between the version that the object carries and the row's, only pushes of this device changed the
+    /// row (K-17).
+    fn carries_own_version(&self) -> String {
+        format!(
+            "NEW.\"__version\" IS NOT OLD.\"__version\" AND EXISTS (SELECT 1 FROM \"__acknowledged\" AS own, \
+             json_each(own.earlier) AS earlier WHERE {} AND own.version = OLD.\"__version\" \
+             AND earlier.value = NEW.\"__version\")",
+            self.of("NEW")
+        )
+    }
+
     fn after_update(&self) -> String {
         let of = self.of("NEW");
         let has_operation = self.has("__operations", "NEW");
@@ -326,7 +337,9 @@ impl<'t> Texts<'t> {
              WHERE NOT {has_operation};\n\
              INSERT INTO \"__operations\" (seq, table_name, item_id, kind, base_version) \
              SELECT {SEQ}, {literal}, NEW.\"id\", 1, \
-             coalesce(NEW.\"__version\", OLD.\"__version\") WHERE NOT {has_operation};\n",
+             CASE WHEN {is_own} THEN OLD.\"__version\" \
+             ELSE coalesce(NEW.\"__version\", OLD.\"__version\") END WHERE NOT {has_operation};\n",
+            is_own = self.carries_own_version(),
             revised = revised(),
             item = item_sql(self.table, "OLD."),
             extra = extra_sql(self.table, "OLD.\"id\""),

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -54,6 +55,7 @@ impl Default for DatabaseOptions {
 pub(crate) struct Database {
     jobs: mpsc::Sender<Job>,
     readers: Arc<Readers>,
+    is_closed: Arc<AtomicBool>,
 }
 
 type Job = Box<dyn FnOnce(&mut Writer) + Send>;
@@ -69,6 +71,7 @@ struct Writer {
     target: Target,
     connection: Option<SqliteConnection>,
     recorder: Recorder,
+    is_closed: bool,
 }
 
 struct Readers {
@@ -105,7 +108,7 @@ impl Database {
         std::thread::Builder::new()
             .name("sync-diesel writer".to_owned())
             .spawn(move || {
-                let mut writer = Writer { target, connection: None, recorder };
+                let mut writer = Writer { target, connection: None, recorder, is_closed: false };
                 while let Ok(job) = queue.recv() {
                     job(&mut writer);
                 }
@@ -119,7 +122,7 @@ impl Database {
         });
         jobs.send(job).map_err(|_| closed())?;
         outcome.await.map_err(|_| closed())??;
-        Ok(Self { jobs, readers })
+        Ok(Self { jobs, readers, is_closed: Arc::default() })
     }
 
     /// Runs `work` on the writer thread in an immediate transaction: committed if it returns `Ok`, else rolled
@@ -135,6 +138,7 @@ impl Database {
         T: Send + 'static,
         E: Into<BoxedError>,
     {
+        self.check_open()?;
         let (answer, outcome) = oneshot::channel();
         let job: Job = Box::new(move |writer| {
             // Nobody listens any more when the caller was dropped: the work is done all the same.
@@ -162,6 +166,7 @@ impl Database {
         T: Send + 'static,
         E: Into<BoxedError>,
     {
+        self.check_open()?;
         let permit = self.readers.permits.clone().acquire_owned().await.map_err(|_| closed())?;
         let readers = self.readers.clone();
         tokio::task::spawn_blocking(move || {
@@ -189,6 +194,34 @@ impl Database {
         thread.map(|_| ()).map_err(|source| {
             Error::new(ErrorKind::Store, "the thread of a stream cannot be started").with_source(source)
         })
+    }
+}
+
+impl Database {
+    /// Closes every connection once the work given before is done. Later work is refused.
+    pub(crate) async fn close(&self) {
+        if self.is_closed.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let readers = u32::try_from(self.readers.target.options.readers.max(1)).unwrap_or(u32::MAX);
+        // Held by nobody any more: every read is done.
+        let idle = self.readers.permits.acquire_many(readers).await;
+        self.readers.idle().clear();
+        drop(idle);
+        self.readers.permits.close();
+        let (answer, done) = oneshot::channel();
+        let job: Job = Box::new(move |writer| {
+            writer.connection = None;
+            writer.is_closed = true;
+            let _ = answer.send(());
+        });
+        if self.jobs.send(job).is_ok() {
+            let _ = done.await;
+        }
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.is_closed.load(Ordering::SeqCst) { Err(closed()) } else { Ok(()) }
     }
 }
 
@@ -230,6 +263,9 @@ impl Writer {
         F: FnOnce(&mut SqliteConnection) -> Result<T, E>,
         E: Into<BoxedError>,
     {
+        if self.is_closed {
+            return Err(closed());
+        }
         let connection = match &mut self.connection {
             Some(connection) => connection,
             empty => empty.insert(self.target.connect(false)?),
@@ -340,5 +376,5 @@ fn is_idle(connection: &mut SqliteConnection) -> bool {
 }
 
 fn closed() -> Error {
-    Error::new(ErrorKind::Store, "the database is closed")
+    Error::new(ErrorKind::Closed, "the database is closed")
 }

@@ -1,10 +1,8 @@
 //! [`SyncContext`]: one local database, one server, the entities between them.
 
 use std::fmt;
-use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
 
 use diesel::sqlite::SqliteConnection;
@@ -12,9 +10,9 @@ use diesel_migrations::EmbeddedMigrations;
 use sync_core::client::{
     CredentialHeader, CredentialProvider, Credentials, HttpClient, HttpOptions, TokioTimer,
 };
-use sync_core::engine::{self, Decision, Engine, PullRequest, PushOptions, PushReport, Resolved};
+use sync_core::engine::{self, Decision, Engine, PullRequest, PushOptions, Resolved};
 use sync_core::entity::SyncEntity;
-use sync_core::event::{DEFAULT_CAPACITY, Event, EventStream, TableWatch};
+use sync_core::event::{DEFAULT_CAPACITY, EventStream, TableWatch};
 use sync_core::expression::{IntoExpr, Sendable};
 use sync_core::handler::{Handler, HandlerChain};
 use sync_core::operation::{Operation, OperationError, OperationKey};
@@ -23,7 +21,9 @@ use sync_core::profile::ServerProfile;
 use sync_core::protocol::{Dialect, Endpoint, ProbeReport, RequestBuilder};
 use sync_core::pushdown::Explanation;
 use sync_core::remote::Remote;
-use sync_core::store::{ConflictPolicy, LocalStore, QuarantinedRow, Resolution, ResolutionRecord, Resolver};
+use sync_core::store::{
+    ConflictPolicy, LocalStore, OtherAccount, QuarantinedRow, Resolution, ResolutionRecord, Resolver,
+};
 use sync_core::transport::Transport;
 use sync_core::{Error, ErrorKind, Result};
 
@@ -31,7 +31,6 @@ use crate::batch::Batch;
 use crate::conflict::{Conflict, Handlers, Resolve};
 use crate::connection::DatabaseOptions;
 use crate::migration;
-use crate::progress::{self, Progress};
 use crate::remote::RemoteTable;
 use crate::schema::SyncSchema;
 use crate::store::DieselStore;
@@ -39,9 +38,11 @@ use crate::table::SyncTable;
 
 pub use self::pull::Pull;
 pub use self::purge::PurgeRows;
+pub use self::push::Push;
 
 mod pull;
 mod purge;
+mod push;
 
 /// A local database that is kept in step with a server.
 ///
@@ -49,7 +50,9 @@ mod purge;
 /// statement, is queued in the transaction that makes it. [`push`](Self::push) sends the queue,
 /// [`pull`](Self::pull) brings changes down. Opening sends nothing.
 ///
-/// Cloning is cheap and shares everything. Push, pull and purge of one context run one after another.
+/// Cloning is cheap and shares everything. Push, pull and purge of one database run one after another, also when several
+/// contexts or processes have it open; reads and writes never wait for them. A process forked while a context is open
+/// must not use it (Z-13).
 pub struct SyncContext<A> {
     engine: Arc<Engine<DieselStore>>,
     remote: Remote,
@@ -77,6 +80,10 @@ pub struct Builder<A> {
     around: Vec<Arc<dyn Handler>>,
     credentials: Option<(Arc<dyn CredentialProvider>, Option<CredentialHeader>)>,
     handlers: Handlers,
+    account: Option<String>,
+    other_account: OtherAccount,
+    tells_features: bool,
+    sends_idempotency_keys: bool,
     defaults: Defaults,
     schema: PhantomData<fn() -> A>,
 }
@@ -96,6 +103,10 @@ impl<A: SyncSchema> SyncContext<A> {
             around: Vec::new(),
             credentials: None,
             handlers: Handlers::default(),
+            account: None,
+            other_account: OtherAccount::Refuse,
+            tells_features: false,
+            sends_idempotency_keys: false,
             defaults: Defaults { page_size: 1000, window: 1 },
             schema: PhantomData,
         }
@@ -202,7 +213,7 @@ impl<A: SyncSchema> SyncContext<A> {
 
     /// Sends the queued operations, in order. See [`Push`] for options.
     pub fn push(&self) -> Push<'_, A> {
-        Push { context: self, options: self.push_defaults(), progress: None }
+        Push::new(self, self.push_defaults())
     }
 
     /// Brings down what changed since the last pull of this query id and matches `filter`; pushes first if the
@@ -414,13 +425,23 @@ impl<A: SyncSchema> SyncContext<A> {
         self.engine.store().resolutions().await
     }
 
+    /// Closes the context and its database, with all clones: a push or pull under way is asked to end, its outcome is
+    /// stored, and what is being read and written is finished. Every later call fails with [`ErrorKind::Closed`].
+    ///
+    /// Dropping all clones instead is safe as well: a dropped push leaves its operation uncertain, and the next one
+    /// settles it.
+    pub async fn close(&self) {
+        self.engine.close().await;
+        self.engine.store().close().await;
+    }
+
     /// The engine below, for untyped calls.
     pub fn engine(&self) -> &Arc<Engine<DieselStore>> {
         &self.engine
     }
 
     fn push_defaults(&self) -> PushOptions {
-        PushOptions { tables: Vec::new(), window: self.defaults.window }
+        PushOptions { window: self.defaults.window, ..PushOptions::default() }
     }
 
     fn new_pull(&self, query_id: Option<String>, predicate: Predicate) -> Pull<'_, A> {
@@ -552,6 +573,39 @@ impl<A: SyncSchema> Builder<A> {
         self
     }
 
+    /// The app's name for the signed-in account: a user id, for example. It is stored with the queue as it is, so it
+    /// must be no secret. Default: none.
+    ///
+    /// Local changes are sent with the credentials of the moment. Opening with another account, or with another
+    /// address of the service, while changes of the earlier one wait fails with [`ErrorKind::OtherAccount`]; see
+    /// [`other_account`](Self::other_account). Once nothing waits, any account may open; what was pulled before stays
+    /// in the tables until it is purged, and is pulled anew.
+    pub fn account(mut self, account: impl Into<String>) -> Self {
+        self.account = Some(account.into());
+        self
+    }
+
+    /// What becomes of local changes that wait for another account or service. Default: [`OtherAccount::Refuse`], so
+    /// that they wait until that account is back.
+    pub fn other_account(mut self, answer: OtherAccount) -> Self {
+        self.other_account = answer;
+        self
+    }
+
+    /// Sends `X-ZUMO-FEATURES: OL` with the requests of push and pull, as earlier clients did for the service's
+    /// statistics. Default: not sent.
+    pub fn features_header(mut self) -> Self {
+        self.tells_features = true;
+        self
+    }
+
+    /// Sends `Idempotency-Key` with every write of a push, the same when the write is repeated, for servers that know
+    /// the header. Nothing relies on it: a repeated write is told by comparison. Default: not sent.
+    pub fn idempotency_keys(mut self) -> Self {
+        self.sends_idempotency_keys = true;
+        self
+    }
+
     /// Finds out which dialects the server speaks before a context is opened, by at most three GETs of one row of
     /// this entity's table. Needs the address and the settings of the connection, no database and no dialect; without
     /// a dialect, credentials travel as in v2 unless their header was named.
@@ -585,8 +639,9 @@ impl<A: SyncSchema> Builder<A> {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`] when dialect, database or address is missing or wrong;
-    /// [`ErrorKind::SchemaMismatch`] when a table does not fit its entity; [`ErrorKind::NewerSchema`],
-    /// [`ErrorKind::Corrupt`], [`ErrorKind::Store`] from the file.
+    /// [`ErrorKind::SchemaMismatch`] when a table does not fit its entity; [`ErrorKind::OtherAccount`] when changes of
+    /// another account or service wait; [`ErrorKind::NewerSchema`], [`ErrorKind::Corrupt`], [`ErrorKind::Store`] from
+    /// the file.
     pub async fn open(self) -> Result<SyncContext<A>> {
         let missing = |what: &str| Error::new(ErrorKind::InvalidArgument, format!("{what} is not set"));
         let dialect = self.dialect.ok_or_else(|| missing("the dialect"))?;
@@ -605,48 +660,27 @@ impl<A: SyncSchema> Builder<A> {
         if !self.handlers.is_empty() {
             engine = engine.with_conflict_handler(Arc::new(self.handlers));
         }
+        if self.tells_features {
+            engine = engine.with_features_header();
+        }
+        if self.sends_idempotency_keys {
+            let device = device_name(engine.store()).await?;
+            engine = engine.with_idempotency_keys(device);
+        }
+        engine.claim(self.account.as_deref(), self.other_account).await?;
         Ok(SyncContext { engine: Arc::new(engine), remote, defaults: self.defaults, schema: PhantomData })
     }
 }
 
-/// A push that starts when awaited.
-#[must_use = "a push does nothing until it is awaited"]
-#[derive(Debug)]
-pub struct Push<'c, A> {
-    context: &'c SyncContext<A>,
-    options: PushOptions,
-    progress: Option<Progress<'c>>,
-}
-
-impl<'c, A> Push<'c, A> {
-    /// Calls `told` with each event of the push, on the task that awaits it. See [`Event`](sync_core::event::Event).
-    pub fn progress(mut self, told: impl FnMut(&Event) + Send + 'c) -> Self {
-        self.progress = Some(Progress::new(told));
-        self
+/// The name of this database among all that push to a service; made at first use.
+async fn device_name(store: &DieselStore) -> Result<String> {
+    const DEVICE: &str = "device";
+    if store.setting(DEVICE).await?.is_none() {
+        store.set_setting(DEVICE, Some(&uuid::Uuid::new_v4().to_string())).await?;
     }
-
-    /// Pushes only this entity's operations; may be called again for more.
-    pub fn table<E: SyncEntity>(mut self) -> Self {
-        self.options.tables.push(E::SCHEMA.name.to_owned());
-        self
-    }
-
-    /// Most requests in flight, 1 to 64.
-    pub fn window(mut self, requests: usize) -> Self {
-        self.options.window = requests;
-        self
-    }
-}
-
-impl<'c, A: SyncSchema> IntoFuture for Push<'c, A> {
-    type Output = Result<PushReport>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'c>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        let engine = &self.context.engine;
-        let push = async move { engine.push(self.options).await };
-        progress::report(self.progress, engine.events(), push)
-    }
+    // Read again: another process may have been quicker.
+    let stored = store.setting(DEVICE).await?;
+    stored.ok_or_else(|| Error::new(ErrorKind::Store, "the name of the database was removed"))
 }
 
 impl<A> Clone for SyncContext<A> {

@@ -59,6 +59,7 @@ mod connection;
 mod context;
 mod explain;
 mod failure;
+mod lease;
 mod loaded;
 #[cfg_attr(
     not(feature = "migration"),
@@ -92,6 +93,7 @@ pub use crate::connection::{DatabaseOptions, Synchronous};
 pub use crate::context::{Builder, Pull, PurgeRows, Push, SyncContext};
 pub use crate::explain::{Explanation, RecordedError, ServerCopy};
 pub use crate::failure::BoxedError;
+pub use crate::lease::Lease;
 pub use crate::query::{
     FromSelected, IntoOrder, LocalQuery, RecordStream, SelectQuery, SelectRecords, SelectRows,
     SelectWithState, SelectedExpr, SelectedValue, Selection, Single, StateQuery,

@@ -4,9 +4,9 @@
 //! content they are sent with. What collapses when the app writes is decided by the capture triggers; what an
 //! answer makes of an operation is decided here, in [`settle`] and [`resolve`].
 
-use diesel::RunQueryDsl;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
+use diesel::{OptionalExtension, RunQueryDsl};
 use sync_core::entity::TableSchema;
 use sync_core::error::{Error, ErrorKind, Result};
 use sync_core::operation::{
@@ -22,7 +22,9 @@ use crate::synced::Tables;
 use crate::system;
 
 pub(crate) mod history;
+pub(crate) mod owner;
 pub(crate) mod record;
+pub(crate) mod relation;
 pub(crate) mod resolve;
 mod settle;
 mod take;
@@ -49,7 +51,28 @@ pub(crate) fn exchange(
 }
 
 /// Starts a push.
+///
+/// # Errors
+///
+/// `Corrupt` when the queue holds a kind, a state or a request that this version does not know (Q-09): nothing is
+/// sent, since what is not understood may be what the rest must wait for.
 pub(crate) fn begin_push(conn: &mut SqliteConnection) -> Result<PushSession> {
+    let unknown = query::<(Text, Text)>(
+        "SELECT table_name, item_id FROM \"__operations\" WHERE kind NOT IN (0, 1, 2) OR state NOT IN (0, 1, 2)
+         OR server_may_hold NOT IN (0, 1, 2) OR sent_kind NOT IN (0, 1, 2, 3) ORDER BY seq LIMIT 1",
+        &[],
+    )
+    .get_result::<(String, String)>(conn)
+    .optional()
+    .or_store()?;
+    if let Some((table, item_id)) = unknown {
+        return Err(Error::new(
+            ErrorKind::Corrupt,
+            "a queued operation is of a kind that this version does not know; nothing is pushed",
+        )
+        .with_table(table)
+        .with_item(item_id));
+    }
     let push = system::next_push(conn)?;
     let bound = system::last_seq(conn)?;
     let queued = query::<BigInt>("SELECT count(*) FROM \"__operations\" WHERE seq <= ?", &[bound.into()])

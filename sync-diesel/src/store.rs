@@ -13,14 +13,16 @@ use sync_core::operation::{Operation, OperationError, OperationKey};
 use sync_core::predicate::Predicate;
 use sync_core::row::Row;
 use sync_core::store::{
-    Applied, Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, OpenConflict, PullBatch, PullEnd,
-    PullScope, PullStart, Purge, Purged, PushSession, QuarantinedRow, Resolution, ResolutionRecord, Resolver,
+    Applied, Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, OpenConflict, OtherAccount,
+    Owner, PullBatch, PullEnd, PullScope, PullStart, Purge, Purged, PushSession, QuarantinedRow, Resolution,
+    ResolutionRecord, Resolver,
 };
 
 use crate::changes::Recorder;
 use crate::connection::{Database, DatabaseOptions};
 use crate::explain::{self, Explanation};
 use crate::failure::{BoxedError, OrStore};
+use crate::lease::{Lease, Leases};
 use crate::schema::TableEntry;
 use crate::statement::{Bind, quote, run};
 use crate::synced::{SyncedTable, Tables};
@@ -37,6 +39,7 @@ mod purge;
 #[derive(Clone, Debug)]
 pub struct DieselStore {
     database: Database,
+    leases: Leases,
     tables: Arc<Tables>,
     schemas: Arc<[&'static TableSchema]>,
     events: Events,
@@ -79,6 +82,7 @@ impl DieselStore {
     where
         F: FnOnce(&mut SqliteConnection) -> Result<()> + Send + 'static,
     {
+        let leases = Leases::new(path.as_ref());
         let schemas: Arc<[&'static TableSchema]> = tables.iter().map(TableEntry::schema).collect();
         let events = Events::new();
         let recorder = Recorder::new(events.clone(), Arc::clone(&schemas));
@@ -90,13 +94,15 @@ impl DieselStore {
             for entry in tables {
                 is_altered |= capture::install(conn, entry.schema())?;
             }
+            let schemas: Vec<_> = tables.iter().map(TableEntry::schema).collect();
+            queue::relation::install(conn, &schemas)?;
             if is_altered {
                 schema::check_rows(conn)?;
             }
             apply::growth::settle(conn, &Tables::new(tables))
         })
         .await?;
-        Ok(Self { database, tables: Arc::new(Tables::new(tables)), schemas, events })
+        Ok(Self { database, leases, tables: Arc::new(Tables::new(tables)), schemas, events })
     }
 
     /// Runs `work` on a read-only connection in one transaction: everything it reads is of one moment.
@@ -128,6 +134,12 @@ impl DieselStore {
         E: Into<BoxedError>,
     {
         self.database.write(ChangeSource::Local, work).await
+    }
+
+    /// Closes the database once what is being written is done; later calls fail with `Closed`. Other clones of this
+    /// store are closed with it.
+    pub async fn close(&self) {
+        self.database.close().await;
     }
 
     /// Like [`read`](Self::read), for reads that take long: on a thread and a connection beside the others'.
@@ -193,6 +205,23 @@ impl DieselStore {
 }
 
 impl LocalStore for DieselStore {
+    type Lease = Lease;
+
+    async fn lease(&self, wait: bool) -> Result<Lease> {
+        self.leases.take(wait).await
+    }
+
+    async fn owner(&self) -> Result<Option<Owner>> {
+        self.of_tables(|conn, _| queue::owner::find(conn)).await
+    }
+
+    async fn claim(&self, owner: Owner, answer: OtherAccount) -> Result<u64> {
+        self.on_tables(ChangeSource::Resolution, move |conn, tables| {
+            queue::owner::claim(conn, tables, &owner, answer)
+        })
+        .await
+    }
+
     fn tables(&self) -> &[&'static TableSchema] {
         &self.schemas
     }

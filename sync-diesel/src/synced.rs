@@ -8,6 +8,7 @@ use diesel::{OptionalExtension, RunQueryDsl};
 use sync_core::diesel::TableFilter;
 use sync_core::entity::TableSchema;
 use sync_core::error::{Error, ErrorKind, Result};
+use sync_core::operation::Relations;
 use sync_core::predicate::Node;
 use sync_core::row::Row;
 use sync_core::{item, time};
@@ -33,6 +34,7 @@ pub(crate) struct SyncedTable {
 #[derive(Debug)]
 pub(crate) struct Tables {
     list: Vec<SyncedTable>,
+    relations: Relations,
 }
 
 /// Result columns of a stored row.
@@ -42,7 +44,16 @@ pub(crate) type StoredRow = (String, Option<String>, Option<String>, i64, String
 
 impl Tables {
     pub(crate) fn new(entries: &[TableEntry]) -> Self {
-        Self { list: entries.iter().map(|entry| SyncedTable::new(*entry)).collect() }
+        let schemas: Vec<_> = entries.iter().map(TableEntry::schema).collect();
+        Self {
+            list: entries.iter().map(|entry| SyncedTable::new(*entry)).collect(),
+            relations: Relations::new(&schemas),
+        }
+    }
+
+    /// Which tables belong to which.
+    pub(crate) fn relations(&self) -> &Relations {
+        &self.relations
     }
 
     /// The table of this name.

@@ -147,6 +147,13 @@ CREATE TABLE IF NOT EXISTS "__quarantine" (
     reason TEXT NOT NULL,
     PRIMARY KEY (table_name, item_id)
 );
+CREATE TABLE IF NOT EXISTS "__acknowledged" (
+    table_name TEXT NOT NULL,
+    item_id TEXT NOT NULL,
+    version TEXT NOT NULL,
+    earlier TEXT NOT NULL,
+    PRIMARY KEY (table_name, item_id)
+);
 CREATE TABLE IF NOT EXISTS "__refetch" (
     table_name TEXT NOT NULL,
     item_id TEXT NOT NULL,

@@ -41,7 +41,8 @@ impl Device {
         let directory = TempDir::new().expect("a temporary folder can be made");
         let builder = model::device(url, &directory.path().join("app.db"))
             .dialect(server.dialect())
-            .profile(server.profile());
+            .profile(server.profile())
+            .window(server.window());
         let sync = settings(builder).open().await.expect("the context opens");
         Self { sync, _directory: directory }
     }

@@ -25,6 +25,7 @@ pub struct ServerUnderTest {
     largest_page: usize,
     profile: ServerProfile,
     dialect: Dialect,
+    window: usize,
 }
 
 /// How a server keeps its rows, for rows that no request could make: many with the same change time.
@@ -45,7 +46,14 @@ impl ServerUnderTest {
         largest_page: usize,
         profile: ServerProfile,
     ) -> Self {
-        Self { authority: authority.into(), storage, largest_page, profile, dialect: Dialect::MobileApps }
+        Self {
+            authority: authority.into(),
+            storage,
+            largest_page,
+            profile,
+            dialect: Dialect::MobileApps,
+            window: 1,
+        }
     }
 
     /// The Node server that `cargo xtask interop` started.
@@ -92,6 +100,18 @@ impl ServerUnderTest {
     pub fn for_clients_of(mut self, dialect: Dialect) -> Self {
         self.dialect = dialect;
         self
+    }
+
+    /// The same server for clients that push with so many requests in flight.
+    #[must_use]
+    pub fn for_clients_with_window(mut self, window: usize) -> Self {
+        self.window = window;
+        self
+    }
+
+    /// Requests in flight of the clients' pushes.
+    pub fn window(&self) -> usize {
+        self.window
     }
 
     /// The dialect of the clients.

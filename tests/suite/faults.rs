@@ -150,7 +150,10 @@ async fn a_dead_address_is_a_network_error_and_loses_nothing() {
     device.pull("q", Todo::all()).await.expect_err("the push before the pull fails");
     drop(device);
 
-    let device = model::open(world.proxy.url(), &path).await;
+    let moved = model::device(world.proxy.url(), &path).open().await;
+    assert_eq!(moved.expect_err("changes for another address wait").kind(), ErrorKind::OtherAccount, "c_12");
+    let moved = model::device(world.proxy.url(), &path).other_account(OtherAccount::Adopt).open();
+    let device = moved.await.expect("the service has a new address");
     assert_eq!(device.push().await.expect("alive").completed, 1);
     assert_eq!(world.on_server().await.len(), 1);
 }

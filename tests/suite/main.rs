@@ -11,6 +11,7 @@ mod handlers;
 mod injection;
 mod memory;
 mod offline;
+mod processes;
 mod queries;
 mod remote;
 mod server_contract;

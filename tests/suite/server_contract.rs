@@ -1,4 +1,5 @@
-//! The server contract on `sync-server`, as it is and with small pages, and its client cases in the other dialects.
+//! The server contract on `sync-server`, as it is and with small pages, and its client cases in the other dialects and
+//! with more requests in flight.
 
 mod pages_of_1000 {
     use sync_tests::servers::SyncServerFixture;
@@ -24,4 +25,16 @@ mod clients_of_datasync {
     use sync_tests::servers::SyncServerFixture;
 
     sync_tests::client_contract!(SyncServerFixture::for_clients_of(Dialect::Datasync).await);
+}
+
+mod clients_with_window_8 {
+    use sync_tests::servers::SyncServerFixture;
+
+    sync_tests::client_contract!(SyncServerFixture::for_clients_with_window(8).await);
+}
+
+mod clients_with_window_32 {
+    use sync_tests::servers::SyncServerFixture;
+
+    sync_tests::client_contract!(SyncServerFixture::for_clients_with_window(32).await);
 }

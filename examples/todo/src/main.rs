@@ -175,6 +175,8 @@ async fn open(url: &str, dialect: Dialect, database: &Path) -> Outcome<SyncConte
         .dialect(dialect)
         .database(database)
         .migrations(MIGRATIONS)
+        // Each run may find the one service behind another address: changes that wait are sent there.
+        .other_account(OtherAccount::Adopt)
         .open()
         .await?;
     Ok(context)

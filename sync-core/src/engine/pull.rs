@@ -28,7 +28,7 @@ use futures_util::future::BoxFuture;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Engine, PushOptions, PushReport, probe, push};
+use super::{Cancellation, Engine, PushOptions, PushReport, probe, push};
 use crate::entity::{self, ColumnRole, ColumnSchema, TableSchema};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Event, PullRef};
@@ -317,6 +317,7 @@ struct Run<'e, S> {
     server_date: Option<DateTime<Utc>>,
     /// Whether the server refused to go on behind an id.
     fell_back: bool,
+    cancellation: Cancellation,
     buffer: Buffer,
     report: PullReport,
 }
@@ -376,6 +377,7 @@ impl<'e, S: LocalStore> Run<'e, S> {
                 .map(|token| token.server_date.map_or(token.instant, |date| date.max(token.instant))),
             server_date: None,
             fell_back: false,
+            cancellation: request.push.cancellation.clone(),
             buffer: Buffer::default(),
             report,
         }
@@ -398,6 +400,11 @@ impl<'e, S: LocalStore> Run<'e, S> {
             }
             tokio::select! {
                 biased;
+                // Pages received so far are stored with their token.
+                () = self.engine.ended(&self.cancellation), if fetching.is_some() => {
+                    fetching = None;
+                    failure = Some(super::cancelled());
+                }
                 page = ready(&mut fetching), if fetching.is_some() && !full => {
                     fetching = None;
                     match page.and_then(|page| self.receive(page)) {
@@ -600,7 +607,7 @@ async fn receive<S: LocalStore>(
 ) -> Result<Received> {
     let dialect = engine.requests.dialect();
     let names = dialect.names();
-    let answer = engine.transport.send(request).await.map_err(|failure| failure.error)?;
+    let answer = engine.send(request).await.map_err(|failure| failure.error)?;
     if let Err(error) = response::expect_list(&answer, dialect) {
         // The words of the error may be about the wrong thing if the server speaks another dialect.
         if is_first {

@@ -8,24 +8,32 @@ use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
+use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::Engine;
+use self::line::Line;
+use self::send::{Answered, send};
+use super::{Cancellation, Engine};
 use crate::check::check_resolution;
 use crate::conflict::{Conflict, Decision};
 use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{self, Event, PushFinished};
-use crate::operation::{FailureClass, OperationError, OperationKey, OperationKind, Outgoing, SentKind};
+use crate::operation::{
+    FailureClass, InFlight, OperationError, OperationKey, OperationKind, Outgoing, Relations, SentKind,
+};
 use crate::protocol::Dialect;
-use crate::push::{Reading, Stop, read_answer, read_fetched};
+use crate::push::{Reading, Stop};
 use crate::row::Row;
 use crate::store::{
     ConflictPolicy, Exchange, Failure, LocalStore, Outcome, PushSession, Resolution, Resolver, Settlement,
     Take, UpdateBody,
 };
-use crate::transport::SendError;
+
+pub use self::line::HeldOperation;
+
+mod line;
+mod send;
 
 /// How often a handler may send one row again within a push (P-30).
 const HANDLER_REPEATS: u32 = 5;
@@ -39,14 +47,28 @@ const GRACE: Duration = Duration::from_secs(2);
 pub struct PushOptions {
     /// Names of the tables to push; empty = all.
     pub tables: Vec<String>,
-    /// Most requests in flight, 1 to 64. Default 1. Operations of one row never overlap, and a change of table or
-    /// kind waits for those before it (P-05).
+    /// Most requests in flight, 1 to 64. Default 1. Operations of one row never overlap, nor do those of rows that
+    /// mention each other; see [`order`](crate::operation::order) for what may go together.
     pub window: usize,
+    /// Whether operations that failed in an earlier push are sent again (P-29). Default true; with false, each is
+    /// left alone until the app changes its row or resolves its error.
+    pub retry_failed: bool,
+    /// Whether to wait for a push, pull or purge of the same database, here or in another process. Default true; with
+    /// false the call fails with [`ErrorKind::Busy`].
+    pub wait: bool,
+    /// Ends the push early (F-08).
+    pub cancellation: Cancellation,
 }
 
 impl Default for PushOptions {
     fn default() -> Self {
-        Self { tables: Vec::new(), window: 1 }
+        Self {
+            tables: Vec::new(),
+            window: 1,
+            retry_failed: true,
+            wait: true,
+            cancellation: Cancellation::new(),
+        }
     }
 }
 
@@ -85,6 +107,10 @@ pub enum PushStatus {
     ServerBusy,
     /// A handler asked to stop.
     AbortedByHandler,
+    /// The push was asked to end, or its context was closed.
+    Cancelled,
+    /// The local database failed; nothing is half written.
+    LocalStore,
 }
 
 /// What a push did.
@@ -103,6 +129,11 @@ pub struct PushReport {
     pub remaining: u64,
     /// The recorded errors of this push, by sequence.
     pub errors: Vec<OperationError>,
+    /// Operations that were not sent because one that must come first failed, is held itself, or was not part of
+    /// this push (P-22); in the order of the queue.
+    pub held: Vec<HeldOperation>,
+    /// Bytes of the bodies sent and received for operations, without those of handlers' own requests.
+    pub bytes: u64,
     /// How long the server asked to wait.
     pub retry_after: Option<Duration>,
     /// Why the push stopped early.
@@ -110,9 +141,9 @@ pub struct PushReport {
 }
 
 impl PushReport {
-    /// Whether every operation was tried and none failed.
+    /// Whether every operation was sent and none failed.
     pub fn is_complete(&self) -> bool {
-        self.status == PushStatus::Complete && self.errors.is_empty()
+        self.status == PushStatus::Complete && self.errors.is_empty() && self.held.is_empty()
     }
 
     /// Kind of the error as which a push that did not do everything is reported.
@@ -123,6 +154,7 @@ impl PushReport {
         Some(match (&self.cause, self.status) {
             (Some(cause), _) => cause.kind(),
             (None, PushStatus::AbortedByHandler) => ErrorKind::Aborted,
+            (None, PushStatus::Cancelled) => ErrorKind::Cancelled,
             (None, _) => ErrorKind::PushFailed,
         })
     }
@@ -132,6 +164,9 @@ impl PushReport {
         let mut message = format!("push not complete: {} done, {} remain", self.completed, self.remaining);
         if !self.errors.is_empty() {
             message.push_str(&format!(", {} failed", self.errors.len()));
+        }
+        if !self.held.is_empty() {
+            message.push_str(&format!(", {} held back", self.held.len()));
         }
         let mut error = Error::new(kind, message);
         if let Some(cause) = &self.cause {
@@ -159,8 +194,12 @@ pub(super) async fn run<S: LocalStore>(engine: &Engine<S>, options: &PushOptions
     let run = Run {
         engine,
         session,
+        cancellation: options.cancellation.clone(),
         tables: options.resolve(engine.store.tables())?,
         window: options.window,
+        retry_failed: options.retry_failed,
+        relations: Relations::new(engine.store.tables()),
+        line: Line::default(),
         report: PushReport {
             status: PushStatus::Complete,
             sent: 0,
@@ -168,6 +207,8 @@ pub(super) async fn run<S: LocalStore>(engine: &Engine<S>, options: &PushOptions
             unneeded: 0,
             remaining: 0,
             errors: Vec::new(),
+            held: Vec::new(),
+            bytes: 0,
             retry_after: None,
             cause: None,
         },
@@ -183,8 +224,12 @@ pub(super) async fn run<S: LocalStore>(engine: &Engine<S>, options: &PushOptions
 struct Run<'e, S> {
     engine: &'e Engine<S>,
     session: PushSession,
+    cancellation: Cancellation,
     tables: Vec<&'static str>,
     window: usize,
+    retry_failed: bool,
+    relations: Relations,
+    line: Line,
     report: PushReport,
     /// Rows whose operation failed in this push.
     failed: HashSet<(&'static str, String)>,
@@ -194,59 +239,121 @@ struct Run<'e, S> {
 
 impl<S: LocalStore> Run<'_, S> {
     async fn drive(mut self) -> Result<PushReport> {
-        let mut in_flight = FuturesUnordered::new();
-        let mut barrier: Option<(&'static str, SentKind)> = None;
+        match self.send_all().await {
+            Ok(()) => self.finish().await,
+            // Nothing happened: the error says it all.
+            Err(error) if self.report.sent == 0 => Err(error),
+            Err(error) => {
+                // P-20e: what was answered and not stored stays attempted and is settled by the next push.
+                self.report.status = PushStatus::LocalStore;
+                self.report.cause = Some(std::sync::Arc::new(error));
+                let done = self.report.completed + self.report.unneeded;
+                self.report.remaining = self.session.queued.saturating_sub(done);
+                self.report.held = std::mem::take(&mut self.line).held(false);
+                Ok(self.report)
+            }
+        }
+    }
+
+    async fn send_all(&mut self) -> Result<()> {
+        let mut sending = FuturesUnordered::new();
+        let mut in_flight: Vec<InFlight> = Vec::new();
         let mut settlements: Vec<Settlement> = Vec::new();
+        let mut grace: Option<BoxFuture<'static, ()>> = None;
         // With a window above 1 outcomes are stored in groups of half of it, or when nothing is in flight.
         let group = (self.window / 2).max(1);
         loop {
-            if in_flight.is_empty() {
-                barrier = None;
+            if self.cancellation.is_cancelled() || self.engine.closing.is_cancelled() {
+                self.end(PushStatus::Cancelled);
             }
             let stopped = self.report.status != PushStatus::Complete;
-            if settlements.len() >= group || in_flight.is_empty() {
-                let room = self.window - in_flight.len();
-                let take = (!stopped && room > 0).then(|| Take {
-                    tables: self.tables.clone(),
-                    limit: room,
-                    barrier,
-                    update_body: update_body(self.engine.requests.dialect()),
-                });
-                if take.is_none() && settlements.is_empty() && in_flight.is_empty() {
-                    break;
+            if settlements.len() >= group || sending.is_empty() {
+                let room = self.window - sending.len();
+                settlements.iter().for_each(|settlement| self.line.wake(&settlement.key.row()));
+                let take = (!stopped && room > 0).then(|| self.next(room, &in_flight));
+                if take.is_none() && settlements.is_empty() && sending.is_empty() {
+                    return Ok(());
                 }
-                let done = event::done(&self.engine.events, &settlements);
-                let exchange =
-                    Exchange { session: self.session, settlements: std::mem::take(&mut settlements), take };
-                let exchanged = self.engine.store.exchange(exchange).await?;
-                self.engine.events.emit_all(done.into_iter().chain(event::sent(&exchanged.taken)));
-                self.report.unneeded += exchanged.unneeded;
-                if exchanged.taken.is_empty() && in_flight.is_empty() {
-                    break;
+                let taken = self.exchange(std::mem::take(&mut settlements), take).await?;
+                if taken.is_empty() && sending.is_empty() {
+                    if stopped || !self.line.may_go_on() {
+                        return Ok(());
+                    }
+                    continue;
                 }
-                for operation in exchanged.taken {
-                    barrier = Some((operation.key.table, operation.sent));
+                for operation in taken {
+                    in_flight.push(self.relations.in_flight(&operation));
                     self.report.sent += 1;
-                    in_flight.push(send(self.engine, operation));
+                    sending.push(send(self.engine, operation));
                 }
             }
             let next = if stopped {
-                match select(in_flight.next(), self.engine.timer.sleep(GRACE)).await {
+                let grace = grace.get_or_insert_with(|| self.engine.timer.sleep(GRACE));
+                match select(sending.next(), grace).await {
                     Either::Left((next, _)) => next,
                     Either::Right(_) => {
                         // What has not been answered by now stays attempted and is settled by the next push.
-                        drop(std::mem::take(&mut in_flight));
+                        drop(std::mem::take(&mut sending));
+                        in_flight.clear();
                         continue;
                     }
                 }
             } else {
-                in_flight.next().await
+                tokio::select! {
+                    biased;
+                    next = sending.next() => next,
+                    () = self.engine.ended(&self.cancellation) => continue,
+                }
             };
-            if let Some((operation, reading)) = next {
+            if let Some(Answered { operation, reading, bytes }) = next {
+                let row = operation.key.row();
+                in_flight.retain(|other| other.row != row);
+                self.report.bytes += bytes;
                 settlements.push(self.settle(operation, reading).await?);
             }
         }
-        self.finish().await
+    }
+
+    /// The push goes no further.
+    fn end(&mut self, status: PushStatus) {
+        if self.report.status == PushStatus::Complete {
+            self.report.status = status;
+        }
+    }
+
+    /// What the next step of the store takes.
+    fn next(&mut self, room: usize, in_flight: &[InFlight]) -> Take {
+        let mut take = Take {
+            tables: self.tables.clone(),
+            update_body: update_body(self.engine.requests.dialect()),
+            retry_failed: self.retry_failed,
+            in_flight: in_flight.to_vec(),
+            ..Take::first(room)
+        };
+        self.line.fill(&mut take);
+        take
+    }
+
+    /// One step of the store.
+    async fn exchange(&mut self, settlements: Vec<Settlement>, take: Option<Take>) -> Result<Vec<Outgoing>> {
+        let is_done = |settlement: &&Settlement| matches!(settlement.outcome, Outcome::Acknowledged { .. });
+        let completed = settlements.iter().filter(is_done).count();
+        let settled: Vec<OperationKey> =
+            settlements.iter().map(|settlement| settlement.key.clone()).collect();
+        let takes = take.is_some();
+        let done = event::done(&self.engine.events, &settlements);
+        let exchange = Exchange { session: self.session, settlements, take };
+        let mut exchanged = self.engine.store.exchange(exchange).await?;
+        self.engine.events.emit_all(done.into_iter().chain(event::sent(&exchanged.taken)));
+        self.report.completed += completed as u64;
+        self.report.unneeded += exchanged.unneeded;
+        if takes {
+            self.line.looked(&mut exchanged);
+        }
+        if exchanged.remainders > 0 {
+            settled.iter().for_each(|key| self.line.expect_back(key));
+        }
+        Ok(exchanged.taken)
     }
 
     /// Turns a reading into what the store records, and notes what it means for the push.
@@ -279,13 +386,18 @@ impl<S: LocalStore> Run<'_, S> {
         };
         match &outcome {
             Outcome::Acknowledged { .. } => {
-                self.report.completed += 1;
                 self.failed.remove(&row);
             }
             Outcome::Refused(_) | Outcome::Conflict(_) | Outcome::Uncertain(Some(_)) => {
                 self.failed.insert(row);
             }
             Outcome::Uncertain(None) | Outcome::Unsent | Outcome::Resolved { .. } => {}
+        }
+        // The content of a revived row follows, and so does what a handler chose.
+        let follows =
+            matches!(&outcome, Outcome::Acknowledged { .. }) && operation.sent == SentKind::Undelete;
+        if follows || matches!(&outcome, Outcome::Resolved { .. }) {
+            self.line.expect_back(&operation.key);
         }
         Ok(Settlement { key: operation.key, outcome })
     }
@@ -351,6 +463,7 @@ impl<S: LocalStore> Run<'_, S> {
     }
 
     async fn finish(mut self) -> Result<PushReport> {
+        self.report.held = std::mem::take(&mut self.line).held(self.report.status == PushStatus::Complete);
         let store = &self.engine.store;
         let mut wanted: Vec<Option<&'static TableSchema>> = Vec::new();
         if self.tables.is_empty() {
@@ -416,34 +529,4 @@ const fn update_body(dialect: Dialect) -> UpdateBody {
         Dialect::MobileServices | Dialect::MobileApps => UpdateBody::Changed,
         Dialect::Datasync => UpdateBody::Whole,
     }
-}
-
-/// Sends one operation and reads its answer, with the look at the server's row where the answer is unclear.
-async fn send<S: LocalStore>(engine: &Engine<S>, operation: Outgoing) -> (Outgoing, Result<Reading>) {
-    let dialect = engine.requests.dialect();
-    let request = match engine.requests.write(&operation) {
-        Ok(request) => request,
-        Err(error) => return (operation, Err(error)),
-    };
-    let reading = match engine.transport.send(request).await {
-        Ok(answer) => read_answer(&operation, &answer, dialect),
-        Err(failure) => no_answer(&operation, failure),
-    };
-    let Reading::Fetch(doubt) = reading else { return (operation, Ok(reading)) };
-    let request = match engine.requests.fetch(operation.table, &operation.key.item_id) {
-        Ok(request) => request,
-        Err(error) => return (operation, Err(error)),
-    };
-    let reading = match engine.transport.send(request).await {
-        Ok(answer) => read_fetched(&operation, doubt, &answer, dialect),
-        // The write was answered; only what it means is open.
-        Err(failure) => Reading::Stop(Outcome::Uncertain(None), Stop::Failed(failure.error)),
-    };
-    (operation, Ok(reading))
-}
-
-fn no_answer(operation: &Outgoing, failure: SendError) -> Reading {
-    let outcome = if failure.may_have_sent { Outcome::Uncertain(None) } else { Outcome::Unsent };
-    let error = failure.error.with_table(operation.table.name).with_item(operation.key.item_id.as_str());
-    Reading::Stop(outcome, Stop::Failed(error))
 }

@@ -15,15 +15,16 @@ use crate::operation::{FailureClass, OperationState};
 use crate::predicate::Predicate;
 use crate::protocol::{Dialect, Endpoint};
 use crate::row::Row;
-use crate::store::Resolver;
 use crate::store::{
-    Exchange, Failure, LocalChange, LocalChangeKind, Outcome, Resolution, Settlement, Take, UpdateBody,
+    Exchange, Failure, LocalChange, LocalChangeKind, Outcome, Resolution, Resolver, Settlement, Take,
 };
 use crate::value::{ColumnType, Value};
 
 mod dialects;
 mod pulls;
+mod relations;
 mod server;
+mod versions;
 
 const TEXT: ColumnSchema = ColumnSchema::new("text", ColumnType::Text);
 static TODO: TableSchema =
@@ -136,7 +137,7 @@ async fn p_02_only_the_wanted_tables_are_pushed() {
     let device = device(&server);
     write(&device, &TODO, LocalChangeKind::Insert(row("a", "x"))).await;
     write(&device, &LIST, LocalChangeKind::Insert(row("a", "x"))).await;
-    let options = |name: &str| PushOptions { tables: vec![name.into()], window: 1 };
+    let options = |name: &str| PushOptions { tables: vec![name.into()], ..PushOptions::default() };
     let error = device.push(options("Nothing")).await.expect_err("unknown");
     assert_eq!((error.kind(), error.table()), (ErrorKind::InvalidArgument, Some("Nothing")));
     let report = device.push(options("List")).await.expect("pushed");
@@ -206,7 +207,7 @@ async fn outdate(device: &Engine<MemoryStore>, id: &str) {
     let store = device.store();
     write(device, &TODO, LocalChangeKind::Update(row(id, "mine"))).await;
     let session = store.begin_push().await.expect("a push");
-    let take = Take { tables: Vec::new(), limit: 1, barrier: None, update_body: UpdateBody::Changed };
+    let take = Take::first(1);
     let exchange = Exchange { session, settlements: Vec::new(), take: Some(take) };
     let sent = store.exchange(exchange).await.expect("taken").taken.remove(0);
     let failure =

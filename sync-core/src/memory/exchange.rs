@@ -1,10 +1,15 @@
 //! A push's steps: settling outcomes and taking operations (behaviour 17.2).
 
+use std::sync::Arc;
+
 use super::settle;
 use super::state::{Entry, Sent, State, TableState};
 use crate::entity::TableSchema;
 use crate::error::Result;
-use crate::operation::{OperationKey, OperationKind, OperationState, Outgoing, SentKind, ServerMayHold};
+use crate::operation::order::{self, Candidate, Found, TakeQueue};
+use crate::operation::{
+    OperationKey, OperationKind, OperationState, Outgoing, RowRef, SentKind, ServerMayHold, id_in,
+};
 use crate::row::Row;
 use crate::store::{Exchange, Exchanged, PushSession, Take, UpdateBody};
 
@@ -32,39 +37,115 @@ fn take_next(state: &mut State, session: PushSession, take: &Take, done: &mut Ex
     for name in &take.tables {
         state.table_named(name)?;
     }
-    let mut barrier = take.barrier;
-    for (schema, id) in candidates(state, session, take) {
-        if done.taken.len() >= take.limit {
-            break;
-        }
-        let table = state.table_mut(schema)?;
-        if is_unneeded(table, &id) {
-            complete_unneeded(table, &id);
-            done.unneeded += 1;
-            continue;
-        }
-        let Some(entry) = table.entries.get(&id) else { continue };
-        let request = (schema.name, next_request(entry));
-        // P-05: what runs side by side is of one table and one kind.
-        if *barrier.get_or_insert(request) != request {
-            break;
-        }
-        done.taken.extend(take_one(table, &id, session.push, take.update_body));
-    }
-    Ok(())
+    let relations = Arc::clone(&state.relations);
+    let mut line = Line { state, session, take, unneeded: 0 };
+    let taken = order::take_next(&mut line, &relations, take, done);
+    done.unneeded += line.unneeded;
+    taken
 }
 
-/// Tables and ids of the operations this push may still take, by sequence.
-fn candidates(state: &State, session: PushSession, take: &Take) -> Vec<(&'static TableSchema, String)> {
-    let mut found: Vec<(i64, &'static TableSchema, String)> = state
-        .all()
-        .filter(|table| take.tables.is_empty() || take.tables.contains(&table.schema.name))
-        .flat_map(|table| table.entries.iter().map(|(id, entry)| (table.schema, id, entry)))
-        .filter(|(_, _, entry)| entry.seq <= session.bound && entry.taken_by != session.push)
-        .map(|(schema, id, entry)| (entry.seq, schema, id.clone()))
-        .collect();
-    found.sort_by_key(|(seq, _, _)| *seq);
-    found.into_iter().map(|(_, schema, id)| (schema, id)).collect()
+/// The queue as one push sees it.
+struct Line<'s> {
+    state: &'s mut State,
+    session: PushSession,
+    take: &'s Take,
+    unneeded: u64,
+}
+
+impl Line<'_> {
+    /// Whether this push may still take the operation.
+    fn is_open(&self, table: &str, entry: &Entry) -> bool {
+        (self.take.tables.is_empty() || self.take.tables.contains(&table))
+            && entry.seq <= self.session.bound
+            && entry.taken_by != self.session.push
+            && (self.take.retry_failed || entry.state != OperationState::Failed)
+    }
+
+    fn found(&self, table: &TableState, id: &str) -> Option<Found> {
+        let entry = table.entries.get(id)?;
+        Some(Found { kind: entry.kind, is_over: !self.is_open(table.schema.name, entry) })
+    }
+
+    /// The operation of a row ready to be taken; `None` if it was not needed.
+    fn prepare(&mut self, schema: &'static TableSchema, id: &str) -> Result<Option<Candidate<Next>>> {
+        let body = self.take.update_body;
+        let table = self.state.table_mut(schema)?;
+        if is_unneeded(table, id) {
+            complete_unneeded(table, id);
+            self.unneeded += 1;
+            return Ok(None);
+        }
+        Ok(prepare(table, id, body))
+    }
+}
+
+impl TakeQueue for Line<'_> {
+    type Handle = Next;
+
+    fn next(&mut self, after: i64) -> Result<Option<Candidate<Next>>> {
+        let mut open: Vec<(i64, &'static TableSchema, String)> = self
+            .state
+            .all()
+            .flat_map(|table| table.entries.iter().map(|(id, entry)| (table.schema, id, entry)))
+            .filter(|(schema, _, entry)| entry.seq > after && self.is_open(schema.name, entry))
+            .map(|(schema, id, entry)| (entry.seq, schema, id.clone()))
+            .collect();
+        open.sort_by_key(|(seq, _, _)| *seq);
+        for (_, schema, id) in open {
+            if let Some(candidate) = self.prepare(schema, &id)? {
+                return Ok(Some(candidate));
+            }
+        }
+        Ok(None)
+    }
+
+    fn again(&mut self, row: &RowRef) -> Result<Option<Candidate<Next>>> {
+        let table = self.state.table_named(row.table)?;
+        let is_open = table.entries.get(&row.item_id).is_some_and(|entry| self.is_open(row.table, entry));
+        let schema = table.schema;
+        if is_open { self.prepare(schema, &row.item_id) } else { Ok(None) }
+    }
+
+    fn find(&mut self, row: &RowRef) -> Result<Option<Found>> {
+        Ok(self.found(self.state.table_named(row.table)?, &row.item_id))
+    }
+
+    fn leaving(
+        &mut self,
+        child: &'static TableSchema,
+        column: usize,
+        id: &str,
+        is_ignored: &dyn Fn(&RowRef) -> bool,
+    ) -> Result<Option<(RowRef, Found)>> {
+        let table = self.state.table(child)?;
+        let is_id = |row: &Row| id_in(row, column).as_deref() == Some(id);
+        let mut leaving: Vec<(i64, RowRef)> = table
+            .entries
+            .iter()
+            .filter(|(item_id, entry)| {
+                table.bases.get(*item_id).is_some_and(is_id)
+                    || entry.sent.as_ref().is_some_and(|sent| is_id(&sent.row))
+                    || entry.kept.as_ref().is_some_and(is_id)
+            })
+            .filter(|(item_id, entry)| {
+                entry.kind == OperationKind::Delete || table.rows.get(*item_id).is_some_and(|row| !is_id(row))
+            })
+            .map(|(item_id, entry)| (entry.seq, RowRef { table: child.name, item_id: item_id.clone() }))
+            .collect();
+        leaving.sort_by_key(|(seq, _)| *seq);
+        let last = leaving.into_iter().rev().map(|(_, row)| row).find(|row| !is_ignored(row));
+        Ok(last.and_then(|row| Some((row.clone(), self.found(table, &row.item_id)?))))
+    }
+
+    fn take(&mut self, candidate: Candidate<Next>) -> Result<Outgoing> {
+        let outgoing = candidate.outgoing;
+        let table = self.state.table_mut(outgoing.table)?;
+        if let Some(entry) = table.entries.get_mut(&outgoing.key.item_id) {
+            candidate.handle.mark(entry, outgoing.sent);
+            entry.taken_by = self.session.push;
+        }
+        Ok(outgoing)
+    }
 }
 
 /// An update that leaves the server's row as it is known: what the app changed is as it was, or as
@@ -108,52 +189,75 @@ fn next_request(entry: &Entry) -> SentKind {
     }
 }
 
-fn take_one(table: &mut TableState, id: &str, push: i64, body: UpdateBody) -> Option<Outgoing> {
+/// What taking an operation makes of its entry.
+struct Next {
+    /// `None`: the form that may have arrived goes out again.
+    sent: Option<Sent>,
+    /// The version an unknown answer led to is not known.
+    forgets_version: bool,
+}
+
+impl Next {
+    fn mark(self, entry: &mut Entry, request: SentKind) {
+        match self.sent {
+            Some(sent) => {
+                entry.sent = Some(sent);
+                entry.tail_seq = None;
+            }
+            None => {
+                if let Some(sent) = &mut entry.sent {
+                    sent.before = None;
+                }
+            }
+        }
+        if self.forgets_version {
+            entry.base_version = None;
+        }
+        // a row of somebody else stays theirs, whatever becomes of a further attempt.
+        if matches!(request, SentKind::Insert | SentKind::Undelete)
+            && entry.server_may_hold != ServerMayHold::Foreign
+        {
+            entry.server_may_hold = ServerMayHold::Maybe;
+        }
+        entry.state = OperationState::Attempted;
+        entry.attempts += 1;
+    }
+}
+
+/// What the operation of a row would send.
+fn prepare(table: &TableState, id: &str, body: UpdateBody) -> Option<Candidate<Next>> {
     let schema = table.schema;
-    let request = next_request(table.entries.get(id)?);
+    let entry = table.entries.get(id)?;
+    let request = next_request(entry);
     let base = table.bases.get(id).cloned();
-    let current = table.rows.get(id).cloned();
-    let entry = table.entries.get_mut(id)?;
     let uncertain = entry.state == OperationState::Attempted;
-    match &mut entry.sent {
-        // The form that may have arrived goes out again; what changed since is the remainder.
-        Some(sent) if sent.kind == request => sent.before = None,
-        sent => {
+    let repeated = entry.sent.as_ref().filter(|sent| sent.kind == request);
+    let sent = match repeated {
+        Some(_) => None,
+        None => {
             let row = match entry.kind {
                 OperationKind::Delete => entry.kept.clone(),
-                _ => current,
+                _ => table.rows.get(id).cloned(),
             }?;
             let changed_only = request == SentKind::Update && body == UpdateBody::Changed;
             let columns = columns_to_send(schema, &row, base.as_ref().filter(|_| changed_only));
             let before = (!uncertain).then_some((entry.state, entry.server_may_hold));
-            *sent = Some(Sent { kind: request, revision: entry.revision, row, columns, before });
-            entry.tail_seq = None;
-            if uncertain {
-                // The version an unknown answer led to is not known either.
-                entry.base_version = None;
-            }
+            Some(Sent { kind: request, revision: entry.revision, row, columns, before })
         }
-    }
-    // a row of somebody else stays theirs, whatever becomes of a further attempt.
-    if matches!(request, SentKind::Insert | SentKind::Undelete)
-        && entry.server_may_hold != ServerMayHold::Foreign
-    {
-        entry.server_may_hold = ServerMayHold::Maybe;
-    }
-    entry.state = OperationState::Attempted;
-    entry.attempts += 1;
-    entry.taken_by = push;
-    let sent = entry.sent.as_ref()?;
-    Some(Outgoing {
-        key: OperationKey { revision: sent.revision, ..entry.key(schema, id) },
+    };
+    let forgets_version = sent.is_some() && uncertain;
+    let sending = sent.as_ref().or(repeated)?;
+    let outgoing = Outgoing {
+        key: OperationKey { revision: sending.revision, ..entry.key(schema, id) },
         table: schema,
         sent: request,
         uncertain,
-        item: sent.item(),
-        base_version: entry.base_version.clone().filter(|_| schema.versioned),
+        item: sending.item(),
+        base_version: entry.base_version.clone().filter(|_| schema.versioned && !forgets_version),
         base,
-        attempts: entry.attempts,
-    })
+        attempts: entry.attempts + 1,
+    };
+    Some(Candidate { outgoing, handle: Next { sent, forgets_version } })
 }
 
 /// The sent columns; of an update, those that differ from the base.

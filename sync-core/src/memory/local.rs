@@ -54,7 +54,12 @@ fn update(state: &mut State, schema: &'static TableSchema, change: &Row) -> Resu
     }
     // R4: a change of nothing that is sent queues nothing.
     if schema.sent_columns().any(|(index, _)| new.values[index] != old.values[index]) {
-        let base_version = change.version.clone().or_else(|| old.version.clone());
+        let table = state.table(schema)?;
+        let carried = change
+            .version
+            .clone()
+            .filter(|carried| !table.is_own_version(id, carried, old.version.as_deref()));
+        let base_version = carried.or_else(|| old.version.clone());
         requeue(state, schema, id, Change::Update, Some(Before { base_version, row: old }))?;
     }
     state.table_mut(schema)?.rows.insert(id.clone(), new);

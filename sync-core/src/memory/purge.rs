@@ -34,6 +34,7 @@ pub(super) fn run(state: &mut State, purge: Purge) -> Result<Purged> {
         }
         table.quarantine.remove(id);
         table.refetch.remove(id);
+        table.acknowledged.remove(id);
     }
     if purge.predicate.node.is_always() {
         table.quarantine.clear();

@@ -6,7 +6,7 @@ use crate::check;
 use crate::error::Result;
 use crate::operation::{
     FailureClass, OperationError, OperationKey, OperationKind, OperationState, SentKind, ServerMayHold,
-    merge_answer,
+    merge_answer, with_version,
 };
 use crate::row::Row;
 use crate::store::{Failure, Outcome, Resolution, Resolver, Settlement};
@@ -82,8 +82,19 @@ fn acknowledge(state: &mut State, key: &OperationKey, sent: &Sent, answer: Optio
     let moved = entry.revision != sent.revision;
     let content_follows = sent.kind == SentKind::Undelete;
     let delete_done = sent.kind == SentKind::Delete && entry.kind == OperationKind::Delete;
+    let before = entry.base_version.clone();
     // What waits there is older than the request.
     table.quarantine.remove(id);
+    let version = answer.as_ref().and_then(|answer| answer.version.clone());
+    if sent.kind == SentKind::Delete {
+        table.acknowledged.remove(id);
+    } else if let (Some(before), Some(version)) = (before, version) {
+        let earlier = match table.acknowledged.remove(id) {
+            Some((known, earlier)) if known == before => earlier,
+            _ => Vec::new(),
+        };
+        table.acknowledged.insert(id.clone(), (version, with_version(earlier, &before)));
+    }
 
     let is_news = answer.is_some() || table.newer.contains_key(id);
     let mut server = server_row(table, id, sent, answer.as_ref());

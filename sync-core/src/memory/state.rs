@@ -8,11 +8,12 @@ use chrono::{DateTime, Utc};
 use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::{
-    Operation, OperationError, OperationKey, OperationKind, OperationState, SentKind, ServerMayHold,
+    Operation, OperationError, OperationKey, OperationKind, OperationState, Relations, SentKind,
+    ServerMayHold,
 };
 use crate::protocol::SystemNames;
 use crate::row::Row;
-use crate::store::{DeltaToken, ResolutionRecord};
+use crate::store::{DeltaToken, Owner, ResolutionRecord};
 
 /// The whole store. A clone shares its tables until one of them is written.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub(super) struct State {
     pub(super) settings: BTreeMap<String, String>,
     /// The last resolutions, the oldest first.
     pub(super) resolutions: VecDeque<ResolutionRecord>,
+    pub(super) owner: Option<Owner>,
+    pub(super) relations: Arc<Relations>,
     tables: BTreeMap<&'static str, Arc<TableState>>,
 }
 
@@ -41,6 +44,8 @@ pub(super) struct TableState {
     pub(super) quarantine: BTreeMap<String, Quarantined>,
     /// Ids whose server row should be fetched by the next pull of the table, with how often that was refused.
     pub(super) refetch: BTreeMap<String, u64>,
+    /// Of rows changed by acknowledged pushes: their version then, and those before it with nothing else between.
+    pub(super) acknowledged: BTreeMap<String, (String, Vec<String>)>,
     /// By query id.
     pub(super) tokens: BTreeMap<String, Token>,
     /// By query id.
@@ -122,6 +127,7 @@ impl State {
                     newer: BTreeMap::new(),
                     quarantine: BTreeMap::new(),
                     refetch: BTreeMap::new(),
+                    acknowledged: BTreeMap::new(),
                     tokens: BTreeMap::new(),
                     queries: BTreeMap::new(),
                     full_pulls: BTreeMap::new(),
@@ -130,7 +136,9 @@ impl State {
                 (schema.name, Arc::new(table))
             })
             .collect();
-        Self { sequence: 0, pushes: 0, settings: BTreeMap::new(), resolutions: VecDeque::new(), tables }
+        let relations = Arc::new(Relations::new(schemas));
+        let (settings, resolutions) = (BTreeMap::new(), VecDeque::new());
+        Self { sequence: 0, pushes: 0, settings, resolutions, owner: None, relations, tables }
     }
 
     pub(super) fn next_sequence(&mut self) -> i64 {
@@ -173,6 +181,13 @@ impl State {
 impl TableState {
     pub(super) fn operations(&self) -> impl Iterator<Item = Operation> {
         self.entries.iter().map(|(id, entry)| entry.operation(self.schema, id))
+    }
+
+    /// Whether only pushes of this device lie between a version and the row's (K-17).
+    pub(super) fn is_own_version(&self, id: &str, carried: &str, of_row: Option<&str>) -> bool {
+        self.acknowledged.get(id).is_some_and(|(version, earlier)| {
+            Some(version.as_str()) == of_row && earlier.iter().any(|earlier| earlier == carried)
+        })
     }
 
     /// The newest server copy known of a row with an operation.

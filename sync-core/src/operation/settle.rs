@@ -33,6 +33,16 @@ pub fn merge_answer(table: &TableSchema, sent: &Row, local: &Row, server: &Row) 
     Merge { row, remains }
 }
 
+/// The versions of a row between which and the newest only acknowledged pushes of this device lie (K-17), with one
+/// more; the last few are kept.
+pub fn with_version(mut earlier: Vec<String>, version: &str) -> Vec<String> {
+    const KEPT: usize = 8;
+    earlier.push(version.to_owned());
+    let surplus = earlier.len().saturating_sub(KEPT);
+    earlier.drain(..surplus);
+    earlier
+}
+
 /// Whether the server's row holds what was sent (F-10): every column present in `sent` is equal in `server`.
 ///
 /// Values are compared as what they mean: numbers as numbers, `f32` columns as `f32`; instants to the

@@ -30,7 +30,7 @@ use futures_util::FutureExt;
 use super::LocalStore;
 
 pub use self::model::compare_with_model;
-pub use self::tables::{ENTRY, LIST, TABLES, TODO};
+pub use self::tables::{ENTRY, LIST, PART, TABLES, TODO};
 
 mod collapsing;
 mod copies;
@@ -44,6 +44,7 @@ mod purges;
 mod pushes;
 mod refetch;
 mod resolutions;
+mod sharing;
 mod tables;
 mod writes;
 
@@ -76,6 +77,7 @@ cases! {
         r_4_an_update_of_nothing_queues_nothing,
         r_4_local_only_columns_queue_nothing,
         k_17_a_carried_version_is_the_base,
+        k_17_a_version_that_only_we_moved_is_not_stale,
         k_18_system_columns_are_the_servers,
         insert_fills_defaults,
         first_change_keeps_the_servers_row,
@@ -103,6 +105,17 @@ cases! {
         p_04_operations_come_in_order_of_their_first_change,
         p_05_taking_stops_at_another_request,
         p_05_what_is_in_flight_is_a_barrier,
+        p_05_related_tables_go_together,
+        p_21_a_parents_insert_comes_before_its_children,
+        p_21_x_17_a_parent_queued_later_comes_first,
+        p_21_children_leave_before_their_parent_is_deleted,
+        p_21_rows_that_mention_each_other_are_not_under_way_together,
+        p_21_a_known_circle_goes_in_queue_order,
+        p_22_what_waits_for_a_failed_operation_is_told,
+        p_22_a_failed_update_holds_nothing_back,
+        p_22_a_parent_outside_the_push_is_told,
+        p_29_failed_operations_can_be_left_alone,
+        p_04_operations_passed_over_come_in_their_order,
         p_02_only_wanted_tables_are_taken,
         p_07_later_changes_wait_for_the_next_push,
         each_operation_is_taken_once_per_push,
@@ -250,6 +263,12 @@ cases! {
         a_fetched_row_with_an_operation_is_kept_beside,
         many_notes_come_in_turns,
         refused_notes_come_after_the_others,
+    }
+    sharing {
+        z_03_the_lease_has_one_holder,
+        c_12_the_first_owner_takes_the_queue,
+        c_12_discarded_operations_leave_the_servers_rows,
+        c_12_adopted_operations_stay,
     }
     purges {
         g_01_purge_with_operations_is_refused,

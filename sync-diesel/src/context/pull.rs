@@ -4,7 +4,7 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
 use sync_core::Result;
-use sync_core::engine::{PullReport, PullRequest};
+use sync_core::engine::{Cancellation, PullReport, PullRequest};
 use sync_core::entity::SyncEntity;
 use sync_core::event::Event;
 use sync_core::expression::OrderBy;
@@ -137,6 +137,20 @@ impl<'c, A> Pull<'c, A> {
     /// Pulls even if the push before it left operations with errors. Rows with operations stay as they are.
     pub fn pull_anyway(mut self) -> Self {
         self.request.pull_anyway = true;
+        self
+    }
+
+    /// Fails with [`ErrorKind::Busy`](crate::ErrorKind::Busy) instead of waiting for a push, pull or purge of the same
+    /// database, in this process or another.
+    pub fn no_wait(mut self) -> Self {
+        self.request.push.wait = false;
+        self
+    }
+
+    /// Ends the pull, and the push before it, when this is cancelled: what was received until then is stored, and the
+    /// call fails with [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled).
+    pub fn with_cancellation(mut self, cancellation: &Cancellation) -> Self {
+        self.request.push.cancellation = cancellation.clone();
         self
     }
 }

@@ -5,6 +5,7 @@ use diesel::sqlite::SqliteConnection;
 use diesel::{Queryable, RunQueryDsl};
 use sync_core::entity::TableSchema;
 use sync_core::error::Result;
+use sync_core::operation::RowRef;
 
 use crate::failure::OrStore;
 use crate::statement::{Bind, query, run};
@@ -84,6 +85,21 @@ pub(super) fn load(
 /// The operation of a row.
 pub(super) fn find(conn: &mut SqliteConnection, table: &str, id: &str) -> Result<Option<QueuedOperation>> {
     Ok(load(conn, "table_name = ? AND item_id = ?", &[table.into(), id.into()])?.pop())
+}
+
+/// The operation of a row, and the push that took it last.
+pub(super) fn find_with_taker(
+    conn: &mut SqliteConnection,
+    row: &RowRef,
+) -> Result<Option<(QueuedOperation, Option<i64>)>> {
+    let Some(operation) = find(conn, row.table, &row.item_id)? else { return Ok(None) };
+    let taken_by = query::<Nullable<BigInt>>(
+        "SELECT taken_by FROM \"__operations\" WHERE seq = ?",
+        &[operation.seq.into()],
+    )
+    .get_result::<Option<i64>>(conn)
+    .or_store()?;
+    Ok(Some((operation, taken_by)))
 }
 
 /// What is left of an operation after its request: nothing is in flight any more.

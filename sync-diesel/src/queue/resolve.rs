@@ -441,7 +441,7 @@ fn newest_known(
     Ok(if is_refused_insert { Known::Absent } else { Known::Unknown })
 }
 
-fn drop_operation(
+pub(super) fn drop_operation(
     conn: &mut SqliteConnection,
     table: &SyncedTable,
     operation: &QueuedOperation,

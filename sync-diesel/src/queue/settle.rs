@@ -2,14 +2,14 @@
 
 use std::error::Error as StdError;
 
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Text};
 use diesel::sqlite::SqliteConnection;
 use diesel::{Connection, OptionalExtension, RunQueryDsl};
 use sync_core::check;
 use sync_core::error::Result;
 use sync_core::item;
 use sync_core::operation::{
-    FailureClass, OperationKind, OperationState, SentKind, ServerMayHold, merge_answer,
+    FailureClass, OperationKind, OperationState, SentKind, ServerMayHold, merge_answer, with_version,
 };
 use sync_core::row::Row;
 use sync_core::store::{Failure, Outcome, Resolution, Resolver, Settlement};
@@ -110,6 +110,7 @@ impl Flight<'_> {
 
     fn acknowledged(&self, conn: &mut SqliteConnection, answer: Option<&Row>) -> Result<bool> {
         self.leave_quarantine(conn)?;
+        self.remember_version(conn, answer)?;
         // The content of a revived row was not sent yet.
         let content_follows = self.sent == SentKind::Undelete;
         let is_deleted = self.sent == SentKind::Delete && self.kind == OperationKind::Delete;
@@ -128,6 +129,38 @@ impl Flight<'_> {
         }
         self.remain(conn, news)?;
         Ok(self.is_superseded())
+    }
+
+    /// K-17: between these two versions of the row there is only this push.
+    fn remember_version(&self, conn: &mut SqliteConnection, answer: Option<&Row>) -> Result<()> {
+        let key: [crate::statement::Bind<'_>; 2] = [self.table.schema.name.into(), self.id().into()];
+        if self.sent == SentKind::Delete {
+            let text = "DELETE FROM \"__acknowledged\" WHERE table_name = ? AND item_id = ?";
+            return run(conn, text, &key).or_store().map(|_| ());
+        }
+        let versions = (&self.operation.base_version, answer.and_then(|answer| answer.version.as_ref()));
+        let (Some(before), Some(version)) = versions else { return Ok(()) };
+        let known = query::<(Text, Text)>(
+            "SELECT version, earlier FROM \"__acknowledged\" WHERE table_name = ? AND item_id = ?",
+            &key,
+        )
+        .get_result::<(String, String)>(conn)
+        .optional()
+        .or_store()?;
+        let earlier = match known {
+            Some((known, earlier)) if known == *before => serde_json::from_str(&earlier).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let earlier = serde_json::Value::from(with_version(earlier, before)).to_string();
+        let [table, id] = key;
+        run(
+            conn,
+            "INSERT INTO \"__acknowledged\" (table_name, item_id, version, earlier) VALUES (?, ?, ?, ?)
+             ON CONFLICT (table_name, item_id) DO UPDATE SET version = excluded.version, earlier = excluded.earlier",
+            &[table, id, version.into(), earlier.into()],
+        )
+        .or_store()
+        .map(|_| ())
     }
 
     /// What waits in quarantine is older than the server's answer.

@@ -1,20 +1,26 @@
 //! Taking operations: which come next, what each sends, and the mark that says so.
 
+use std::collections::VecDeque;
+
+use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
+use diesel::{OptionalExtension, RunQueryDsl};
 use sync_core::entity::TableSchema;
 use sync_core::error::{Error, ErrorKind, Result};
-use sync_core::operation::{OperationKind, OperationState, Outgoing, SentKind, ServerMayHold};
+use sync_core::operation::order::{self, Candidate, Found, TakeQueue};
+use sync_core::operation::{OperationKind, OperationState, Outgoing, RowRef, SentKind, ServerMayHold, id_in};
 use sync_core::row::Row;
 use sync_core::store::{Exchanged, PushSession, Take, UpdateBody};
 
-use super::record::{QueuedOperation, load, remove};
+use super::record::{QueuedOperation, find_with_taker, load, remove};
+use super::relation;
 use super::settle::restore;
 use crate::apply::copies::{self, Copy};
 use crate::failure::OrStore;
-use crate::statement::{Bind, run};
+use crate::statement::{Bind, query, run};
 use crate::synced::{SyncedTable, Tables};
 
-/// Takes the next operations of a push in queue order.
+/// Takes the next operations of a push.
 pub(super) fn take(
     conn: &mut SqliteConnection,
     tables: &Tables,
@@ -22,7 +28,7 @@ pub(super) fn take(
     take: &Take,
     exchanged: &mut Exchanged,
 ) -> Result<()> {
-    let wanted: Vec<&str> = if take.tables.is_empty() {
+    let wanted: Vec<&'static str> = if take.tables.is_empty() {
         tables.iter().map(|table| table.schema.name).collect()
     } else {
         take.tables
@@ -31,37 +37,162 @@ pub(super) fn take(
             .collect::<Result<_>>()?
     };
     let places = vec!["?"; wanted.len()].join(", ");
+    let failed = if take.retry_failed { "" } else { " AND state <> 2" };
     let condition = format!(
-        "seq > ? AND seq <= ? AND (taken_by IS NULL OR taken_by <> ?) AND table_name IN ({places})
+        "seq > ? AND seq <= ? AND (taken_by IS NULL OR taken_by <> ?) AND table_name IN ({places}){failed}
          ORDER BY seq LIMIT ?"
     );
-    let mut barrier = take.barrier;
-    let mut last_seq = 0;
-    while exchanged.taken.len() < take.limit {
-        let missing = take.limit - exchanged.taken.len();
-        let mut binds: Vec<Bind<'_>> = vec![last_seq.into(), session.bound.into(), session.push.into()];
-        binds.extend(wanted.iter().map(|name| Bind::from(*name)));
-        binds.push(i64::try_from(missing).unwrap_or(i64::MAX).into());
-        let next = load(conn, &condition, &binds)?;
-        if next.is_empty() {
-            break;
-        }
-        for operation in next {
-            last_seq = operation.seq;
-            let table = tables.get(&operation.table_name)?;
-            let Some(request) = Request::of(conn, table, &operation, take.update_body)? else {
-                complete_unneeded(conn, table, &operation)?;
-                exchanged.unneeded += 1;
-                continue;
-            };
-            let group = (table.schema.name, request.sent);
-            if *barrier.get_or_insert(group) != group {
-                return Ok(());
+    let mut line =
+        Line { conn, tables, session, take, wanted, condition, ahead: VecDeque::new(), unneeded: 0 };
+    let taken = order::take_next(&mut line, tables.relations(), take, exchanged);
+    exchanged.unneeded += line.unneeded;
+    taken
+}
+
+/// Operations read at once while looking along the queue.
+const READ_AHEAD: usize = 64;
+
+/// The queue as one push sees it.
+struct Line<'l> {
+    conn: &'l mut SqliteConnection,
+    tables: &'l Tables,
+    session: PushSession,
+    take: &'l Take,
+    wanted: Vec<&'static str>,
+    /// SQL condition: the next operations behind a place.
+    condition: String,
+    /// Read and not looked at.
+    ahead: VecDeque<QueuedOperation>,
+    unneeded: u64,
+}
+
+/// What taking an operation needs to know of it.
+struct Ready {
+    operation: QueuedOperation,
+    request: Request,
+}
+
+impl Line<'_> {
+    fn read_ahead(&mut self, after: i64) -> Result<()> {
+        // Beyond the first read something was passed over, and more of that kind usually follows.
+        let is_first = after == self.take.after;
+        let count = if is_first { self.take.limit.clamp(1, READ_AHEAD) } else { READ_AHEAD };
+        let mut binds: Vec<Bind<'_>> =
+            vec![after.into(), self.session.bound.into(), self.session.push.into()];
+        binds.extend(self.wanted.iter().map(|name| Bind::from(*name)));
+        binds.push(i64::try_from(count).unwrap_or(i64::MAX).into());
+        self.ahead = load(self.conn, &self.condition, &binds)?.into();
+        Ok(())
+    }
+
+    /// Whether this push may still take the operation.
+    fn is_open(&self, table: &str, seq: i64, state: i64, taken_by: Option<i64>) -> bool {
+        seq <= self.session.bound
+            && taken_by != Some(self.session.push)
+            && self.wanted.contains(&table)
+            && (self.take.retry_failed || state != OperationState::Failed.as_i64())
+    }
+
+    /// The operation ready to be taken; `None` if it was not needed.
+    fn prepare(&mut self, operation: QueuedOperation) -> Result<Option<Candidate<Ready>>> {
+        let table = self.tables.get(&operation.table_name)?;
+        let Some(request) = Request::of(self.conn, table, &operation, self.take.update_body)? else {
+            complete_unneeded(self.conn, table, &operation)?;
+            self.unneeded += 1;
+            return Ok(None);
+        };
+        let outgoing = request.outgoing(table, &operation);
+        Ok(Some(Candidate { outgoing, handle: Ready { operation, request } }))
+    }
+}
+
+impl TakeQueue for Line<'_> {
+    type Handle = Ready;
+
+    fn next(&mut self, after: i64) -> Result<Option<Candidate<Ready>>> {
+        let mut after = after;
+        loop {
+            self.ahead.retain(|operation| operation.seq > after);
+            if self.ahead.is_empty() {
+                self.read_ahead(after)?;
             }
-            exchanged.taken.push(mark(conn, table, session, &operation, request)?);
+            let Some(operation) = self.ahead.pop_front() else { return Ok(None) };
+            after = operation.seq;
+            if let Some(candidate) = self.prepare(operation)? {
+                return Ok(Some(candidate));
+            }
         }
     }
-    Ok(())
+
+    fn again(&mut self, row: &RowRef) -> Result<Option<Candidate<Ready>>> {
+        let Some((operation, taken_by)) = find_with_taker(self.conn, row)? else { return Ok(None) };
+        if self.is_open(row.table, operation.seq, operation.state, taken_by) {
+            self.prepare(operation)
+        } else {
+            Ok(None)
+        }
+    }
+
+    fn find(&mut self, row: &RowRef) -> Result<Option<Found>> {
+        let standing = query::<StandingColumns>(
+            "SELECT kind, seq, state, taken_by FROM \"__operations\" WHERE table_name = ? AND item_id = ?",
+            &[row.table.into(), (&row.item_id).into()],
+        )
+        .get_result::<Standing>(self.conn)
+        .optional()
+        .or_store()?;
+        standing.map(|standing| self.found(row, standing)).transpose()
+    }
+
+    fn leaving(
+        &mut self,
+        child: &'static TableSchema,
+        column: usize,
+        id: &str,
+        is_ignored: &dyn Fn(&RowRef) -> bool,
+    ) -> Result<Option<(RowRef, Found)>> {
+        let table = self.tables.get(child.name)?;
+        let text = relation::referring_sql(child, column);
+        let stored = query::<(Text, StandingColumns)>(&text, &[id.into(), id.into(), id.into()])
+            .load::<(String, Standing)>(self.conn)
+            .or_store()?;
+        for (item_id, standing) in stored {
+            let row = RowRef { table: child.name, item_id };
+            if is_ignored(&row) {
+                continue;
+            }
+            let found = self.found(&row, standing)?;
+            if found.kind != OperationKind::Delete {
+                let current = table.find(self.conn, &row.item_id)?;
+                if current.is_none_or(|current| id_in(&current, column).as_deref() == Some(id)) {
+                    continue;
+                }
+            }
+            return Ok(Some((row, found)));
+        }
+        Ok(None)
+    }
+
+    fn take(&mut self, candidate: Candidate<Ready>) -> Result<Outgoing> {
+        let Ready { operation, request } = &candidate.handle;
+        mark(self.conn, self.session, operation, request, &candidate.outgoing)?;
+        Ok(candidate.outgoing)
+    }
+}
+
+/// Kind, place, state and the push that took it.
+type Standing = (i64, i64, i64, Option<i64>);
+type StandingColumns = (BigInt, BigInt, BigInt, Nullable<BigInt>);
+
+impl Line<'_> {
+    fn found(&self, row: &RowRef, (kind, seq, state, taken_by): Standing) -> Result<Found> {
+        let kind = OperationKind::parse(kind).ok_or_else(|| {
+            Error::new(ErrorKind::Corrupt, "a queued operation has a kind this version does not know")
+                .with_table(row.table)
+                .with_item(&row.item_id)
+        })?;
+        Ok(Found { kind, is_over: !self.is_open(row.table, seq, state, taken_by) })
+    }
 }
 
 /// What an operation sends now.
@@ -226,14 +357,31 @@ fn complete_unneeded(
     }
 }
 
+impl Request {
+    /// What is sent, once it is marked.
+    fn outgoing(&self, table: &SyncedTable, operation: &QueuedOperation) -> Outgoing {
+        let is_checked = table.schema.versioned && self.sent != SentKind::Insert && !self.replaces;
+        Outgoing {
+            key: operation.key(table.schema, self.revision),
+            table: table.schema,
+            sent: self.sent,
+            uncertain: self.uncertain,
+            item: self.item.clone(),
+            base_version: operation.base_version.clone().filter(|_| is_checked),
+            base: self.base.clone(),
+            attempts: operation.attempts + 1,
+        }
+    }
+}
+
 /// Stores what is sent, before it is sent.
 fn mark(
     conn: &mut SqliteConnection,
-    table: &SyncedTable,
     session: PushSession,
     operation: &QueuedOperation,
-    request: Request,
-) -> Result<Outgoing> {
+    request: &Request,
+    outgoing: &Outgoing,
+) -> Result<()> {
     let holds = match (request.sent, operation.server_may_hold()?) {
         // X-06: a row of somebody else stays theirs, whatever becomes of a further attempt.
         (SentKind::Insert | SentKind::Undelete, ServerMayHold::No) => ServerMayHold::Maybe,
@@ -241,7 +389,7 @@ fn mark(
     };
     // The version an unknown answer led to is not known, and the replacing request is the newest state.
     let (base_version, tail_seq) =
-        if request.replaces { (None, None) } else { (operation.base_version.clone(), operation.tail_seq) };
+        if request.replaces { (&None, None) } else { (&operation.base_version, operation.tail_seq) };
     let columns = match &request.columns {
         Some(columns) => Some(serde_json::to_string(columns).map_err(|source| {
             Error::new(ErrorKind::Store, "the list of sent columns cannot be written").with_source(source)
@@ -252,29 +400,20 @@ fn mark(
         conn,
         "UPDATE \"__operations\" SET prior_state = state, prior_hold = server_may_hold, state = 1,
          server_may_hold = ?, base_version = ?, tail_seq = ?, sent_kind = ?, sent_revision = ?, sent_item = ?, sent_columns = ?,
-         attempts = attempts + 1, taken_by = ? WHERE seq = ?",
+         attempts = ?, taken_by = ? WHERE seq = ?",
         &[
             holds.as_i64().into(),
-            (&base_version).into(),
+            base_version.into(),
             tail_seq.into(),
             request.sent.as_i64().into(),
             request.revision.into(),
             (&request.whole).into(),
             (&columns).into(),
+            outgoing.attempts.into(),
             session.push.into(),
             operation.seq.into(),
         ],
     )
-    .or_store()?;
-    let is_checked = table.schema.versioned && request.sent != SentKind::Insert;
-    Ok(Outgoing {
-        key: operation.key(table.schema, request.revision),
-        table: table.schema,
-        sent: request.sent,
-        uncertain: request.uncertain,
-        item: request.item,
-        base_version: base_version.filter(|_| is_checked),
-        base: request.base,
-        attempts: operation.attempts + 1,
-    })
+    .or_store()
+    .map(|_| ())
 }

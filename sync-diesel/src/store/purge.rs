@@ -17,8 +17,17 @@ use crate::synced::{SyncedTable, Tables};
 use crate::{apply, queue, system};
 
 /// Tables with one row per synced row, whose rows go with it.
-const BESIDE: [&str; 8] =
-    ["__operations", "__errors", "__shadow", "__newer", "__extra", "__quarantine", "__refetch", "__unread"];
+const BESIDE: [&str; 9] = [
+    "__operations",
+    "__errors",
+    "__shadow",
+    "__newer",
+    "__extra",
+    "__quarantine",
+    "__refetch",
+    "__unread",
+    "__acknowledged",
+];
 
 /// Removes matching rows.
 ///

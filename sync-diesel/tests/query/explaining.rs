@@ -3,9 +3,7 @@
 use sync_core::operation::FailureClass;
 use sync_core::page::PageSummary;
 use sync_core::row::Row;
-use sync_core::store::{
-    Exchange, Failure, LocalStore, Outcome, Page, PullBatch, Settlement, Take, UpdateBody,
-};
+use sync_core::store::{Exchange, Failure, LocalStore, Outcome, Page, PullBatch, Settlement, Take};
 use sync_diesel::prelude::*;
 
 use crate::support::{Todo, World};
@@ -27,7 +25,7 @@ fn assert_lines(text: &str, wanted: &[&str]) {
 async fn settle(world: &World, outcome: impl FnOnce() -> Outcome) {
     let store = world.sync.engine().store();
     let session = store.begin_push().await.unwrap();
-    let take = Take { tables: Vec::new(), limit: 1, barrier: None, update_body: UpdateBody::Changed };
+    let take = Take::first(1);
     let taken =
         store.exchange(Exchange { session, settlements: Vec::new(), take: Some(take) }).await.unwrap().taken;
     let key = taken[0].key.clone();

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 use sync_core::operation::{FailureClass, OperationKey};
-use sync_core::store::{Exchange, Failure, LocalStore, Outcome, Settlement, Take, UpdateBody};
+use sync_core::store::{Exchange, Failure, LocalStore, Outcome, Settlement, Take};
 use sync_diesel::prelude::*;
 
 use crate::support::{List, Todo, World, list, todo};
@@ -11,7 +11,7 @@ use crate::support::{List, Todo, World, list, todo};
 async fn take(world: &World, limit: usize) -> (sync_core::store::PushSession, Vec<OperationKey>) {
     let store = world.sync.engine().store();
     let session = store.begin_push().await.unwrap();
-    let take = Take { tables: Vec::new(), limit, barrier: None, update_body: UpdateBody::Changed };
+    let take = Take::first(limit);
     let exchange = Exchange { session, settlements: Vec::new(), take: Some(take) };
     let taken = store.exchange(exchange).await.unwrap().taken;
     (session, taken.into_iter().map(|operation| operation.key).collect())

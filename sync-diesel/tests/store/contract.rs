@@ -43,7 +43,17 @@ struct Entry {
     n: Option<i32>,
 }
 
-sync_schema!(Contract: Todo, List, Entry);
+#[derive(SyncEntity)]
+#[sync(table = "ContractPart", module = contract_part)]
+struct Part {
+    name: String,
+    #[sync(belongs_to = Self)]
+    parent: Option<String>,
+    #[sync(belongs_to = List)]
+    list: Option<String>,
+}
+
+sync_schema!(Contract: Todo, List, Entry, Part);
 
 /// A store on a new file; the folder goes with it.
 async fn store(directory: &TempDir) -> DieselStore {

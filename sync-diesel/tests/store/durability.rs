@@ -9,9 +9,7 @@ use sync_core::operation::OperationKind::Insert;
 use sync_core::operation::OperationState::{Attempted, Failed, Pending};
 use sync_core::operation::ServerMayHold::{Maybe, No};
 use sync_core::operation::{FailureClass, SentKind};
-use sync_core::store::{
-    DeltaToken, Exchange, Failure, LocalStore, Outcome, QueryKey, Settlement, Take, UpdateBody,
-};
+use sync_core::store::{DeltaToken, Exchange, Failure, LocalStore, Outcome, QueryKey, Settlement, Take};
 use sync_diesel::DatabaseOptions;
 use sync_diesel::DieselStore;
 
@@ -20,7 +18,7 @@ use crate::support::{Fixture, TABLES, TODO, batch, json, open, scope, text};
 const INSERT: &str = "INSERT INTO \"Todo\" (id, text) VALUES ('a', 'milk')";
 
 fn take() -> Take {
-    Take { tables: Vec::new(), limit: 10, barrier: None, update_body: UpdateBody::Changed }
+    Take::first(10)
 }
 
 #[tokio::test]
@@ -159,27 +157,6 @@ async fn f_01_marks_survive_a_restart() {
     assert_eq!(errors[0].local.as_ref().and_then(|row| row.values[0].clone()), text("milk"));
     fixture.sql("UPDATE \"Todo\" SET text = 'jam'").await.expect("an update");
     assert_eq!(fixture.operation("a").await, Some((Insert, Pending, No, None)), "X-14");
-}
-
-#[tokio::test]
-async fn q_09_an_unknown_kind_stops_the_push_and_changes_nothing() {
-    let fixture = Fixture::new().await;
-    fixture.sql(INSERT).await.expect("an insert");
-    fixture.sql("INSERT INTO \"Todo\" (id, text) VALUES ('b', 'bread')").await.expect("an insert");
-    for column in ["kind", "state", "server_may_hold"] {
-        fixture
-            .sql(&format!("UPDATE __operations SET {column} = 99 WHERE item_id = 'b'"))
-            .await
-            .expect("SQL");
-        let session = fixture.store.begin_push().await.expect("a push");
-        let exchange = Exchange { session, settlements: Vec::new(), take: Some(take()) };
-        let error = fixture.store.exchange(exchange).await.expect_err(column);
-        assert_eq!((error.kind(), error.item()), (ErrorKind::Corrupt, Some("b")));
-        assert_eq!(fixture.count("__operations WHERE attempts > 0").await, 0, "{column}");
-        assert_eq!(fixture.store.pending(None).await.expect("a count"), 2);
-        assert_eq!(fixture.text("b").await, text("bread"), "local reads go on");
-        fixture.sql(&format!("UPDATE __operations SET {column} = 0 WHERE item_id = 'b'")).await.expect("SQL");
-    }
 }
 
 #[tokio::test]

@@ -6,5 +6,6 @@ mod contract;
 mod durability;
 mod opening;
 mod pages;
+mod queue;
 mod resolving;
 mod support;

@@ -4,7 +4,7 @@ use sync_core::operation::{FailureClass, OperationState};
 use sync_core::row::Row;
 use sync_core::store::{
     Exchange, Failure, LocalChange, LocalChangeKind, LocalStore, Outcome, Resolution, Resolver, Settlement,
-    Take, UpdateBody,
+    Take,
 };
 use sync_core::value::Value;
 
@@ -25,7 +25,7 @@ async fn update(fixture: &Fixture, row: Row) {
 async fn answer(fixture: &Fixture, outcome: Outcome) {
     let store = &fixture.store;
     let session = store.begin_push().await.expect("a push");
-    let take = Take { tables: Vec::new(), limit: 9, barrier: None, update_body: UpdateBody::Changed };
+    let take = Take::first(9);
     let first = Exchange { session, settlements: Vec::new(), take: Some(take) };
     let key = store.exchange(first).await.expect("taken").taken.remove(0).key;
     let settlements = vec![Settlement { key, outcome }];

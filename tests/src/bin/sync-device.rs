@@ -1,6 +1,7 @@
 //! A device in a process of its own, to be killed or measured by the suite.
 //!
-//! `sync-device push URL DATABASE` pushes once. `sync-device pull URL DATABASE` pulls everything incrementally and
+//! `sync-device push URL DATABASE` pushes once, `push-now` does so without waiting for another sync of the database.
+//! `sync-device insert URL DATABASE COUNT` inserts so many rows, a transaction each. `sync-device pull URL DATABASE` pulls everything incrementally and
 //! prints the number of rows and the peak of its resident memory in KiB.
 
 #![allow(clippy::print_stdout, reason = "the output is read by the suite")]
@@ -16,9 +17,16 @@ use sync_tests::model::{self, Todo};
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match &arguments[..] {
-        [command, url, database] if command == "push" => push(url, Path::new(database)).await,
+        [command, url, database] if command == "push" => push(url, Path::new(database), true).await,
+        [command, url, database] if command == "push-now" => push(url, Path::new(database), false).await,
+        [command, url, database, count] if command == "insert" => {
+            insert(url, Path::new(database), count).await
+        }
         [command, url, database] if command == "pull" => pull(url, Path::new(database)).await,
-        _ => Err(Error::new(ErrorKind::InvalidArgument, "usage: sync-device push|pull URL DATABASE")),
+        _ => Err(Error::new(
+            ErrorKind::InvalidArgument,
+            "usage: sync-device push|push-now|pull URL DATABASE, or insert URL DATABASE COUNT",
+        )),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -29,9 +37,26 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn push(url: &str, database: &Path) -> Result<()> {
-    let report = model::open(url, database).await.push().await?;
-    println!("{}", report.completed);
+async fn push(url: &str, database: &Path, waits: bool) -> Result<()> {
+    let device = model::open(url, database).await;
+    let push = if waits { device.push() } else { device.push().no_wait() };
+    match push.await {
+        Ok(report) => println!("{}", report.completed),
+        Err(error) if error.kind() == ErrorKind::Busy => println!("busy"),
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+async fn insert(url: &str, database: &Path, count: &str) -> Result<()> {
+    let device = model::open(url, database).await;
+    let count: u32 = count
+        .parse()
+        .map_err(|_| Error::new(ErrorKind::InvalidArgument, "the count of rows is not a number"))?;
+    for number in 0..count {
+        device.table::<Todo>().insert(Todo::new(format!("theirs {number}"))).await?;
+    }
+    println!("{count}");
     Ok(())
 }
 

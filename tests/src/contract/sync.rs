@@ -629,7 +629,9 @@ pub async fn a_push_goes_on_after_a_busy_server(server: &ServerUnderTest) {
         proxy.inject(1, Fault::Answer(refusal), |request| request.method == "POST");
         let error = device.push().await.expect_err("the server does not want");
         assert_eq!(error.kind(), kind, "{error}");
-        assert_eq!(device.waiting().await, 2);
+        // The other row may have been under way at the same time.
+        let waiting = device.waiting().await;
+        assert!(waiting == 2 || (waiting == 1 && server.window() > 1), "{waiting} wait");
         settled(&device).await;
         for id in &ids {
             assert_eq!(server.read(id).await.status, 200);
@@ -644,7 +646,11 @@ pub async fn a_refused_row_does_not_hold_up_others(server: &ServerUnderTest) {
     let refused = device.insert(item(batch, "refused")).await;
     let accepted = device.insert(item(batch, "accepted")).await;
     let refusal = Answer::new(400, "application/json", r#"{"error":"too sweet"}"#);
-    proxy.inject(1, Fault::Answer(refusal), |request| request.method == "POST");
+    let id = refused.clone();
+    proxy.inject(1, Fault::Answer(refusal), move |request| {
+        let body = request.body.as_deref().unwrap_or_default();
+        request.method == "POST" && body.windows(id.len()).any(|part| part == id.as_bytes())
+    });
     let error = device.push().await.expect_err("one row is refused");
     assert_eq!(error.kind(), ErrorKind::PushFailed, "{error}");
     assert_eq!(server.read(&accepted).await.status, 200);

@@ -55,6 +55,12 @@ impl SyncServerFixture {
         Self { server: fixture.server.for_clients_of(dialect), ..fixture }
     }
 
+    /// A server of the v2 dialect, for clients that push with so many requests in flight.
+    pub async fn for_clients_with_window(window: usize) -> Self {
+        let fixture = Self::start().await;
+        Self { server: fixture.server.for_clients_with_window(window), ..fixture }
+    }
+
     fn mobile_apps() -> ServerConfig {
         ServerConfig { dialect: Some(Dialect::MobileApps), ..ServerConfig::default() }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use super::probe::{batch, failure, row_of, text};
 use super::tables::TABLES;
@@ -9,7 +10,8 @@ use crate::entity::TableSchema;
 use crate::error::{ErrorKind, Result};
 use crate::memory::MemoryStore;
 use crate::operation::{
-    FailureClass, OperationKey, OperationKind, OperationState, Outgoing, SentKind, ServerMayHold,
+    FailureClass, InFlight, OperationKey, OperationKind, OperationState, Outgoing, Relations, RowRef,
+    SentKind, ServerMayHold,
 };
 use crate::predicate::{Comparison, Node, Predicate, codec};
 use crate::row::Row;
@@ -82,15 +84,19 @@ struct Twins<S> {
 struct Push {
     store: PushSession,
     model: PushSession,
-    in_flight: Vec<InFlight>,
+    in_flight: Vec<Sending>,
+    /// How far each side looked at its queue.
+    after: (i64, i64),
+    passed_over: Vec<RowRef>,
 }
 
 #[derive(Clone)]
-struct InFlight {
+struct Sending {
     store: OperationKey,
     model: OperationKey,
     table: &'static TableSchema,
     sent: SentKind,
+    about: InFlight,
 }
 
 impl<S: LocalStore> Twins<S> {
@@ -109,7 +115,7 @@ impl<S: LocalStore> Twins<S> {
 
     fn table(&mut self) -> &'static TableSchema {
         // Most on one table, so that operations meet.
-        let index = self.random.pick(&[0, 0, 0, 1, 2]);
+        let index = self.random.pick(&[0, 0, 0, 1, 2, 3, 3]);
         TABLES[index]
     }
 
@@ -128,8 +134,14 @@ impl<S: LocalStore> Twins<S> {
         if with_text || self.random.percent(60) {
             values.push((table.columns[0].name, text(self.random.pick(&WORDS))));
         }
-        if self.random.percent(50) {
+        if table.column_index("n").is_some() && self.random.percent(50) {
             values.push(("n", self.number()));
+        }
+        for name in ["parent", "list"] {
+            if table.column_index(name).is_some() && self.random.percent(50) {
+                let id = self.random.pick(&IDS);
+                values.push((name, if self.random.percent(70) { text(id) } else { Value::Null }));
+            }
         }
         if table.column_index("note").is_some() && self.random.percent(20) {
             values.push(("note", text(self.random.pick(&WORDS))));
@@ -170,7 +182,8 @@ impl<S: LocalStore> Twins<S> {
         let store = self.store.begin_push().await.expect("a push starts");
         let model = self.model.begin_push().await.expect("a push starts");
         same("begin_push", store.queued, model.queued);
-        self.push = Some(Push { store, model, in_flight: Vec::new() });
+        self.push =
+            Some(Push { store, model, in_flight: Vec::new(), after: (0, 0), passed_over: Vec::new() });
         "begin_push".to_owned()
     }
 
@@ -190,25 +203,34 @@ impl<S: LocalStore> Twins<S> {
         let take = self.random.percent(80).then(|| Take {
             tables: if self.random.percent(20) { vec![self.table().name] } else { Vec::new() },
             limit: self.random.pick(&[1, 2, 10]),
-            barrier: push.in_flight.first().map(|flight| (flight.table.name, flight.sent)),
+            in_flight: push.in_flight.iter().map(|flight| flight.about.clone()).collect(),
+            again: std::mem::take(&mut push.passed_over),
+            after: 0,
+            retry_failed: self.random.percent(80),
             update_body: self.random.pick(&[UpdateBody::Changed, UpdateBody::Changed, UpdateBody::Whole]),
+            cycles: Arc::default(),
         });
         let outcomes: Vec<_> = settled.iter().map(|(flight, outcome)| (&flight.model, outcome)).collect();
         let what = format!("exchange {outcomes:?} {take:?}");
-        let settlements = |side: fn(&InFlight) -> &OperationKey| {
-            let settle = |(flight, outcome): &(InFlight, Outcome)| Settlement {
+        let settlements = |side: fn(&Sending) -> &OperationKey| {
+            let settle = |(flight, outcome): &(Sending, Outcome)| Settlement {
                 key: side(flight).clone(),
                 outcome: outcome.clone(),
             };
             settled.iter().map(settle).collect()
         };
+        let after = if self.random.percent(80) { push.after } else { (0, 0) };
+        let take_behind = |after| take.clone().map(|take| Take { after, ..take });
         let of_store = Exchange {
             session: push.store,
             settlements: settlements(|flight| &flight.store),
-            take: take.clone(),
+            take: take_behind(after.0),
         };
-        let of_model =
-            Exchange { session: push.model, settlements: settlements(|flight| &flight.model), take };
+        let of_model = Exchange {
+            session: push.model,
+            settlements: settlements(|flight| &flight.model),
+            take: take_behind(after.1),
+        };
         let found = self.store.exchange(of_store).await;
         let expected = self.model.exchange(of_model).await;
         same(
@@ -217,9 +239,15 @@ impl<S: LocalStore> Twins<S> {
             expected.as_ref().map(exchanged).map_err(crate::Error::kind),
         );
         if let (Ok(found), Ok(expected)) = (found, expected) {
+            if take.is_some() {
+                push.after = (found.after, expected.after);
+            }
+            let passed_over = expected.waiting.iter().map(|waiting| waiting.row.clone());
+            push.passed_over = passed_over.chain(expected.left.iter().map(OperationKey::row)).collect();
             for (store, model) in found.taken.into_iter().zip(expected.taken) {
+                let about = Relations::new(&TABLES).in_flight(&model);
                 let (table, sent) = (model.table, model.sent);
-                push.in_flight.push(InFlight { store: store.key, model: model.key, table, sent });
+                push.in_flight.push(Sending { store: store.key, model: model.key, table, sent, about });
             }
         }
         self.push = Some(push);
@@ -240,7 +268,7 @@ impl<S: LocalStore> Twins<S> {
         row
     }
 
-    fn outcome(&mut self, flight: &InFlight) -> Outcome {
+    fn outcome(&mut self, flight: &Sending) -> Outcome {
         let (table, id) = (flight.table, flight.model.item_id.clone());
         match self.random.below(20) {
             0..8 => {
@@ -471,9 +499,28 @@ fn kinds(result: Result<()>) -> Option<ErrorKind> {
     result.err().map(|error| error.kind())
 }
 
-/// What was taken, without sequence numbers.
-fn exchanged(exchanged: &Exchanged) -> (Vec<Taken>, u64, u64) {
-    (exchanged.taken.iter().map(Taken::new).collect(), exchanged.unneeded, exchanged.remainders)
+/// What a step answers, without sequence numbers.
+#[derive(Debug, PartialEq)]
+struct Answered {
+    taken: Vec<Taken>,
+    unneeded: u64,
+    remainders: u64,
+    /// Who waits for whom, and whether that one is over.
+    waiting: Vec<(RowRef, RowRef, bool)>,
+    left: Vec<RowRef>,
+    is_exhausted: bool,
+}
+
+fn exchanged(exchanged: &Exchanged) -> Answered {
+    let waiting = exchanged.waiting.iter();
+    Answered {
+        taken: exchanged.taken.iter().map(Taken::new).collect(),
+        unneeded: exchanged.unneeded,
+        remainders: exchanged.remainders,
+        waiting: waiting.map(|each| (each.row.clone(), each.on.clone(), each.is_over)).collect(),
+        left: exchanged.left.iter().map(OperationKey::row).collect(),
+        is_exhausted: exchanged.is_exhausted,
+    }
 }
 
 #[derive(Debug, PartialEq)]

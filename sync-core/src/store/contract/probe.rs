@@ -17,7 +17,7 @@ use crate::row::Row;
 pub(super) use crate::store::Resolver;
 use crate::store::{
     Applied, DeltaToken, Exchange, Exchanged, Failure, LocalChange, LocalChangeKind, LocalStore, Outcome,
-    Page, PullBatch, PullScope, PushSession, QueryKey, Settlement, Take, UpdateBody,
+    Page, PullBatch, PullScope, PushSession, QueryKey, Settlement, Take,
 };
 use crate::time;
 use crate::value::Value;
@@ -286,7 +286,7 @@ impl<S: LocalStore> Probe<S> {
 }
 
 pub(super) fn take(limit: usize) -> Take {
-    Take { tables: Vec::new(), limit, barrier: None, update_body: UpdateBody::Changed }
+    Take::first(limit)
 }
 
 pub(super) fn batch(table: &'static TableSchema, bodies: &[&str]) -> PullBatch {

@@ -1,15 +1,21 @@
 //! Taking operations, uncertain ones, errors.
 
+use std::sync::Arc;
+
 use super::probe::*;
-use super::tables::{ENTRY, LIST, TODO};
+use super::tables::{ENTRY, LIST, PART, TABLES, TODO};
+use crate::entity::TableSchema;
 use crate::error::ErrorKind;
 use crate::operation::OperationKind::{Delete, Insert, Update};
 use crate::operation::OperationState::{Attempted, Failed, Pending};
 use crate::operation::ServerMayHold::{Maybe, No};
-use crate::operation::{FailureClass, SentKind};
+use crate::operation::order::Cycles;
+use crate::operation::{FailureClass, InFlight, Relations, RowRef, SentKind};
 use crate::row::Row;
-use crate::store::LocalChangeKind;
-use crate::store::{Exchange, LocalStore, Outcome, Resolution, Settlement, Take, UpdateBody};
+use crate::store::{
+    Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, Outcome, Resolution, Settlement, Take,
+    UpdateBody,
+};
 use crate::value::Value;
 
 pub(super) async fn f_01_a_taken_operation_is_attempted<S: LocalStore>(probe: Probe<S>) {
@@ -71,13 +77,283 @@ pub(super) async fn p_05_taking_stops_at_another_request<S: LocalStore>(probe: P
 pub(super) async fn p_05_what_is_in_flight_is_a_barrier<S: LocalStore>(probe: Probe<S>) {
     probe.insert(todo("a", "milk")).await;
     let session = probe.begin_push().await;
-    let with = |barrier| Some(Take { barrier: Some(barrier), ..take(10) });
-    for barrier in [(TODO.name, SentKind::Update), (LIST.name, SentKind::Insert)] {
-        assert!(probe.exchange(session, Vec::new(), with(barrier)).await.taken.is_empty());
+    let beside = |table: &'static TableSchema, sent| {
+        let row = RowRef { table: table.name, item_id: "other".to_owned() };
+        Some(Take { in_flight: vec![InFlight { row, sent, mentions: Vec::new() }], ..take(10) })
+    };
+    for (table, sent) in [(&TODO, SentKind::Update), (&LIST, SentKind::Insert)] {
+        let step = probe.exchange(session, Vec::new(), beside(table, sent)).await;
+        assert!(step.taken.is_empty() && !step.is_exhausted);
     }
     assert_eq!(probe.standing("a").await, PENDING_INSERT);
-    let taken = probe.exchange(session, Vec::new(), with((TODO.name, SentKind::Insert))).await.taken;
+    let taken = probe.exchange(session, Vec::new(), beside(&TODO, SentKind::Insert)).await.taken;
     assert_eq!(requests(&taken), [(SentKind::Insert, "a")]);
+}
+
+fn list(id: &str) -> LocalChange {
+    change(&LIST, LocalChangeKind::Insert(row_of(&LIST, id, &[("title", text("home"))])))
+}
+
+fn piece(id: &str, values: &[(&str, Value)]) -> Row {
+    let mut row = row_of(&PART, id, values);
+    row.values[0] = Some(text("wheel"));
+    row
+}
+
+/// A new row of PART in a list.
+fn part_of(id: &str, list: &str) -> LocalChange {
+    change(&PART, LocalChangeKind::Insert(piece(id, &[("list", text(list))])))
+}
+
+fn at_row(table: &TableSchema, id: &str) -> RowRef {
+    RowRef {
+        table: TABLES.iter().find(|known| known.name == table.name).expect("known").name,
+        item_id: id.to_owned(),
+    }
+}
+
+/// Who waits for whom, and whether that one is over.
+fn waits(step: &Exchanged) -> Vec<(&str, &str, bool)> {
+    let waiting = step.waiting.iter();
+    waiting.map(|each| (each.row.item_id.as_str(), each.on.item_id.as_str(), each.is_over)).collect()
+}
+
+fn again(rows: &[RowRef]) -> Take {
+    Take { again: rows.to_vec(), after: i64::MAX, ..take(10) }
+}
+
+/// Clean rows of PART in the list.
+async fn pulled_parts<S: LocalStore>(probe: &Probe<S>, ids: &[&str], list: &str) {
+    let list_body = format!("[{{\"id\":\"{list}\",\"title\":\"home\",\"version\":\"v1\"}}]");
+    probe.apply(batch(&LIST, &[&list_body])).await;
+    for id in ids {
+        let body = format!(
+            "[{{\"id\":\"{id}\",\"name\":\"wheel\",\"parent\":null,\"list\":\"{list}\",\"version\":\"v1\"}}]"
+        );
+        probe.apply(batch(&PART, &[&body])).await;
+    }
+}
+
+pub(super) async fn p_05_related_tables_go_together<S: LocalStore>(probe: Probe<S>) {
+    // Rows of related tables that have nothing to do with each other.
+    let lone = change(&PART, LocalChangeKind::Insert(piece("p", &[])));
+    let note = change(&TODO, LocalChangeKind::Insert(todo("t", "milk")));
+    probe.try_write(vec![list("l"), lone, list("m"), note, list("n")]).await.expect("inserts");
+    let session = probe.begin_push().await;
+    let step = probe.exchange(session, Vec::new(), Some(take(10))).await;
+    assert_eq!(
+        requests(&step.taken),
+        [(SentKind::Insert, "l"), (SentKind::Insert, "p"), (SentKind::Insert, "m")],
+        "up to the table that is not related"
+    );
+    assert!(!step.is_exhausted);
+}
+
+pub(super) async fn p_21_a_parents_insert_comes_before_its_children<S: LocalStore>(probe: Probe<S>) {
+    probe
+        .try_write(vec![list("l"), part_of("p", "l"), list("m"), part_of("q", "m"), part_of("r", "nobody's")])
+        .await
+        .expect("inserts");
+    let session = probe.begin_push().await;
+    let step = probe.exchange(session, Vec::new(), Some(take(10))).await;
+    assert_eq!(
+        requests(&step.taken),
+        [(SentKind::Insert, "l"), (SentKind::Insert, "m"), (SentKind::Insert, "r")]
+    );
+    assert_eq!(waits(&step), [("p", "l", false), ("q", "m", false)]);
+    assert!(step.is_exhausted);
+
+    // Still under way, then done.
+    let relations = Relations::new(&TABLES);
+    let in_flight: Vec<_> = step.taken.iter().map(|taken| relations.in_flight(taken)).collect();
+    let rows = [at_row(&PART, "q"), at_row(&PART, "p")];
+    let busy = Take { in_flight, ..again(&rows) };
+    let still = probe.exchange(session, Vec::new(), Some(busy)).await;
+    assert_eq!(waits(&still), [("p", "l", false), ("q", "m", false)]);
+    let mut answer = row_of(&LIST, "l", &[("title", text("home"))]);
+    answer.version = Some("v1".to_owned());
+    let settlement = Settlement { key: step.taken[0].key.clone(), outcome: acknowledged(answer) };
+    let step = probe.exchange(session, vec![settlement], Some(again(&rows))).await;
+    assert_eq!(requests(&step.taken), [(SentKind::Insert, "p")]);
+    assert_eq!(waits(&step), [("q", "m", true)], "not among those under way, so it will not come");
+}
+
+pub(super) async fn p_21_x_17_a_parent_queued_later_comes_first<S: LocalStore>(probe: Probe<S>) {
+    let first = change(&PART, LocalChangeKind::Insert(piece("p", &[])));
+    probe.try_write(vec![first]).await.expect("an insert");
+    pulled_parts(&probe, &["old"], "before").await;
+    let to = |id: &str| change(&PART, LocalChangeKind::Update(row_of(&PART, id, &[("list", text("l"))])));
+    probe.try_write(vec![to("old"), list("l"), to("p")]).await.expect("changes");
+    let session = probe.begin_push().await;
+    let step = probe.exchange(session, Vec::new(), Some(take(1))).await;
+    assert_eq!(requests(&step.taken), [(SentKind::Insert, "l")]);
+    assert_eq!(waits(&step), [("p", "l", false), ("old", "l", false)]);
+    let settlement = Settlement { key: step.taken[0].key.clone(), outcome: acknowledged(None) };
+    let rows = [at_row(&PART, "old"), at_row(&PART, "p")];
+    let step = probe.exchange(session, vec![settlement], Some(Take { limit: 1, ..again(&rows) })).await;
+    assert_eq!(requests(&step.taken), [(SentKind::Insert, "p")], "by their places");
+    assert_eq!(step.left.iter().map(|key| key.item_id.as_str()).collect::<Vec<_>>(), ["old"]);
+}
+
+pub(super) async fn p_21_children_leave_before_their_parent_is_deleted<S: LocalStore>(probe: Probe<S>) {
+    pulled_parts(&probe, &["gone", "moved", "edited", "undone"], "l").await;
+    let update = |id: &str, values: &[(&str, Value)]| {
+        change(&PART, LocalChangeKind::Update(row_of(&PART, id, values)))
+    };
+    let delete = |table, id: &str| change(table, LocalChangeKind::Delete(id.to_owned()));
+    probe
+        .try_write(vec![
+            delete(&LIST, "l"),
+            update("edited", &[("name", text("axle"))]),
+            update("moved", &[("list", Value::Null)]),
+            // Moved first, deleted then: on the server it is still in the list.
+            update("gone", &[("list", text("m"))]),
+            delete(&PART, "gone"),
+        ])
+        .await
+        .expect("changes");
+    let session = probe.begin_push().await;
+    let step = probe.exchange(session, Vec::new(), Some(take(1))).await;
+    assert_eq!(requests(&step.taken), [(SentKind::Update, "edited")], "which does not leave the list");
+    assert_eq!(waits(&step), [("l", "gone", false)], "the last that leaves");
+    let mut settlements = vec![Settlement { key: step.taken[0].key.clone(), outcome: acknowledged(None) }];
+    for (expected, waiting) in [((SentKind::Update, "moved"), 0), ((SentKind::Delete, "gone"), 0)] {
+        let next = Take { after: step.after, limit: 1, ..take(1) };
+        let step = probe.exchange(session, std::mem::take(&mut settlements), Some(next)).await;
+        assert_eq!((requests(&step.taken), step.waiting.len()), (vec![expected], waiting));
+        // Uncertain: it may still be in the list.
+        let rows = [at_row(&LIST, "l")];
+        let relations = Relations::new(&TABLES);
+        let in_flight = vec![relations.in_flight(&step.taken[0])];
+        let held = probe.exchange(session, Vec::new(), Some(Take { in_flight, ..again(&rows) })).await;
+        assert_eq!((waits(&held).len(), held.taken.len()), (1, 0));
+        settlements.push(Settlement { key: step.taken[0].key.clone(), outcome: acknowledged(None) });
+    }
+    let step = probe.exchange(session, settlements, Some(again(&[at_row(&LIST, "l")]))).await;
+    assert_eq!(requests(&step.taken), [(SentKind::Delete, "l")]);
+}
+
+pub(super) async fn p_21_rows_that_mention_each_other_are_not_under_way_together<S: LocalStore>(
+    probe: Probe<S>,
+) {
+    pulled_parts(&probe, &["p"], "l").await;
+    let rename = change(&PART, LocalChangeKind::Update(row_of(&PART, "p", &[("name", text("axle"))])));
+    probe.try_write(vec![rename, change(&LIST, LocalChangeKind::Delete("l".into()))]).await.expect("changes");
+    let session = probe.begin_push().await;
+    let step = probe.exchange(session, Vec::new(), Some(take(10))).await;
+    assert_eq!(requests(&step.taken), [(SentKind::Update, "p")]);
+    assert_eq!(waits(&step), [("l", "p", false)]);
+
+    // The other way round, by what is under way.
+    probe.settle(session, &step.taken[0].key, Outcome::Unsent).await;
+    let row = at_row(&LIST, "l");
+    let in_flight = vec![InFlight { row: row.clone(), sent: SentKind::Update, mentions: Vec::new() }];
+    let session = probe.begin_push().await;
+    let step = probe.exchange(session, Vec::new(), Some(Take { in_flight, ..take(1) })).await;
+    assert_eq!(waits(&step)[0], ("p", "l", false));
+}
+
+pub(super) async fn p_21_a_known_circle_goes_in_queue_order<S: LocalStore>(probe: Probe<S>) {
+    let below = |id: &str, parent: &str| {
+        change(&PART, LocalChangeKind::Insert(piece(id, &[("parent", text(parent))])))
+    };
+    probe.try_write(vec![below("p", "q"), below("q", "p"), below("s", "s")]).await.expect("inserts");
+    let session = probe.begin_push().await;
+    let step = probe.exchange(session, Vec::new(), Some(take(10))).await;
+    assert_eq!(waits(&step), [("p", "q", false), ("q", "p", false)]);
+    assert_eq!(requests(&step.taken), [(SentKind::Insert, "s")], "a row may mention itself");
+
+    let rows = [at_row(&PART, "p"), at_row(&PART, "q")];
+    let mut cycles = Cycles::default();
+    cycles.add(rows.clone());
+    let known = Take { cycles: Arc::new(cycles), ..again(&rows) };
+    let step = probe.exchange(session, Vec::new(), Some(known.clone())).await;
+    assert_eq!(requests(&step.taken), [(SentKind::Insert, "p")]);
+    assert_eq!(waits(&step), [("q", "p", false)], "one after the other");
+    probe.settle(session, &step.taken[0].key, refused()).await;
+    let step = probe.exchange(session, Vec::new(), Some(known)).await;
+    assert_eq!(requests(&step.taken), [(SentKind::Insert, "q")], "whatever became of the first");
+}
+
+pub(super) async fn p_22_what_waits_for_a_failed_operation_is_told<S: LocalStore>(probe: Probe<S>) {
+    probe.try_write(vec![list("l"), part_of("p", "l")]).await.expect("inserts");
+    for outcome in [refused(), Outcome::Uncertain(Some(failure(FailureClass::ServerError, None)))] {
+        let session = probe.begin_push().await;
+        let step = probe.exchange(session, Vec::new(), Some(take(10))).await;
+        assert_eq!(waits(&step), [("p", "l", false)]);
+        probe.settle(session, &step.taken[0].key, outcome).await;
+        let step = probe.exchange(session, Vec::new(), Some(again(&[at_row(&PART, "p")]))).await;
+        assert_eq!((waits(&step), step.taken.len()), (vec![("p", "l", true)], 0));
+        assert_eq!(probe.standing("p").await, PENDING_INSERT);
+    }
+}
+
+pub(super) async fn p_22_a_failed_update_holds_nothing_back<S: LocalStore>(probe: Probe<S>) {
+    pulled_parts(&probe, &[], "old").await;
+    let rename = row_of(&LIST, "old", &[("title", text("work"))]);
+    probe
+        .try_write(vec![change(&LIST, LocalChangeKind::Update(rename)), part_of("q", "old")])
+        .await
+        .expect("writes");
+    let session = probe.begin_push().await;
+    let step = probe.exchange(session, Vec::new(), Some(take(10))).await;
+    let update = step.taken.iter().find(|taken| taken.key.item_id == "old").expect("the update");
+    probe.settle(session, &update.key, refused()).await;
+    let step = probe.exchange(session, Vec::new(), Some(again(&[at_row(&PART, "q")]))).await;
+    assert_eq!(requests(&step.taken), [(SentKind::Insert, "q")]);
+}
+
+pub(super) async fn p_22_a_parent_outside_the_push_is_told<S: LocalStore>(probe: Probe<S>) {
+    probe.try_write(vec![list("l"), part_of("p", "l")]).await.expect("inserts");
+    let session = probe.begin_push().await;
+    let only = Take { tables: vec![PART.name], ..take(10) };
+    let step = probe.exchange(session, Vec::new(), Some(only)).await;
+    assert_eq!((waits(&step), step.taken.len()), (vec![("p", "l", true)], 0));
+
+    // A parent that came after the push began.
+    probe.try_write(vec![part_of("q", "late")]).await.expect("an insert");
+    let session = probe.begin_push().await;
+    probe.try_write(vec![list("late")]).await.expect("an insert");
+    let step = probe.exchange(session, Vec::new(), Some(take(10))).await;
+    assert_eq!(waits(&step), [("p", "l", false), ("q", "late", true)]);
+}
+
+pub(super) async fn p_29_failed_operations_can_be_left_alone<S: LocalStore>(probe: Probe<S>) {
+    probe.insert(todo("a", "milk")).await;
+    probe.insert(todo("b", "bread")).await;
+    let session = probe.begin_push().await;
+    let taken = probe.take(session).await;
+    probe.settle(session, &taken[0].key, refused()).await;
+    probe.settle(session, &taken[1].key, Outcome::Uncertain(None)).await;
+    let without = || Some(Take { retry_failed: false, ..take(10) });
+    let session = probe.begin_push().await;
+    let taken = probe.exchange(session, Vec::new(), without()).await.taken;
+    assert_eq!(requests(&taken), [(SentKind::Insert, "b")], "an unknown outcome is settled all the same");
+    assert_eq!(probe.operation("a").await.state, Failed, "never dropped");
+    probe.update(todo("a", "jam")).await;
+    let session = probe.begin_push().await;
+    let taken = probe
+        .exchange(session, Vec::new(), Some(Take { limit: 1, ..without().expect("a take") }))
+        .await
+        .taken;
+    assert_eq!(requests(&taken), [(SentKind::Insert, "a")], "the app touched it");
+}
+
+pub(super) async fn p_04_operations_passed_over_come_in_their_order<S: LocalStore>(probe: Probe<S>) {
+    for id in ["a", "b", "c", "d"] {
+        probe.insert(todo(id, "milk")).await;
+    }
+    let session = probe.begin_push().await;
+    let places: Vec<i64> = probe.operations().await.iter().map(|operation| operation.key.seq).collect();
+    let rows = ["d", "b", "nobody"].map(|id| at_row(&TODO, id));
+    let step = Take { again: rows.to_vec(), after: places[2], ..take(10) };
+    let step = probe.exchange(session, Vec::new(), Some(step)).await;
+    assert_eq!(
+        requests(&step.taken),
+        [(SentKind::Insert, "b"), (SentKind::Insert, "d")],
+        "what stands behind the place comes with the queue, once"
+    );
+    assert_eq!((step.after, step.is_exhausted), (places[3], true));
 }
 
 pub(super) async fn p_02_only_wanted_tables_are_taken<S: LocalStore>(probe: Probe<S>) {

@@ -65,5 +65,18 @@ pub static ENTRY: TableSchema = TableSchema {
     keep_deleted: false,
 };
 
+/// A table whose rows belong to rows of [`LIST`] and to each other (`"name" TEXT NOT NULL`, `"parent" TEXT`,
+/// `"list" TEXT`).
+pub static PART: TableSchema = TableSchema {
+    name: "ContractPart",
+    columns: &[
+        column("name", ColumnType::Text),
+        nullable("parent", ColumnType::Text).with_belongs_to(Some("ContractPart")),
+        nullable("list", ColumnType::Text).with_belongs_to(Some("ContractList")),
+    ],
+    versioned: true,
+    keep_deleted: false,
+};
+
 /// All tables of the suite.
-pub const TABLES: [&TableSchema; 3] = [&TODO, &LIST, &ENTRY];
+pub const TABLES: [&TableSchema; 4] = [&TODO, &LIST, &ENTRY, &PART];

@@ -146,6 +146,53 @@ pub(super) async fn k_17_a_carried_version_is_the_base<S: LocalStore>(probe: Pro
     assert_eq!(probe.operation("c").await.base_version.as_deref(), Some("v1"));
 }
 
+pub(super) async fn k_17_a_version_that_only_we_moved_is_not_stale<S: LocalStore>(probe: Probe<S>) {
+    let save = |version: &str, content: &str| Row { version: Some(version.to_owned()), ..todo("a", content) };
+    probe.pulled("a", "milk", "v1").await;
+    for (content, version) in [("bread", "v2"), ("jam", "v3")] {
+        probe.update(todo("a", content)).await;
+        probe.answer(acknowledged(server("a", content, version))).await;
+    }
+    // The object in the app's hands is from before both pushes.
+    probe.update(save("v1", "tea")).await;
+    assert_eq!(probe.operation("a").await.base_version.as_deref(), Some("v3"));
+    probe.answer(acknowledged(server("a", "tea", "v4"))).await;
+    probe.update(save("v0", "rum")).await;
+    assert_eq!(probe.operation("a").await.base_version.as_deref(), Some("v0"), "never ours");
+    probe.answer(refused()).await;
+    let key = probe.error("a").await.key;
+    probe
+        .store
+        .resolve(key, crate::store::Resolution::TakeRemote, crate::store::Resolver::App)
+        .await
+        .expect("a resolution");
+
+    // Somebody else's change between: the object is stale.
+    probe.pull(&format!("[{}]", json("a", "theirs", "v5"))).await;
+    probe.update(save("v3", "mine")).await;
+    assert_eq!(probe.operation("a").await.base_version.as_deref(), Some("v3"));
+    probe.answer(acknowledged(server("a", "mine", "v6"))).await;
+
+    // And so it is where our next push stands on theirs.
+    probe.pulled("b", "milk", "v1").await;
+    probe.update(todo("b", "bread")).await;
+    probe.answer(acknowledged(server("b", "bread", "v2"))).await;
+    probe.pull(&format!("[{}]", json("b", "theirs", "v3"))).await;
+    probe.update(todo("b", "jam")).await;
+    probe.answer(acknowledged(server("b", "jam", "v4"))).await;
+    for (carried, base) in [("v1", "v1"), ("v2", "v2"), ("v3", "v4")] {
+        probe.update(Row { version: Some(carried.to_owned()), ..todo("b", "tea") }).await;
+        assert_eq!(probe.operation("b").await.base_version.as_deref(), Some(base), "carried {carried}");
+        probe.answer(refused()).await;
+        let key = probe.error("b").await.key;
+        probe
+            .store
+            .resolve(key, crate::store::Resolution::TakeRemote, crate::store::Resolver::App)
+            .await
+            .expect("a resolution");
+    }
+}
+
 pub(super) async fn k_18_system_columns_are_the_servers<S: LocalStore>(probe: Probe<S>) {
     probe.insert(Row { version: Some("mine".to_owned()), ..todo("a", "milk") }).await;
     let row = probe.row("a").await;

@@ -1,0 +1,216 @@
+//! Versions that are not known, or moved without a change (P-10, P-13, F-11), and a store that fails (P-20e).
+
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use serde_json::{Value as Json, json};
+
+use super::*;
+use crate::transport::{Request, Response, SendError};
+
+/// Answers from a list, with what was asked on record: method, `If-Match`, body.
+#[derive(Default)]
+struct Script {
+    answers: Mutex<Vec<Response>>,
+    asked: Mutex<Vec<(Method, Option<String>)>>,
+}
+
+impl Script {
+    fn of(answers: impl IntoIterator<Item = Response>) -> Arc<Self> {
+        let script = Self::default();
+        script.then(answers);
+        Arc::new(script)
+    }
+
+    fn then(&self, answers: impl IntoIterator<Item = Response>) {
+        self.answers.lock().expect("no panic").extend(answers);
+    }
+
+    fn asked(&self) -> Vec<(Method, Option<String>)> {
+        std::mem::take(&mut self.asked.lock().expect("no panic"))
+    }
+}
+
+impl Transport for Arc<Script> {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, SendError>> {
+        let tag = request.headers.get(header::IF_MATCH);
+        let tag = tag.map(|tag| tag.to_str().expect("text").trim_matches('"').to_owned());
+        self.asked.lock().expect("no panic").push((request.method, tag));
+        let mut answers = self.answers.lock().expect("no panic");
+        assert!(!answers.is_empty(), "one request more than expected");
+        let answer = answers.remove(0);
+        async move { Ok(answer) }.boxed()
+    }
+}
+
+fn answer(status: u16, body: &Json) -> Response {
+    let mut headers = HeaderMap::new();
+    if let Some(version) = body.get("version").and_then(Json::as_str) {
+        let tag = HeaderValue::from_str(&format!("\"{version}\"")).expect("a tag");
+        headers.insert(header::ETAG, tag);
+    }
+    let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+    Response { status: StatusCode::from_u16(status).expect("a status"), headers, body }
+}
+
+fn stored(text: &str, version: &str) -> Json {
+    json!({ "id": "a", "text": text, "version": version, "deleted": false })
+}
+
+fn device(script: &Arc<Script>) -> Engine<MemoryStore> {
+    let requests = RequestBuilder::new(Endpoint::parse("http://script").expect("valid"), Dialect::MobileApps);
+    let store = Arc::new(MemoryStore::new([&TODO]));
+    let profile = ServerProfile::conservative();
+    Engine::new(store, Arc::new(Arc::clone(script)), Arc::new(NoWait), requests, profile)
+}
+
+async fn push(device: &Engine<MemoryStore>) -> Result<PushReport> {
+    device.push(PushOptions::default()).await
+}
+
+/// A device whose row `a` says `old`, acknowledged in an answer with or without a version.
+async fn known(script: &Arc<Script>, version: Option<&str>) -> Engine<MemoryStore> {
+    let device = device(script);
+    write(&device, &TODO, LocalChangeKind::Insert(row("a", "old"))).await;
+    script.then([answer(201, &version.map_or(Json::Null, |version| stored("old", version)))]);
+    push(&device).await.expect("pushed");
+    script.asked();
+    device
+}
+
+fn put(tag: Option<&str>) -> (Method, Option<String>) {
+    (Method::PATCH, tag.map(str::to_owned))
+}
+
+#[tokio::test]
+async fn p_10_p_13_without_a_known_version_the_servers_row_is_looked_at_first() {
+    let get = (Method::GET, None);
+    for (on_server, expected) in [
+        (json!([stored("old", "v7")]), vec![get.clone(), put(Some("v7"))]),
+        // A server without versions: nothing to guard with.
+        (json!([{ "id": "a", "text": "old" }]), vec![get.clone(), put(None)]),
+    ] {
+        let script = Script::of([]);
+        let device = known(&script, None).await;
+        write(&device, &TODO, LocalChangeKind::Update(row("a", "new"))).await;
+        script.then([answer(200, &on_server), answer(200, &stored("new", "v8"))]);
+        assert_eq!(push(&device).await.expect("pushed").completed, 1);
+        assert_eq!(script.asked(), expected);
+    }
+
+    // Somebody changed or deleted it: nothing is sent.
+    for (on_server, class) in
+        [(json!([stored("theirs", "v7")]), FailureClass::Conflict), (json!([]), FailureClass::Gone)]
+    {
+        let script = Script::of([]);
+        let device = known(&script, None).await;
+        write(&device, &TODO, LocalChangeKind::Update(row("a", "new"))).await;
+        script.then([answer(200, &on_server)]);
+        let error = push(&device).await.expect_err("a conflict");
+        let report = error.push_report().expect("a report");
+        assert_eq!((report.errors[0].class, report.errors[0].status), (class, None));
+        assert_eq!(script.asked(), std::slice::from_ref(&get));
+    }
+
+    // The same change by somebody else, or by our own lost request, is done; so is a delete of what is gone.
+    let script = Script::of([]);
+    let device = known(&script, None).await;
+    write(&device, &TODO, LocalChangeKind::Update(row("a", "new"))).await;
+    script.then([answer(200, &json!([stored("new", "v7")]))]);
+    assert_eq!(push(&device).await.expect("done").completed, 1);
+    let script = Script::of([]);
+    let device = known(&script, None).await;
+    write(&device, &TODO, LocalChangeKind::Delete("a".into())).await;
+    script.then([answer(200, &json!([]))]);
+    assert_eq!(push(&device).await.expect("done").completed, 1);
+
+    // The look fails: the operation was not sent.
+    let script = Script::of([]);
+    let device = known(&script, None).await;
+    write(&device, &TODO, LocalChangeKind::Update(row("a", "new"))).await;
+    script.then([answer(503, &Json::Null)]);
+    let error = push(&device).await.expect_err("busy");
+    assert_eq!(error.kind(), ErrorKind::ServerBusy);
+    let operations = device.store().operations(None).await.expect("operations");
+    assert_eq!(operations[0].state, OperationState::Pending);
+}
+
+#[tokio::test]
+async fn f_11_a_version_that_moved_without_a_change_is_no_conflict() {
+    for delete in [false, true] {
+        let change = || {
+            if delete {
+                LocalChangeKind::Delete("a".into())
+            } else {
+                LocalChangeKind::Update(row("a", "new"))
+            }
+        };
+        let method = if delete { Method::DELETE } else { Method::PATCH };
+        let sent = |tag: &str| (method.clone(), Some(tag.to_owned()));
+        let script = Script::of([]);
+        let device = known(&script, Some("v1")).await;
+        write(&device, &TODO, change()).await;
+        script.then([answer(412, &stored("old", "v2")), answer(200, &stored("new", "v3"))]);
+        assert_eq!(push(&device).await.expect("pushed").completed, 1);
+        assert_eq!(script.asked(), [sent("v1"), sent("v2")]);
+
+        // At most once per push; and never over what was not read.
+        for (answers, count) in [
+            (vec![answer(412, &stored("old", "v2")), answer(412, &stored("old", "v3"))], 2),
+            (vec![answer(412, &stored("theirs", "v2"))], 1),
+        ] {
+            let script = Script::of([]);
+            let device = known(&script, Some("v1")).await;
+            write(&device, &TODO, change()).await;
+            script.then(answers);
+            let error = push(&device).await.expect_err("a conflict");
+            assert_eq!(error.push_report().map(|report| report.errors.len()), Some(1));
+            assert_eq!(script.asked().len(), count);
+        }
+    }
+}
+
+#[tokio::test]
+async fn k_17_a_change_made_on_an_older_version_is_not_moved_to_the_newer_one() {
+    let script = Script::of([]);
+    let device = known(&script, Some("v2")).await;
+    // The object that is saved was read before the row here became what it is.
+    let stale = Row { version: Some("v1".into()), ..row("a", "mine") };
+    write(&device, &TODO, LocalChangeKind::Update(stale)).await;
+    script.then([answer(412, &stored("old", "v2"))]);
+    let error = push(&device).await.expect_err("a conflict");
+    assert_eq!(error.kind(), ErrorKind::PushFailed);
+    assert_eq!(script.asked(), [put(Some("v1"))]);
+}
+
+#[tokio::test]
+async fn p_16_p_24_what_is_counted() {
+    let script = Script::of([]);
+    let device = known(&script, Some("v1")).await;
+    write(&device, &TODO, LocalChangeKind::Update(row("a", "new"))).await;
+    let body = stored("new", "v2");
+    script.then([answer(200, &body)]);
+    let report = push(&device).await.expect("pushed");
+    let sent = json!({ "text": "new" }).to_string().len();
+    // The whole of both bodies; the id may stand in the sent one.
+    assert!(report.bytes >= (sent + body.to_string().len()) as u64, "{}", report.bytes);
+    assert_eq!((report.sent, report.completed, report.remaining, report.held.len()), (1, 1, 0, 0));
+    assert_eq!(report.status, PushStatus::Complete);
+}
+
+#[tokio::test]
+async fn c_12_an_engine_refuses_the_queue_of_another_owner_before_any_request() {
+    use crate::store::{OtherAccount, Owner};
+
+    let script = Script::of([]);
+    let mut device = device(&script);
+    assert_eq!(device.claim(Some("ann"), OtherAccount::Refuse).await.expect("the first"), 0);
+    write(&device, &TODO, LocalChangeKind::Insert(row("a", "mine"))).await;
+    let bob = Owner { endpoint: "http://elsewhere/".into(), account: Some("bob".into()) };
+    device.store().claim(bob, OtherAccount::Adopt).await.expect("bob's");
+    assert_eq!(push(&device).await.expect_err("not ours").kind(), ErrorKind::OtherAccount);
+    let error = device.pull(pull_all()).await.expect_err("not ours");
+    assert_eq!(error.kind(), ErrorKind::OtherAccount);
+    assert!(script.asked().is_empty());
+}

@@ -1,0 +1,141 @@
+//! The lease of a database: who may push, pull and purge (Z-03).
+//!
+//! Within one store a fair lock; between stores and processes the operating system's lock on a file beside the
+//! database, which ends with the process however that ends. The file holds nothing and stays. A waiting caller asks
+//! again in short intervals, since a thread blocked in the operating system could not be called back.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sync_core::error::{Error, ErrorKind, Result};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+/// First and longest interval between two tries.
+const INTERVALS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
+
+/// The right to push, pull and purge a database; it ends with this value.
+#[derive(Debug)]
+pub struct Lease {
+    // The file is unlocked first: the next of this store finds it free.
+    _file: Option<File>,
+    _turn: OwnedMutexGuard<()>,
+}
+
+/// Gives leases of one database.
+#[derive(Clone, Debug)]
+pub(crate) struct Leases {
+    /// `None`: the database is in memory, and of this process alone.
+    path: Option<Arc<PathBuf>>,
+    turn: Arc<Mutex<()>>,
+}
+
+impl Leases {
+    /// For the database of this path or SQLite address.
+    pub(crate) fn new(database: &Path) -> Self {
+        Self { path: lease_path(database).map(Arc::new), turn: Arc::default() }
+    }
+
+    pub(crate) async fn take(&self, wait: bool) -> Result<Lease> {
+        let turn = Arc::clone(&self.turn);
+        let turn = if wait { turn.lock_owned().await } else { turn.try_lock_owned().map_err(|_| busy())? };
+        let Some(path) = &self.path else { return Ok(Lease { _file: None, _turn: turn }) };
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&**path)
+            .map_err(|source| failed("the lease file beside the database cannot be opened", source))?;
+        let (mut interval, longest) = INTERVALS;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lease { _file: Some(file), _turn: turn }),
+                Err(TryLockError::WouldBlock) if wait => {
+                    tokio::time::sleep(interval).await;
+                    interval = (interval * 2).min(longest);
+                }
+                Err(TryLockError::WouldBlock) => return Err(busy()),
+                Err(TryLockError::Error(source)) => {
+                    return Err(failed("the lease file beside the database cannot be locked", source));
+                }
+            }
+        }
+    }
+}
+
+fn busy() -> Error {
+    Error::new(ErrorKind::Busy, "a push, pull or purge of this database is under way")
+}
+
+fn failed(what: &str, source: std::io::Error) -> Error {
+    Error::new(ErrorKind::Store, what).with_source(source)
+}
+
+/// The file beside the database, as SQLite puts its own; `None` for a database in memory.
+fn lease_path(database: &Path) -> Option<PathBuf> {
+    let mut name = database.as_os_str().to_owned();
+    if let Some(address) = database.to_str() {
+        if address.is_empty() || address.starts_with(":memory:") {
+            return None;
+        }
+        if let Some(rest) = address.strip_prefix("file:") {
+            let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+            if path.is_empty() || path == ":memory:" || query.split('&').any(|part| part == "mode=memory") {
+                return None;
+            }
+            let path = path.strip_prefix("//localhost").or_else(|| path.strip_prefix("//")).unwrap_or(path);
+            name = path.into();
+        }
+    }
+    name.push("-lease");
+    Some(name.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn z_03_the_lease_file_stands_beside_the_database() {
+        for (database, expected) in [
+            ("todo.db", Some("todo.db-lease")),
+            ("/data/todo.db", Some("/data/todo.db-lease")),
+            ("file:todo.db?cache=private", Some("todo.db-lease")),
+            ("file:///data/todo.db", Some("/data/todo.db-lease")),
+            (":memory:", None),
+            ("", None),
+            ("file::memory:?cache=shared", None),
+            ("file:shared?mode=memory&cache=shared", None),
+        ] {
+            assert_eq!(lease_path(Path::new(database)), expected.map(PathBuf::from), "{database}");
+        }
+    }
+
+    #[tokio::test]
+    async fn z_03_one_holder_over_all_stores_on_a_file() {
+        let directory = tempfile::TempDir::new().expect("a temporary directory");
+        let path = directory.path().join("a.db");
+        let (here, there) = (Leases::new(&path), Leases::new(&path));
+        let lease = here.take(true).await.expect("free");
+        for other in [&here, &there] {
+            assert_eq!(other.take(false).await.expect_err("held").kind(), ErrorKind::Busy);
+        }
+        let waiting = tokio::spawn(async move { there.take(true).await.map(|_| ()) });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(lease);
+        waiting.await.expect("no panic").expect("free again");
+        // A waiter that goes away leaves nothing held.
+        let lease = here.take(false).await.expect("free");
+        let gone = Leases::new(&path);
+        tokio::select! {
+            biased;
+            _ = gone.take(true) => panic!("it is held"),
+            () = tokio::task::yield_now() => {}
+        }
+        drop(lease);
+        gone.take(false).await.expect("free");
+    }
+}

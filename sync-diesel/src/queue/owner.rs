@@ -1,0 +1,89 @@
+//! Whose queue it is (C-12).
+
+use diesel::sqlite::SqliteConnection;
+use sync_core::error::{Error, ErrorKind, Result};
+use sync_core::store::{OtherAccount, Owner};
+
+use super::record::{QueuedOperation, load};
+use super::resolve::drop_operation;
+use crate::apply::{copies, drop_extra, store_extra, token};
+use crate::failure::OrStore;
+use crate::synced::{SyncedTable, Tables, overlay};
+use crate::system;
+
+const ENDPOINT: &str = "endpoint";
+const ACCOUNT: &str = "account";
+
+/// The owner, once there is one.
+pub(crate) fn find(conn: &mut SqliteConnection) -> Result<Option<Owner>> {
+    let Some(endpoint) = system::setting(conn, ENDPOINT)? else { return Ok(None) };
+    Ok(Some(Owner { endpoint, account: system::setting(conn, ACCOUNT)? }))
+}
+
+/// Makes the queue that of `owner`; gives the number of operations dropped.
+pub(crate) fn claim(
+    conn: &mut SqliteConnection,
+    tables: &Tables,
+    owner: &Owner,
+    answer: OtherAccount,
+) -> Result<u64> {
+    let known = find(conn)?;
+    if known.as_ref() == Some(owner) {
+        return Ok(0);
+    }
+    let mut dropped = 0;
+    if known.is_some_and(|known| !known.includes(owner)) {
+        let waiting = super::pending(conn, None)?;
+        if waiting > 0 && answer == OtherAccount::Refuse {
+            return Err(Error::new(
+                ErrorKind::OtherAccount,
+                format!("{waiting} local changes wait for another account or service"),
+            ));
+        }
+        if answer == OtherAccount::Discard {
+            dropped = system::exempt(conn, |conn| discard_all(conn, tables))?;
+        }
+        for table in tables.iter() {
+            token::reset(conn, table.schema.name, None)?;
+        }
+    }
+    system::set_setting(conn, ENDPOINT, Some(&owner.endpoint))?;
+    system::set_setting(conn, ACCOUNT, owner.account.as_deref())?;
+    Ok(dropped)
+}
+
+fn discard_all(conn: &mut SqliteConnection, tables: &Tables) -> Result<u64> {
+    let operations = load(conn, "1 ORDER BY seq", &[])?;
+    for operation in &operations {
+        match tables.find(&operation.table_name) {
+            Some(table) => discard(conn, table, operation)?,
+            // Its table is no longer in the schema, so nothing else is known of it.
+            None => super::record::remove(conn, operation)?,
+        }
+    }
+    Ok(operations.len() as u64)
+}
+
+/// The row becomes the newest server copy known, or goes.
+fn discard(conn: &mut SqliteConnection, table: &SyncedTable, operation: &QueuedOperation) -> Result<()> {
+    let id = operation.item_id.as_str();
+    let server = copies::newest(conn, table, id)?;
+    drop_operation(conn, table, operation)?;
+    let local = match table.find(conn, id)? {
+        Some(row) => Some(row),
+        None => operation.item.as_deref().map(|text| table.whole_row(text)).transpose()?,
+    };
+    match (server, local) {
+        (Some(server), Some(mut row)) if !server.deleted || table.schema.keep_deleted => {
+            overlay(table.schema, &mut row, &server);
+            if table.update(conn, &row).or_store()? == 0 {
+                table.insert(conn, &row).or_store()?;
+            }
+            store_extra(conn, table, id, row.extra.as_deref())
+        }
+        _ => {
+            table.delete(conn, id).or_store()?;
+            drop_extra(conn, table, id)
+        }
+    }
+}

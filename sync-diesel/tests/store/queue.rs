@@ -1,0 +1,218 @@
+//! The queue on SQLite: long queues, queues of other versions, and files that fail.
+
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection;
+use sync_core::ErrorKind;
+use sync_core::entity::SyncEntity as _;
+use sync_core::operation::OperationState;
+use sync_core::row::Row;
+use sync_core::store::{
+    Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, Outcome, PushSession, Settlement, Take,
+};
+use sync_core::value::Value;
+use sync_diesel::{DatabaseOptions, DieselStore, SyncEntity, SyncSchema, create_table_sql, sync_schema};
+use tempfile::TempDir;
+
+use crate::support::{Fixture, TODO, connect, open};
+
+#[derive(SyncEntity)]
+#[sync(table = "Parent", module = queue_parent)]
+struct Parent {
+    name: String,
+}
+
+#[derive(SyncEntity)]
+#[sync(table = "Child", module = queue_child)]
+struct Child {
+    name: String,
+    #[sync(belongs_to = Parent)]
+    parent: Option<String>,
+}
+
+sync_schema!(Family: Parent, Child);
+
+async fn family(directory: &TempDir) -> DieselStore {
+    let path = directory.path().join("family.db");
+    let mut connection = connect(&path);
+    for table in Family::schemas() {
+        connection.batch_execute(&create_table_sql(table)).expect("a table");
+    }
+    let options =
+        DatabaseOptions { synchronous: sync_diesel::Synchronous::Normal, ..DatabaseOptions::default() };
+    DieselStore::open(&path, Family::TABLES, options).await.expect("a store")
+}
+
+fn parent(id: &str) -> LocalChange {
+    let row = Row::new(id, vec![Value::Text("p".into())]);
+    LocalChange { table: Parent::SCHEMA, kind: LocalChangeKind::Insert(row) }
+}
+
+fn child(id: &str, parent: &str) -> LocalChange {
+    let row = Row::new(id, vec![Value::Text("c".into()), Value::Text(parent.into())]);
+    LocalChange { table: Child::SCHEMA, kind: LocalChangeKind::Insert(row) }
+}
+
+fn delete(table: &'static sync_core::entity::TableSchema, id: &str) -> LocalChange {
+    LocalChange { table, kind: LocalChangeKind::Delete(id.to_owned()) }
+}
+
+/// A push in which every request succeeds at once, as the engine drives it. Gives the order of the ids, and the
+/// longest step.
+async fn push(store: &DieselStore, limit: usize) -> (Vec<String>, Duration) {
+    let session = store.begin_push().await.expect("a push");
+    let (mut order, mut longest) = (Vec::new(), Duration::ZERO);
+    let mut take = Take::first(limit);
+    let mut settlements = Vec::new();
+    loop {
+        let start = Instant::now();
+        let step =
+            Exchange { session, settlements: std::mem::take(&mut settlements), take: Some(take.clone()) };
+        let mut step = store.exchange(step).await.expect("a step");
+        longest = longest.max(start.elapsed());
+        order.extend(step.taken.iter().map(|operation| operation.key.item_id.clone()));
+        take.after = step.after;
+        take.again.retain(|row| step.left.iter().any(|key| key.row() == *row));
+        take.again.extend(step.waiting.drain(..).map(|waiting| waiting.row));
+        if step.taken.is_empty() && step.is_exhausted {
+            assert_eq!(take.again, [], "everything was sent");
+            return (order, longest);
+        }
+        settlements.extend(step.taken.into_iter().map(|operation| Settlement {
+            key: operation.key,
+            outcome: Outcome::Acknowledged { row: None },
+        }));
+    }
+}
+
+#[tokio::test]
+async fn p_21_ten_thousand_operations_of_related_rows_cost_time_in_proportion() {
+    const PARENTS: usize = 100;
+    const CHILDREN: usize = 99;
+    let directory = TempDir::new().expect("a temporary directory");
+    let store = family(&directory).await;
+    let mut changes = Vec::new();
+    for number in 0..PARENTS {
+        changes.push(parent(&format!("p{number}")));
+        changes.extend((0..CHILDREN).map(|of| child(&format!("c{number}-{of}"), &format!("p{number}"))));
+    }
+    LocalStore::write(&store, changes).await.expect("inserts");
+    let start = Instant::now();
+    let (order, longest) = push(&store, 32).await;
+    let inserting = start.elapsed();
+    assert_eq!(order.len(), PARENTS * (CHILDREN + 1));
+    let place = |id: &str| order.iter().position(|other| other == id).expect("sent");
+    for number in [0, 57, PARENTS - 1] {
+        assert!(place(&format!("p{number}")) < place(&format!("c{number}-0")));
+    }
+    // No step looks at the whole queue: that would take a thousand times the step's own work.
+    assert!(longest < Duration::from_secs(4), "a step took {longest:?}, all {inserting:?}");
+
+    // Deleted with the parents first, as an app without foreign keys may.
+    let mut changes: Vec<LocalChange> =
+        (0..PARENTS).map(|number| delete(Parent::SCHEMA, &format!("p{number}"))).collect();
+    for number in 0..PARENTS {
+        changes.extend((0..CHILDREN).map(|of| delete(Child::SCHEMA, &format!("c{number}-{of}"))));
+    }
+    LocalStore::write(&store, changes).await.expect("deletes");
+    let (order, longest) = push(&store, 32).await;
+    assert_eq!(order.len(), PARENTS * (CHILDREN + 1));
+    let place = |id: &str| order.iter().position(|other| other == id).expect("sent");
+    for number in 0..PARENTS {
+        let parent = place(&format!("p{number}"));
+        assert!((0..CHILDREN).all(|of| place(&format!("c{number}-{of}")) < parent));
+    }
+    assert!(longest < Duration::from_secs(4), "a step took {longest:?}");
+}
+
+async fn step(store: &DieselStore, session: PushSession) -> sync_core::Result<Exchanged> {
+    store.exchange(Exchange { session, settlements: Vec::new(), take: Some(Take::first(10)) }).await
+}
+
+#[tokio::test]
+async fn q_09_an_unknown_kind_or_state_stops_the_push_and_nothing_else() {
+    for damage in ["kind = 7", "state = 9", "server_may_hold = 5", "state = 1, sent_kind = 8"] {
+        let fixture = Fixture::new().await;
+        fixture
+            .sql("INSERT INTO \"Todo\" (id, text) VALUES ('a', 'milk'), ('b', 'bread')")
+            .await
+            .expect("rows");
+        let session = fixture.store.begin_push().await.expect("a push");
+        fixture
+            .sql(&format!("UPDATE \"__operations\" SET {damage} WHERE item_id = 'b'"))
+            .await
+            .expect("damage");
+
+        let error = fixture.store.begin_push().await.expect_err(damage);
+        assert_eq!((error.kind(), error.item()), (ErrorKind::Corrupt, Some("b")), "{damage}");
+        // Met in the middle of a push: the whole step is undone.
+        assert_eq!(step(&fixture.store, session).await.expect_err(damage).kind(), ErrorKind::Corrupt);
+        assert_eq!(fixture.count("\"__operations\" WHERE state = 1 AND item_id = 'a'").await, 0, "{damage}");
+
+        // Local reads and writes go on, and everything is kept.
+        assert!(fixture.row("b").await.is_some());
+        fixture.sql("UPDATE \"Todo\" SET text = 'jam' WHERE id = 'a'").await.expect("a write");
+        assert_eq!(fixture.store.pending(Some(&TODO)).await.expect("a count"), 2);
+        assert_eq!(fixture.count("\"__operations\"").await, 2);
+    }
+}
+
+#[tokio::test]
+async fn s_17_a_full_disk_undoes_the_step_and_the_next_one_goes_on() {
+    let fixture = Fixture::new().await;
+    fixture.sql("INSERT INTO \"Todo\" (id, text) VALUES ('a', 'milk')").await.expect("a row");
+    let session = fixture.store.begin_push().await.expect("a push");
+    let taken = step(&fixture.store, session).await.expect("a step").taken;
+    // SQLite reports a database at its limit of pages as a full disk.
+    let limit = fixture.number("SELECT page_count AS value FROM pragma_page_count").await;
+    fixture
+        .store
+        .write(move |conn| conn.batch_execute(&format!("PRAGMA max_page_count = {limit}")))
+        .await
+        .expect("a limit");
+    let long = "x".repeat(200_000);
+    let full = fixture.sql(&format!("INSERT INTO \"Todo\" (id, text) VALUES ('b', '{long}')")).await;
+    assert_eq!(full.expect_err("no room").kind(), ErrorKind::Store);
+
+    // Z-08: the answer cannot be stored, so the operation stays attempted.
+    let mut answer = Row::empty(&TODO, "a");
+    answer.values[0] = Some(Value::Text(long));
+    let settlement =
+        Settlement { key: taken[0].key.clone(), outcome: Outcome::Acknowledged { row: Some(answer) } };
+    let settled = Exchange { session, settlements: vec![settlement.clone()], take: None };
+    assert_eq!(fixture.store.exchange(settled.clone()).await.expect_err("no room").kind(), ErrorKind::Store);
+    assert_eq!(fixture.operations().await[0].state, OperationState::Attempted);
+    assert_eq!(fixture.count("\"Todo\"").await, 1);
+
+    fixture.store.write(|conn| conn.batch_execute("PRAGMA max_page_count = 1073741823")).await.expect("room");
+    fixture.store.exchange(settled).await.expect("stored");
+    fixture.assert_clean().await;
+}
+
+#[tokio::test]
+async fn s_17_a_damaged_file_is_reported_and_left_alone() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("app.db");
+    let garbage = b"this is no database, and it is long enough to be looked at as one".repeat(100);
+    std::fs::write(&path, &garbage).expect("a file");
+    let error = open(&path).await.expect_err("damaged");
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert_eq!(std::fs::read(&path).expect("the file"), garbage, "nothing is made anew over it");
+}
+
+#[tokio::test]
+async fn c_10_a_closed_store_refuses_and_the_file_is_whole() {
+    let fixture = Fixture::new().await;
+    let clone = fixture.store.clone();
+    let writing = tokio::spawn(async move {
+        clone.write(|conn| conn.batch_execute("INSERT INTO \"Todo\" (id, text) VALUES ('a', 'milk')")).await
+    });
+    tokio::task::yield_now().await;
+    fixture.store.close().await;
+    let written = writing.await.expect("no panic");
+    let error = fixture.sql("DELETE FROM \"Todo\"").await.expect_err("closed");
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    assert_eq!(fixture.store.pending(None).await.expect_err("closed").kind(), ErrorKind::Closed);
+    let again = open(&fixture.path()).await.expect("a store");
+    assert_eq!(again.pending(None).await.expect("a count"), u64::from(written.is_ok()));
+}
