@@ -320,21 +320,24 @@ fn table_name(ident: &Ident, attrs: &ContainerAttrs, errors: &mut Errors) -> Opt
     errors.note(checked).map(|()| name)
 }
 
+/// The name of the Diesel module of a struct that sets none, if it can name one.
+pub(crate) fn default_module(ident: &Ident) -> Option<Ident> {
+    names::identifier(&case::snake(&ident.unraw().to_string()), ident.span())
+}
+
 /// The module's name; a snake-case struct name may be a keyword, which is written as a raw identifier.
 fn module_name(ident: &Ident, attrs: &ContainerAttrs, errors: &mut Errors) -> Option<Ident> {
     let module = match &attrs.module {
         Some(module) => module.clone(),
-        None => {
-            let name = case::snake(&ident.unraw().to_string());
-            match names::identifier(&name, ident.span()) {
-                Some(module) => module,
-                None => {
-                    let message = format!("`{name}` cannot name a module; set `#[sync(module = ..)]`");
-                    errors.push(ident.span(), message);
-                    return None;
-                }
+        None => match default_module(ident) {
+            Some(module) => module,
+            None => {
+                let name = case::snake(&ident.unraw().to_string());
+                let message = format!("`{name}` cannot name a module; set `#[sync(module = ..)]`");
+                errors.push(ident.span(), message);
+                return None;
             }
-        }
+        },
     };
     let plain = module.unraw().to_string();
     if SystemRole::of_field(&plain).is_some() || names::is_taken_by_table_macro(&plain) {

@@ -8,6 +8,7 @@ use syn::spanned::Spanned;
 use syn::{Attribute, Ident, Path, Token, Visibility};
 
 use crate::errors::Errors;
+use crate::model::default_module;
 
 /// `#[attributes] pub AppSchema: Todo, List`.
 pub(crate) struct Schema {
@@ -16,7 +17,38 @@ pub(crate) struct Schema {
     joins: bool,
     vis: Visibility,
     ident: Ident,
-    entities: Vec<Path>,
+    entities: Vec<Listed>,
+}
+
+/// `Todo`, or `Todo in tasks` for an entity whose Diesel module is not beside it under its own name.
+struct Listed {
+    entity: Path,
+    module: Option<Path>,
+}
+
+impl Parse for Listed {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let entity = input.parse()?;
+        let module = if input.parse::<Option<Token![in]>>()?.is_some() { Some(input.parse()?) } else { None };
+        Ok(Self { entity, module })
+    }
+}
+
+impl Listed {
+    /// The Diesel table, by its path.
+    ///
+    /// Not `<Todo as DieselEntity>::Table`: a later crate cannot tell such a type from its own tables, and no table
+    /// could be declared there any more.
+    fn table(&self) -> TokenStream {
+        let module = self.module.clone().unwrap_or_else(|| {
+            let mut module = self.entity.clone();
+            if let Some(last) = module.segments.last_mut() {
+                last.ident = default_module(&last.ident).unwrap_or_else(|| last.ident.clone());
+            }
+            module
+        });
+        quote_spanned!(module.span()=> #module::table)
+    }
 }
 
 impl Parse for Schema {
@@ -38,13 +70,13 @@ impl Parse for Schema {
         let vis = input.parse()?;
         let ident: Ident = input.parse()?;
         input.parse::<Token![:]>()?;
-        let list = input.call(Punctuated::<Path, Token![,]>::parse_terminated)?;
-        let mut entities: Vec<Path> = Vec::new();
-        for entity in list {
-            if entities.contains(&entity) {
-                errors.push(entity.span(), "this entity is already in the list");
+        let list = input.call(Punctuated::<Listed, Token![,]>::parse_terminated)?;
+        let mut entities: Vec<Listed> = Vec::new();
+        for listed in list {
+            if entities.iter().any(|other| other.entity == listed.entity) {
+                errors.push(listed.entity.span(), "this entity is already in the list");
             } else {
-                entities.push(entity);
+                entities.push(listed);
             }
         }
         if entities.is_empty() {
@@ -61,10 +93,12 @@ impl Parse for Schema {
 /// The expansion of `sync_schema!`.
 pub(crate) fn expand(schema: &Schema) -> TokenStream {
     let Schema { attributes, vis, ident, entities, .. } = schema;
-    let entries =
-        entities.iter().map(|entity| quote_spanned!(entity.span()=> __sync::TableEntry::of::<#entity>()));
-    let distinct = pairs(entities).map(|(left, right)| distinct(left, right));
+    let entries = entities
+        .iter()
+        .map(|Listed { entity, .. }| quote_spanned!(entity.span()=> __sync::TableEntry::of::<#entity>()));
+    let distinct = pairs(entities).map(|(left, right)| distinct(&left.entity, &right.entity));
     let together = pairs(entities).filter(|_| schema.joins).map(|(left, right)| together(left, right));
+    let modules = entities.iter().filter(|_| schema.joins && entities.len() > 1).map(its_table);
     let docs = (!attributes.iter().any(|attribute| attribute.path().is_ident("doc")))
         .then(|| quote!(#[doc = "The synced entities."]));
     quote! {
@@ -83,12 +117,13 @@ pub(crate) fn expand(schema: &Schema) -> TokenStream {
 
             #(#distinct)*
             #(#together)*
+            #(#modules)*
         };
     }
 }
 
 /// Every two entities of the list, in its order.
-fn pairs(entities: &[Path]) -> impl Iterator<Item = (&Path, &Path)> {
+fn pairs(entities: &[Listed]) -> impl Iterator<Item = (&Listed, &Listed)> {
     entities
         .iter()
         .enumerate()
@@ -112,16 +147,21 @@ fn distinct(left: &Path, right: &Path) -> TokenStream {
     }
 }
 
-/// What Diesel's `allow_tables_to_appear_in_same_query!` declares, through the types: modules may be renamed.
-fn together(left: &Path, right: &Path) -> TokenStream {
-    let table = |entity: &Path| quote_spanned!(entity.span()=> <#entity as __sync::DieselEntity>::Table);
-    let (left, right) = (table(left), table(right));
+/// What Diesel's `allow_tables_to_appear_in_same_query!` declares.
+fn together(left: &Listed, right: &Listed) -> TokenStream {
+    let (left, right) = (left.table(), right.table());
     quote! {
         #[automatically_derived]
         impl __sync::diesel::query_source::TableNotEqual<#left> for #right {}
         #[automatically_derived]
         impl __sync::diesel::query_source::TableNotEqual<#right> for #left {}
     }
+}
+
+/// A module that holds another entity's table is told at the module.
+fn its_table(listed: &Listed) -> TokenStream {
+    let (entity, table) = (&listed.entity, listed.table());
+    quote_spanned!(table.span()=> const _: fn(<#entity as __sync::DieselEntity>::Table) -> #table = |table| table;)
 }
 
 fn text(path: &Path) -> String {

@@ -27,27 +27,26 @@ const _: () = {
         "`crate::List` and `Person` have the same table name (names are compared without case); set another with `#[sync(table = \"..\")]`"
     );
     #[automatically_derived]
-    impl __sync::diesel::query_source::TableNotEqual<
-        <Todo as __sync::DieselEntity>::Table,
-    > for <crate::List as __sync::DieselEntity>::Table {}
+    impl __sync::diesel::query_source::TableNotEqual<todo::table>
+    for crate::list::table {}
     #[automatically_derived]
-    impl __sync::diesel::query_source::TableNotEqual<
-        <crate::List as __sync::DieselEntity>::Table,
-    > for <Todo as __sync::DieselEntity>::Table {}
+    impl __sync::diesel::query_source::TableNotEqual<crate::list::table>
+    for todo::table {}
     #[automatically_derived]
-    impl __sync::diesel::query_source::TableNotEqual<
-        <Todo as __sync::DieselEntity>::Table,
-    > for <Person as __sync::DieselEntity>::Table {}
+    impl __sync::diesel::query_source::TableNotEqual<todo::table> for person::table {}
     #[automatically_derived]
-    impl __sync::diesel::query_source::TableNotEqual<
-        <Person as __sync::DieselEntity>::Table,
-    > for <Todo as __sync::DieselEntity>::Table {}
+    impl __sync::diesel::query_source::TableNotEqual<person::table> for todo::table {}
     #[automatically_derived]
-    impl __sync::diesel::query_source::TableNotEqual<
-        <crate::List as __sync::DieselEntity>::Table,
-    > for <Person as __sync::DieselEntity>::Table {}
+    impl __sync::diesel::query_source::TableNotEqual<crate::list::table>
+    for person::table {}
     #[automatically_derived]
-    impl __sync::diesel::query_source::TableNotEqual<
-        <Person as __sync::DieselEntity>::Table,
-    > for <crate::List as __sync::DieselEntity>::Table {}
+    impl __sync::diesel::query_source::TableNotEqual<person::table>
+    for crate::list::table {}
+    const _: fn(<Todo as __sync::DieselEntity>::Table) -> todo::table = |table| table;
+    const _: fn(<crate::List as __sync::DieselEntity>::Table) -> crate::list::table = |
+        table|
+    table;
+    const _: fn(<Person as __sync::DieselEntity>::Table) -> person::table = |table| {
+        table
+    };
 };

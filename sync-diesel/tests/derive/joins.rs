@@ -28,7 +28,7 @@ struct Person {
     name: String,
 }
 
-sync_schema!(AppSchema: Todo, List, Person);
+sync_schema!(AppSchema: Todo, List in lists, Person);
 
 fn filled() -> SqliteConnection {
     let mut conn = database(&[

@@ -25,7 +25,7 @@ impl First {
     }
 }
 
-sync_diesel::sync_schema!(pub Schema: First, Second);
+sync_diesel::sync_schema!(pub Schema: First, Second in second_table);
 
 #[test]
 fn public_entities_of_one_module_meet_in_one_schema() {

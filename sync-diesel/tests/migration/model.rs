@@ -153,7 +153,7 @@ pub(crate) mod unrelated {
         pub(crate) list_id: Option<String>,
     }
 
-    sync_schema!(pub(crate) App: List, Todo);
+    sync_schema!(pub(crate) App: List in super::related::list, Todo);
 }
 
 /// The same tables, one column indexed by wish.
@@ -172,5 +172,5 @@ pub(crate) mod indexed {
         pub(crate) list_id: Option<String>,
     }
 
-    sync_schema!(pub(crate) App: List, Todo);
+    sync_schema!(pub(crate) App: List in super::related::list, Todo);
 }

@@ -53,7 +53,7 @@ struct Part {
     list: Option<String>,
 }
 
-sync_schema!(Contract: Todo, List, Entry, Part);
+sync_schema!(Contract: Todo in contract_todo, List in contract_list, Entry in contract_entry, Part in contract_part);
 
 /// A store on a new file; the folder goes with it.
 async fn store(directory: &TempDir) -> DieselStore {

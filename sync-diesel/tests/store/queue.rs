@@ -30,7 +30,7 @@ struct Child {
     parent: Option<String>,
 }
 
-sync_schema!(Family: Parent, Child);
+sync_schema!(Family: Parent in queue_parent, Child in queue_child);
 
 async fn family(directory: &TempDir) -> DieselStore {
     let path = directory.path().join("family.db");
