@@ -2,7 +2,7 @@
 //!
 //! Two databases, `phone.db` and `laptop.db`, share one server. The run shows offline writes, a push, the pull of
 //! everything about milk, a second pull that has nothing to do, a conflict and its resolution, a row that vanishes
-//! because it was deleted elsewhere, and a purge.
+//! because it was deleted elsewhere, one that goes because it left the filter, and a purge.
 //!
 //! `cargo run -p todo` brings its own server. `cargo run -p todo -- --server URL --data FOLDER` uses another one;
 //! if that server cannot be reached, nothing is lost: run the same command again. `--dialect` chooses the generation
@@ -163,6 +163,19 @@ async fn tell(url: &str, dialect: Dialect, data: &Path) -> Outcome {
     line(&describe(&laptop.pull("milkQuery", Todo::text.contains("milk")).await?));
     show(&on_laptop).await?;
 
+    say("Laptop", "pull(\"open\", not complete): rows come, and go again once they are done elsewhere");
+    let bread = on_phone.insert(Todo::new("Buy bread")).await?;
+    phone.push().await?;
+    line(&describe(&laptop.pull("open", Todo::complete.eq(false)).track_exits(true).await?));
+    show(&on_laptop).await?;
+    line("the phone ticks the bread off");
+    let mut bread = on_phone.get(bread.id()).await?.ok_or("the phone misses the bread")?;
+    bread.complete = true;
+    on_phone.update(&bread).await?;
+    phone.push().await?;
+    line(&describe(&laptop.pull("open", Todo::complete.eq(false)).track_exits(true).await?));
+    show(&on_laptop).await?;
+
     say("Phone", "purge of what is done: local only, the server keeps it");
     let purged = phone.purge(Todo::complete.eq(true)).await?;
     line(&format!("{} rows removed from this device", purged.rows));
@@ -190,8 +203,8 @@ async fn start_server(data: &Path) -> Outcome<RunningServer> {
 fn describe(report: &PullReport) -> String {
     let rows = &report.rows;
     format!(
-        "{} added, {} changed, {} removed, {} already known",
-        rows.added, rows.changed, rows.removed, rows.unchanged
+        "{} added, {} changed, {} removed, {} left the filter, {} already known",
+        rows.added, rows.changed, rows.removed, rows.evicted, rows.unchanged
     )
 }
 
