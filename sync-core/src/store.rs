@@ -2,7 +2,8 @@
 //!
 //! The engine sees a store only through [`LocalStore`]. Each method is one atomic step: it happens completely
 //! or not at all, also when the process is killed or the returned future is dropped in the middle. A dropped
-//! future may leave the step done. Atomicity is part of the contract; the suite in [`contract`] checks it.
+//! future may leave the step done. Atomicity is part of the contract; the suite in `store::contract`
+//! (feature `contract`) checks it.
 //!
 //! Two stores exist: `DieselStore` in `sync-diesel` (SQLite), and [`MemoryStore`](crate::memory::MemoryStore),
 //! which is also the reference model of the tests.

@@ -8,7 +8,7 @@ use crate::row::Row;
 pub const MAX_RESOLUTIONS: u32 = 1000;
 
 /// What to do about conflicts without being asked about each; see
-/// [`decide`](crate::conflict::ConflictPolicy::decide).
+/// [`decide`](Self::decide).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConflictPolicy {
