@@ -7,6 +7,7 @@ use std::sync::Arc;
 use sync_core::client::{HttpClient, HttpOptions};
 use sync_core::odata;
 use sync_core::predicate::{Comparison, Function, Node, Predicate};
+use sync_core::profile::ServerProfile;
 use sync_core::protocol::{Dialect, Endpoint, RequestBuilder};
 use sync_core::pushdown;
 use sync_core::remote::{Remote, RemoteQuery};
@@ -83,10 +84,8 @@ fn replaces_by_constants(node: &Node) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn filters_find_what_they_mean_on_the_node_server() {
     let server = ServerUnderTest::node();
-    let client = Arc::new(HttpClient::new(&HttpOptions::default()).expect("a client"));
-    let endpoint = Endpoint::parse(&server.url()).expect("an address");
-    let remote = Remote::new(client, RequestBuilder::new(endpoint, Dialect::MobileApps), server.profile());
-    let (mut asked, mut sent) = (0, 0);
+    let remote = remote(server.profile());
+    let (mut asked, mut sent, mut functions) = (0, 0, Vec::new());
     for seed in 0..SETS {
         let batch = Value::Text(format!("filters-{seed}"));
         let column = TODO_ITEM.column_index("batch").expect("the column of batches");
@@ -117,6 +116,7 @@ async fn filters_find_what_they_mean_on_the_node_server() {
             let divided = pushdown::split(&node, &server.profile(), Dialect::MobileApps);
             asked += 1;
             sent += u64::from(divided.remote.is_some());
+            divided.remote.iter().for_each(|node| functions_of(node, &mut functions));
             let found = load(of_batch.clone().and(node.clone())).await;
             let found = found.unwrap_or_else(|error| panic!("seed {seed}: {error}: {node:?}"));
             let found = found.into_iter().map(|row| row.id).collect();
@@ -125,4 +125,82 @@ async fn filters_find_what_they_mean_on_the_node_server() {
         }
     }
     assert!(sent * 4 > asked, "{sent} of {asked} filters were sent at least in part");
+    let trusted = Function::ALL.into_iter().filter(|function| server.profile().evaluates(*function));
+    for function in trusted {
+        assert!(functions.contains(&function), "{function:?} is trusted and was never asked for");
+    }
+}
+
+fn functions_of(node: &Node, out: &mut Vec<Function>) {
+    match node {
+        Node::Call(function, arguments) => {
+            out.push(*function);
+            arguments.iter().for_each(|argument| functions_of(argument, out));
+        }
+        Node::And(parts) | Node::Or(parts) => parts.iter().for_each(|part| functions_of(part, out)),
+        Node::Not(inner) => functions_of(inner, out),
+        Node::Compare(_, left, right) => [left, right].into_iter().for_each(|side| functions_of(side, out)),
+        _ => {}
+    }
+}
+
+/// 10.5: the functions it does right for ordinary arguments, trusted or not (some are not for what they do to a
+/// negative start, to null, or where SQLite is built otherwise), find what they mean here.
+#[tokio::test]
+async fn functions_it_has_find_what_they_mean_for_ordinary_arguments() {
+    let profile = [Function::Substring, Function::Replace, Function::Floor, Function::Ceiling]
+        .into_iter()
+        .fold(ServerProfile::node_sqlite(), ServerProfile::with_function);
+    let remote = remote(profile.clone());
+    let [text, _, _, price, _, batch] = TODO_ITEM.columns else { panic!("six columns") };
+    let of_batch = Node::compare(batch, Comparison::Eq, Value::Text("ordinary".to_owned()));
+    for (index, (words, number)) in
+        [("Pick up Milk", 1.5), ("  pick up milk ", -1.5), ("MILK", 2.0), ("", -0.4), ("it's 100% milk", 2.5)]
+            .into_iter()
+            .enumerate()
+    {
+        let mut row = Row::empty(&TODO_ITEM, format!("ordinary-{index}"));
+        row.values[0] = Some(Value::Text(words.to_owned()));
+        row.values[3] = Some(Value::Real(number));
+        row.values[5] = Some(Value::Text("ordinary".to_owned()));
+        remote.insert(&TODO_ITEM, row).await.expect("an inserted row");
+    }
+    let load = async |node: Node| {
+        let query = RemoteQuery::new(Predicate { table: &TODO_ITEM, node });
+        remote.load(query).await.expect("an answer")
+    };
+    let sample = Sample { table: &TODO_ITEM, rows: load(of_batch.clone()).await };
+    let word = |word: &str| Node::Literal(Value::Text(word.to_owned()));
+    let number = |number: f64| Node::Literal(Value::Real(number));
+    let whole = |number: i64| Node::Literal(Value::Integer(number));
+    let call = |function, arguments: Vec<Node>| Node::Call(function, arguments);
+    let (text, price) = (Node::Column(text), Node::Column(price));
+    let cases = [
+        (call(Function::ToLower, vec![text.clone()]), word("pick up milk")),
+        (call(Function::ToUpper, vec![text.clone()]), word("MILK")),
+        (call(Function::Trim, vec![text.clone()]), word("pick up milk")),
+        (call(Function::Concat, vec![text.clone(), word("!")]), word("MILK!")),
+        (call(Function::Substring, vec![text.clone(), whole(1), whole(3)]), word("ick")),
+        (call(Function::Replace, vec![text, word("ilk"), word("int")]), word("Pick up Mint")),
+        (call(Function::Round, vec![price.clone()]), number(2.0)),
+        (call(Function::Floor, vec![price.clone()]), number(-2.0)),
+        (call(Function::Ceiling, vec![price]), number(2.0)),
+    ];
+    for (computed, expected) in cases {
+        let node = Node::Compare(Comparison::Eq, Box::new(computed), Box::new(expected));
+        let divided = pushdown::split(&node, &profile, Dialect::MobileApps);
+        assert!(divided.remote.is_some() && divided.local_rest.is_none(), "the server decides alone: {node}");
+        let found: Vec<String> =
+            load(of_batch.clone().and(node.clone())).await.into_iter().map(|row| row.id).collect();
+        let meant = sample.evaluated(&node);
+        assert!(!meant.is_empty() && meant.len() < sample.rows.len(), "{node}");
+        assert_eq!(found, meant.into_iter().collect::<Vec<_>>(), "{node}");
+    }
+}
+
+/// Direct calls to the Node server, trusted with what the profile says.
+fn remote(profile: ServerProfile) -> Remote {
+    let client = Arc::new(HttpClient::new(&HttpOptions::default()).expect("a client"));
+    let endpoint = Endpoint::parse(&ServerUnderTest::node().url()).expect("an address");
+    Remote::new(client, RequestBuilder::new(endpoint, Dialect::MobileApps), profile)
 }
