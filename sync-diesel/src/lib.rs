@@ -75,6 +75,7 @@ mod queue;
 mod record;
 mod remote;
 pub mod schema;
+mod sql_log;
 mod state;
 mod statement;
 mod store;

@@ -375,7 +375,7 @@ async fn p_22_children_of_a_failed_parent_are_held_back_and_told() {
         assert_eq!(error.kind(), ErrorKind::PushFailed);
         assert!(error.to_string().contains("2 held back"), "{error}");
         let report = error.push_report().expect("a report");
-        let held = |row, waits_for| HeldOperation { row, waits_for };
+        let held = |row, waits_for| HeldOperation { row, waits_for, for_parked: false };
         assert_eq!(
             report.held,
             [held(at(&PART, "child"), at(&LIST, "bad")), held(at(&PART, "grandchild"), at(&PART, "child")),]
