@@ -111,8 +111,13 @@ pub enum PushStatus {
     AbortedByHandler,
     /// The push was asked to end, or its context was closed.
     Cancelled,
-    /// The local database failed; nothing is half written.
+    /// The local database failed, which includes a panic of what ran in it; nothing is half written.
     LocalStore,
+    /// A handler around the requests, the credentials or the transport panicked. The operation under way stays uncertain,
+    /// and the next push settles it. A panic of a conflict handler is none of this: it is recorded as the error of its
+    /// operation, and the push goes on. One anywhere else goes through to the caller of the push and leaves what
+    /// dropping the push leaves.
+    Internal,
 }
 
 /// What a push did.
@@ -432,6 +437,7 @@ impl<S: LocalStore> Run<'_, S> {
         self.report.status = match error.kind() {
             ErrorKind::Unauthorized => PushStatus::Authentication,
             ErrorKind::ServerBusy => PushStatus::ServerBusy,
+            ErrorKind::Internal => PushStatus::Internal,
             _ => PushStatus::Network,
         };
         self.report.cause = Some(std::sync::Arc::new(error));
