@@ -107,7 +107,11 @@ pub fn check_resolution(
         Err(Error::new(ErrorKind::InvalidArgument, why).with_table(table.name).with_item(item_id))
     };
     let row = match resolution {
-        Resolution::KeepLocal | Resolution::TakeRemote | Resolution::Leave => None,
+        Resolution::KeepLocal
+        | Resolution::TakeRemote
+        | Resolution::Leave
+        | Resolution::Park
+        | Resolution::Unpark => None,
         Resolution::Merge(_) if kind == OperationKind::Delete => {
             return argument("a queued delete has no row to merge into");
         }

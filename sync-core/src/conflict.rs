@@ -42,6 +42,8 @@ pub struct Conflict {
     /// The server's row may hold the local change already, because the answer to an earlier attempt was lost and
     /// somebody changed the row since. [`MergeRule::Add`](crate::entity::MergeRule::Add) does not decide then.
     pub uncertain: bool,
+    /// Pushes leave the operation alone ([`Resolution::Park`]).
+    pub parked: bool,
     /// How often a handler has already decided about this row in this push.
     pub repeats: u32,
 }
@@ -63,6 +65,7 @@ impl Conflict {
             class: error.as_ref().map_or(shown, |error| error.class),
             // Without an error nothing tells how earlier attempts ended.
             uncertain: error.as_ref().map_or(operation.attempts > 0, |error| error.uncertain),
+            parked: error.as_ref().is_some_and(|error| error.parked),
             status: error.and_then(|error| error.status),
             base,
             local,
@@ -160,15 +163,18 @@ impl ConflictPolicy {
     /// Decides about one conflict.
     ///
     /// Operations that the server refused for another reason than its row are left: sending them again would not help,
-    /// and dropping them is not a matter of who wins. So is what could not be guarded by a version although the table
-    /// has versions.
+    /// and dropping them is not a matter of who wins; [`Park`](Self::Park) parks them as well. So is what could not be
+    /// guarded by a version although the table has versions.
     pub fn decide(self, conflict: &Conflict) -> Resolution {
+        if self == Self::Park {
+            return if conflict.parked { Resolution::Leave } else { Resolution::Park };
+        }
         match conflict.class {
             FailureClass::Conflict | FailureClass::Gone | FailureClass::Handler => {}
             FailureClass::Refused | FailureClass::ServerError => return Resolution::Leave,
         }
         let chosen = match self {
-            Self::Leave => return Resolution::Leave,
+            Self::Leave | Self::Park => return Resolution::Leave,
             Self::ClientWins => Resolution::KeepLocal,
             Self::ServerWins => Resolution::TakeRemote,
             Self::Merge => conflict.merge_with(|_| None),
@@ -192,7 +198,7 @@ impl ConflictPolicy {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
     /// Resolve now. [`Resolution::KeepLocal`] and [`Resolution::Merge`] send again within this push, guarded by
-    /// the version of [`Conflict::remote`]; [`Resolution::Leave`] records the conflict.
+    /// the version of [`Conflict::remote`]; [`Resolution::Leave`] and [`Resolution::Park`] record the conflict.
     Resolve(Resolution),
     /// Let a policy decide.
     Policy(ConflictPolicy),

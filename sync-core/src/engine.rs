@@ -221,7 +221,7 @@ impl<S: LocalStore> Engine<S> {
     /// When not everything was done: [`ErrorKind::PushFailed`] if operations were refused or conflict,
     /// [`ErrorKind::Network`], [`ErrorKind::Unauthorized`], [`ErrorKind::ServerBusy`],
     /// [`ErrorKind::InvalidResponse`] if the push stopped early, [`ErrorKind::Aborted`] if a handler asked for
-    /// it; [`Error::push_report`] tells what was done. [`ErrorKind::InvalidArgument`] for an unknown table or a
+    /// it, [`ErrorKind::Internal`] if the app's code around a request panicked; [`Error::push_report`] tells what was done. [`ErrorKind::InvalidArgument`] for an unknown table or a
     /// window of 0, [`ErrorKind::Busy`] if another sync runs and the push must not wait, [`ErrorKind::OtherAccount`],
     /// [`ErrorKind::Closed`]: nothing was sent. Errors of the store, with a report once something was sent.
     pub async fn push(&self, options: PushOptions) -> Result<PushReport> {

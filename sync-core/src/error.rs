@@ -116,6 +116,9 @@ pub enum ErrorKind {
     /// Another process or task holds what this call needs and did not release it in time, or the outcome of a request
     /// is not known yet. Nothing changed. Try again later, after a push in the latter case.
     Busy,
+    /// A handler around the requests, the credentials or the transport panicked: a fault of the program. The push that
+    /// met it stopped; the operation under way is settled by the next push. Mend the program.
+    Internal,
 }
 
 impl ErrorKind {
@@ -147,6 +150,7 @@ impl ErrorKind {
         Self::NewerSchema,
         Self::SchemaMismatch,
         Self::Busy,
+        Self::Internal,
     ];
 }
 
@@ -386,7 +390,8 @@ mod tests {
             | ErrorKind::Cancelled
             | ErrorKind::Closed
             | ErrorKind::OtherAccount
-            | ErrorKind::Store => &[],
+            | ErrorKind::Store
+            | ErrorKind::Internal => &[],
         }
     }
 

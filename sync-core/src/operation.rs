@@ -137,6 +137,11 @@ pub struct OperationError {
     pub superseded: bool,
     /// The answer to an earlier attempt was lost: the server's row may hold the local change already.
     pub uncertain: bool,
+    /// Pushes leave the operation alone until its row is changed here, or the error is resolved (P-29).
+    pub parked: bool,
+    /// Recorded before the last push began, which did not come to this operation (P-27): it stopped early, was of
+    /// other tables, or the operation is parked or held back.
+    pub old: bool,
 }
 
 /// Why an operation failed. Stored by name.

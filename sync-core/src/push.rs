@@ -179,6 +179,8 @@ fn fetched_row(operation: &Outgoing, answer: &Response, dialect: Dialect) -> Res
     }
 }
 
+/// An answer without a version (P-13) leaves the row's as it was, which the next change finds out: its 412 shows a row
+/// that is otherwise the same (F-11).
 fn read_success(
     operation: &Outgoing,
     answer: &Response,

@@ -137,7 +137,8 @@ pub trait LocalStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<OperationError>>> + Send;
 
     /// Starts a push: notes the highest sequence number, so that changes made later wait for the next push
-    /// (P-07), and gives the push a number under which each operation is taken at most once.
+    /// (P-07), and gives the push a number under which each operation is taken at most once. The errors recorded so far
+    /// are [old](OperationError::old) from now on (P-27).
     fn begin_push(&self) -> impl Future<Output = Result<PushSession>> + Send;
 
     /// One step of a push (17.2, steps 2 and 4, R8): stores the outcomes, then takes the next operations and
@@ -190,7 +191,8 @@ pub trait LocalStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<OpenConflict>>> + Send;
 
     /// Resolves a stored error or a conflict that a pull showed (17.4), and remembers by whom.
-    /// [`Resolution::Leave`] changes nothing and is not remembered.
+    /// [`Resolution::Leave`] changes nothing and is not remembered. [`Resolution::Park`] and [`Resolution::Unpark`]
+    /// leave revision and error, so that `key` still names the operation.
     ///
     /// # Errors
     ///
@@ -289,8 +291,8 @@ pub struct Exchange {
     pub take: Option<Take>,
 }
 
-/// Which operations to take next: the first ones of the queue that this push has not taken, in the order of
-/// [`order`](crate::operation::order).
+/// Which operations to take next: the first ones of the queue that this push has not taken and that are not parked
+/// ([`Resolution::Park`]), in the order of [`order`](crate::operation::order).
 #[derive(Clone, Debug)]
 pub struct Take {
     /// Names of the tables to push; empty = all.
@@ -417,6 +419,16 @@ pub enum Resolution {
     },
     /// Leave the error recorded; the next push sends the operation again.
     Leave,
+    /// Leave the error recorded, and the operation alone (P-29): pushes pass it over until a local change of the row is
+    /// queued, the error is resolved in another way, or [`Unpark`](Self::Unpark). A conflict that a pull showed is
+    /// recorded as an error first. What waits for the row, by a relation, waits on.
+    ///
+    /// The operation stays in the queue as it is; one with an unknown outcome keeps it unknown. Parking again changes
+    /// nothing and is not remembered.
+    Park,
+    /// End parking: the error stays recorded, and the next push sends the operation again. Changes nothing about an
+    /// operation that is not parked, and is not remembered then.
+    Unpark,
 }
 
 impl Resolution {
@@ -428,6 +440,8 @@ impl Resolution {
             Self::TakeRemote => Some(ResolutionKind::TakeRemote),
             Self::Store(_) => Some(ResolutionKind::Store),
             Self::ChangeKind { .. } => Some(ResolutionKind::ChangeKind),
+            Self::Park => Some(ResolutionKind::Park),
+            Self::Unpark => Some(ResolutionKind::Unpark),
             Self::Leave => None,
         }
     }

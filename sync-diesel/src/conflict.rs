@@ -37,6 +37,8 @@ pub struct Conflict<E> {
     pub remote: Option<Record<E>>,
     /// Id of the row.
     pub item_id: String,
+    /// Pushes leave the operation alone ([`Resolve::Park`]).
+    pub parked: bool,
     /// How often this row was already decided about in this push.
     pub repeats: u32,
     rows: engine::Conflict,
@@ -68,8 +70,16 @@ pub enum Resolve<E> {
     },
     /// A policy decides.
     Policy(ConflictPolicy),
-    /// The conflict is recorded and waits for a decision.
+    /// The conflict is recorded and waits for a decision; the next push meets it again.
     Leave,
+    /// The conflict is recorded, and pushes leave the operation alone: until the row is changed here again, until another
+    /// decision, or [`Unpark`](Self::Unpark). This push reports it as an error; later ones count it in
+    /// [`PushReport::parked`](sync_core::engine::PushReport::parked) and can be complete without it, so that pulls go
+    /// on. What belongs to a new row that is parked waits with it. Survives a restart.
+    Park,
+    /// The operation is no longer parked: its error stays recorded, and the next push sends it again. Of one that is not
+    /// parked, as [`Leave`](Self::Leave).
+    Unpark,
     /// Like [`Leave`](Self::Leave), and the push stops.
     Abort,
 }
@@ -87,6 +97,7 @@ impl<E: SyncEntity> Conflict<E> {
             // What a server holds is not in the app's hand: one row that does not fit must not hide the others.
             remote: typed(&rows.remote).unwrap_or_default(),
             item_id: rows.item_id().to_owned(),
+            parked: rows.parked,
             repeats: rows.repeats,
             rows,
         })
@@ -166,6 +177,8 @@ impl<E: SyncEntity> Resolve<E> {
                 Resolution::ChangeKind { kind, item: item.as_ref().map(row), version }
             }
             Self::Leave => Resolution::Leave,
+            Self::Park => Resolution::Park,
+            Self::Unpark => Resolution::Unpark,
             Self::Policy(policy) => return Decision::Policy(policy),
             Self::Abort => return Decision::Abort,
         })

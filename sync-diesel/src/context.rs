@@ -64,6 +64,7 @@ pub struct SyncContext<A> {
 struct Defaults {
     page_size: u32,
     window: usize,
+    handler_repeats: u32,
 }
 
 /// Settings of a [`SyncContext`]; made by [`SyncContext::builder`].
@@ -107,7 +108,7 @@ impl<A: SyncSchema> SyncContext<A> {
             other_account: OtherAccount::Refuse,
             tells_features: false,
             sends_idempotency_keys: false,
-            defaults: Defaults { page_size: 1000, window: 1 },
+            defaults: Defaults { page_size: 1000, window: 1, handler_repeats: 5 },
             schema: PhantomData,
         }
     }
@@ -317,7 +318,8 @@ impl<A: SyncSchema> SyncContext<A> {
     }
 
     /// The recorded errors of operations: conflicts and refusals that wait for a decision. They survive a
-    /// restart.
+    /// restart. Those that the last push did not come to are [`old`](OperationError::old), those it left alone
+    /// [`parked`](OperationError::parked).
     ///
     /// # Errors
     ///
@@ -441,7 +443,8 @@ impl<A: SyncSchema> SyncContext<A> {
     }
 
     fn push_defaults(&self) -> PushOptions {
-        PushOptions { window: self.defaults.window, ..PushOptions::default() }
+        let Defaults { window, handler_repeats, .. } = self.defaults;
+        PushOptions { window, handler_repeats, ..PushOptions::default() }
     }
 
     fn new_pull(&self, query_id: Option<String>, predicate: Predicate) -> Pull<'_, A> {
@@ -537,6 +540,20 @@ impl<A: SyncSchema> Builder<A> {
     /// Most requests of a push in flight. Default 1.
     pub fn window(mut self, requests: usize) -> Self {
         self.defaults.window = requests;
+        self
+    }
+
+    /// How often a handler, a policy or the rules of columns may decide about one row within a push; the conflict after
+    /// that is recorded. Default 5; with 0 nobody is asked during pushes. Each repeat is a request.
+    pub fn handler_repeats(mut self, repeats: u32) -> Self {
+        self.defaults.handler_repeats = repeats;
+        self
+    }
+
+    /// Logs the statements of the local database at level debug, target `sync_diesel::sql`, without their values. Default
+    /// off; see [`DatabaseOptions::log_sql`].
+    pub fn log_sql(mut self, log: bool) -> Self {
+        self.store.log_sql = log;
         self
     }
 

@@ -73,6 +73,8 @@ pub struct RecordedError {
     pub message: String,
     /// The row changed again after what failed was sent.
     pub superseded: bool,
+    /// The last push did not come to the operation.
+    pub old: bool,
 }
 
 /// Reads what is known of a row.
@@ -115,6 +117,9 @@ pub(crate) fn load(
     .get_result::<i64>(conn)
     .or_store()?;
     let state = operation.as_ref().map_or(SyncState::Synced, |operation| {
+        if error.as_ref().is_some_and(|error| error.parked) {
+            return SyncState::Parked;
+        }
         let class = error.as_ref().map(|error| error.class);
         SyncState::of_operation(operation.kind, operation.state, class)
     });
@@ -135,6 +140,7 @@ pub(crate) fn load(
             status: error.status,
             message: error.message,
             superseded: error.superseded,
+            old: error.old,
         }),
         quarantined,
         is_fetched_next: fetched > 0,
@@ -146,6 +152,9 @@ impl Explanation {
     /// What the next push does with the row.
     pub fn next_push(&self) -> &'static str {
         let Some(operation) = &self.operation else { return "sends nothing of it" };
+        if self.state == SyncState::Parked {
+            return "leaves it alone, as it is parked";
+        }
         let is_checked = self.is_versioned && operation.base_version.is_some();
         let revives = operation.kind == OperationKind::Insert && operation.base_version.is_some();
         match (operation.state, operation.kind) {
@@ -205,6 +214,9 @@ impl Explanation {
             (SyncState::Failed, _) => Some(
                 "change the row to what the server takes, or take the server's with `SyncContext::resolve`",
             ),
+            (SyncState::Parked, _) => Some(
+                "change the row, or decide with `SyncContext::resolve`: to send it again as it is, `Resolve::Unpark`",
+            ),
             (SyncState::Sent, Some(_)) => Some("push again later; the server failed"),
             (SyncState::Sent, None) => Some("push again, if no push is running"),
             (SyncState::PendingInsert | SyncState::PendingUpdate | SyncState::PendingDelete, _) => {
@@ -241,6 +253,9 @@ impl fmt::Display for Explanation {
             }
             if error.superseded {
                 write!(f, ", about an older form of the row")?;
+            }
+            if error.old {
+                write!(f, ", not met by the last push")?;
             }
             if f.alternate() && !error.message.is_empty() {
                 write!(f, ": {}", error.message)?;

@@ -41,6 +41,95 @@
 //! # }
 //! ```
 //!
+//! # Conflicts
+//!
+//! A change is made on a version of the row. If the server has another by then, the push asks the handler or the policy
+//! of the entity, else the rules of its columns (`#[sync(merge = ..)]`); what nobody decides is recorded, survives a
+//! restart and waits in [`SyncContext::conflicts`]. Whatever is sent again is guarded by the version that was seen. What
+//! the server refuses for another reason waits in [`SyncContext::errors`]. An operation that cannot go through for now can
+//! be parked: pushes leave it alone, and pulls go on, until its row is changed again or its error is resolved.
+//!
+//! ```
+//! # use sync_diesel::prelude::*;
+//! # #[derive(SyncEntity, Clone, Debug)]
+//! # pub struct Todo { pub text: String }
+//! # #[derive(SyncEntity, Clone, Debug)]
+//! # pub struct List { pub name: String }
+//! # sync_schema!(pub AppSchema: Todo, List);
+//! let builder = SyncContext::<AppSchema>::builder("https://api.example.com")
+//!     .conflicts_of::<List>(ConflictPolicy::ServerWins)
+//!     .on_conflict::<Todo>(|conflict| {
+//!         conflict.merge_with(|merged, here, there| merged.text = format!("{} / {}", there.text, here.text))
+//!     });
+//! # let _ = builder;
+//! # async fn run(sync: SyncContext<AppSchema>) -> sync_diesel::Result<()> {
+//! // Later, without network: one by one, or all at once.
+//! for conflict in sync.conflicts::<Todo>().await? {
+//!     let decision = if conflict.is_deleted_there() { Resolve::TakeRemote } else { Resolve::Park };
+//!     sync.resolve(&conflict, decision).await?;
+//! }
+//! sync.resolve_all(ConflictPolicy::ClientWins).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where a row stands, and what happens
+//!
+//! [`SyncState`] is the state of each row, with records or in any Diesel statement; [`SyncTable::explain`] says in words
+//! what is known of one row and what the next push and pull do with it. [`SyncContext::events`] tells which rows each
+//! commit changed and how far a push or pull is, [`SyncContext::watch`] when to query again.
+//!
+//! ```
+//! # use sync_diesel::prelude::*;
+//! # #[derive(SyncEntity, Clone, Debug)]
+//! # pub struct Todo { pub text: String, pub complete: bool }
+//! # sync_schema!(pub AppSchema: Todo);
+//! # async fn run(sync: SyncContext<AppSchema>) -> sync_diesel::Result<()> {
+//! let todos = sync.table::<Todo>();
+//! for (todo, state) in todos.filter(Todo::complete.eq(false)).with_state().load().await? {
+//!     println!("{} ({state})", todo.text);
+//! }
+//! let troubled = todos.all().in_state([SyncState::Conflict, SyncState::Failed, SyncState::Parked]);
+//! for record in troubled.load().await? {
+//!     println!("{}", todos.explain(record.id()).await?);
+//! }
+//!
+//! let mut changes = sync.watch::<Todo>();
+//! while changes.changed().await.is_some() {
+//!     println!("{} open", todos.filter(Todo::complete.eq(false)).count().await?);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Processes and accounts
+//!
+//! Several contexts and processes may have a database open. One push, pull or purge runs at a time, by a [`Lease`] that a
+//! crash frees; others wait, or fail with [`ErrorKind::Busy`] after `no_wait()`. Local reads and writes wait for none of
+//! them. The queue belongs to a service and, if the app tells it, to an account: opening for another while changes wait is
+//! refused unless the app says what becomes of them.
+//!
+//! ```
+//! # use sync_diesel::prelude::*;
+//! # #[derive(SyncEntity, Clone, Debug)]
+//! # pub struct Todo { pub text: String }
+//! # sync_schema!(pub AppSchema: Todo);
+//! # async fn run() -> sync_diesel::Result<()> {
+//! let sync = SyncContext::<AppSchema>::builder("https://api.example.com")
+//!     .dialect(Dialect::MobileApps)
+//!     .database("todo.db")
+//!     .account("user-17")
+//!     .other_account(OtherAccount::Refuse)
+//!     .open()
+//!     .await?;
+//! match sync.push().no_wait().await {
+//!     Err(error) if error.kind() == ErrorKind::Busy => println!("another process is at it"),
+//!     result => println!("{} done", result?.completed),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Features
 //!
 //! - `bundled` (default): compiles SQLite into the program; without it the system's library is linked.
@@ -75,6 +164,7 @@ mod queue;
 mod record;
 mod remote;
 pub mod schema;
+mod sql_log;
 mod state;
 mod statement;
 mod store;

@@ -23,6 +23,7 @@ use crate::system;
 
 pub(crate) mod history;
 pub(crate) mod owner;
+mod parking;
 pub(crate) mod record;
 pub(crate) mod relation;
 pub(crate) mod resolve;
@@ -122,12 +123,12 @@ pub(crate) fn operation_of(
 
 type ErrorColumns = (
     (Text, Text, BigInt, BigInt),
-    (BigInt, Text, Nullable<BigInt>, Text, Nullable<Text>, BigInt, BigInt),
+    (BigInt, Text, Nullable<BigInt>, Text, Nullable<Text>, BigInt, BigInt, BigInt, BigInt),
     (Nullable<Text>, Nullable<Text>, Nullable<Text>, BigInt, Nullable<Text>),
 );
 type StoredError = (
     (String, String, i64, i64),
-    (i64, String, Option<i64>, String, Option<String>, i64, i64),
+    (i64, String, Option<i64>, String, Option<String>, i64, i64, i64, i64),
     (Option<String>, Option<String>, Option<String>, i64, Option<String>),
 );
 
@@ -140,7 +141,8 @@ pub(crate) fn errors(
 ) -> Result<Vec<OperationError>> {
     let text = format!(
         "SELECT e.table_name, e.item_id, o.seq, o.revision, e.kind, e.class, e.status, e.message, e.local,
-         e.superseded, e.uncertain, e.remote, e.remote_version, e.remote_updated_at, e.remote_deleted, e.remote_extra
+         e.superseded, e.uncertain, e.parked,
+         e.push < (SELECT last_push FROM \"__control\" WHERE id = 1), e.remote, e.remote_version, e.remote_updated_at, e.remote_deleted, e.remote_extra
          FROM \"__errors\" e
          JOIN \"__operations\" o ON o.table_name = e.table_name AND o.item_id = e.item_id
          WHERE {condition} ORDER BY o.seq"
@@ -149,7 +151,7 @@ pub(crate) fn errors(
     let mut errors = Vec::with_capacity(stored.len());
     for (names, failure, remote) in stored {
         let (table_name, item_id, seq, revision) = names;
-        let (kind, class, status, message, local, superseded, uncertain) = failure;
+        let (kind, class, status, message, local, superseded, uncertain, parked, old) = failure;
         let (remote, version, updated_at, deleted, extra) = remote;
         let Some(table) = tables.find(&table_name) else { continue };
         let unknown = |what: &str| {
@@ -172,6 +174,8 @@ pub(crate) fn errors(
             remote,
             superseded: superseded != 0,
             uncertain: uncertain != 0,
+            parked: parked != 0,
+            old: old != 0,
         });
     }
     Ok(errors)

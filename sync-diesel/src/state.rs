@@ -64,10 +64,13 @@ pub enum SyncState {
     /// The server refused the change; it is in [`SyncContext::errors`](crate::SyncContext::errors) and sent again by
     /// the next push.
     Failed,
+    /// Pushes leave the change alone ([`Resolve::Park`](crate::Resolve::Park)) until the row is changed here again or
+    /// its error in [`SyncContext::errors`](crate::SyncContext::errors) is resolved.
+    Parked,
 }
 
 impl SyncState {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Synced,
         Self::PendingInsert,
         Self::PendingUpdate,
@@ -75,6 +78,7 @@ impl SyncState {
         Self::Sent,
         Self::Conflict,
         Self::Failed,
+        Self::Parked,
     ];
 
     /// The state of each row of entity `E`'s table, as a Diesel expression for `select`, `filter` and `order_by` of any
@@ -88,7 +92,7 @@ impl SyncState {
         !matches!(self, Self::Synced)
     }
 
-    /// The state of a row with an operation and perhaps a recorded error.
+    /// The state of a row with an operation that is not parked and perhaps a recorded error.
     pub(crate) const fn of_operation(
         kind: OperationKind,
         state: OperationState,
@@ -119,6 +123,7 @@ impl fmt::Display for SyncState {
             Self::Sent => "sent, the answer is not stored",
             Self::Conflict => "in conflict with the server",
             Self::Failed => "refused by the server",
+            Self::Parked => "parked, left alone by pushes",
         })
     }
 }
@@ -155,13 +160,16 @@ pub(crate) fn push_state(table: &TableSchema, out: &mut AstPass<'_, '_, Sqlite>)
     let failed = OperationState::Failed;
     // A number this version does not know is -1, which is refused when it is read (Q-09).
     out.push_sql(&format!(
-        "coalesce((SELECT CASE{cases} \
+        "coalesce((SELECT CASE \
+             WHEN EXISTS (SELECT 1 FROM \"__errors\" AS p WHERE p.table_name = o.table_name \
+             AND p.item_id = o.item_id AND p.parked <> 0) THEN {parked}{cases} \
              WHEN o.state = {attempted} THEN {sent} \
              WHEN o.state = {is_failed} THEN \
              CASE WHEN (SELECT e.class FROM \"__errors\" AS e \
              WHERE e.table_name = o.table_name AND e.item_id = o.item_id) IN ({conflict_name}, {gone_name}) \
              THEN {in_conflict} ELSE {refused} END \
              ELSE -1 END FROM \"__operations\" AS o WHERE o.table_name = {name} AND o.item_id = ",
+        parked = SyncState::Parked.number(),
         attempted = OperationState::Attempted.as_i64(),
         sent = state(any, OperationState::Attempted, None),
         is_failed = failed.as_i64(),

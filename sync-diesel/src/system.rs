@@ -17,13 +17,16 @@ use crate::failure::OrStore;
 use crate::statement::{query, run};
 
 /// Version of the tables below.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// What brings the tables of an older version to the next, the first from version 1 to 2 (S-18). A table that is new
 /// needs no step of its own: those missing are made in any case.
 const STEPS: [&str; VERSION as usize - 1] = [
     // 2: how sure an error is; the record of resolutions.
     "ALTER TABLE \"__errors\" ADD COLUMN uncertain INTEGER NOT NULL DEFAULT 0;",
+    // 3: parked operations; the push that recorded an error. What an earlier version recorded counts as old.
+    "ALTER TABLE \"__errors\" ADD COLUMN parked INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE \"__errors\" ADD COLUMN push INTEGER NOT NULL DEFAULT 0;",
 ];
 
 const TABLES: &str = r#"
@@ -72,6 +75,8 @@ CREATE TABLE IF NOT EXISTS "__errors" (
     remote_extra TEXT,
     superseded INTEGER NOT NULL DEFAULT 0,
     uncertain INTEGER NOT NULL DEFAULT 0,
+    parked INTEGER NOT NULL DEFAULT 0,
+    push INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (table_name, item_id)
 );
 CREATE TABLE IF NOT EXISTS "__shadow" (

@@ -172,6 +172,49 @@ async fn p_20h_p_30_handlers_that_panic_or_never_settle_are_recorded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn p_30_a_context_and_a_push_say_how_often_handlers_decide() {
+    let world = World::new().await;
+    let calls = Arc::new(AtomicU32::new(0));
+    let (device, _) = edited_on_both_sides(&world, |builder| {
+        let calls = Arc::clone(&calls);
+        builder.handler_repeats(0).on_conflict::<Todo>(move |_| {
+            calls.fetch_add(1, Ordering::SeqCst);
+            Resolve::KeepLocal
+        })
+    })
+    .await;
+    device.push().await.expect_err("nobody is asked");
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
+    device.push().handler_repeats(1).await.expect("kept");
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p_29_a_parked_row_stops_neither_pushes_nor_pulls_and_survives_a_restart() {
+    let world = World::new().await;
+    let (device, id) =
+        edited_on_both_sides(&world, |builder| builder.on_conflict::<Todo>(|_| Resolve::Park)).await;
+    let error = device.push().await.expect_err("parked by this push");
+    let report = error.push_report().expect("a report");
+    assert_eq!((error.kind(), report.parked), (ErrorKind::PushFailed, 1));
+    device.table::<Todo>().insert(Todo::new("another")).await.expect("inserted");
+    let report = device.push().await.expect("complete without it");
+    assert_eq!((report.completed, report.parked, report.remaining), (1, 1, 1));
+    device.pull_all(Todo::all()).await.expect("pulled");
+    assert_eq!(local(&device, &id).await.expect("there").text, "mine");
+    drop(device);
+
+    let device = model::open(world.proxy.url(), &world.folder.path().join("conflict.db")).await;
+    let error = device.errors().await.expect("errors").remove(0);
+    assert_eq!((error.status, error.parked, error.old), (Some(412), true, true));
+    assert_eq!(device.push().await.expect("complete").parked, 1);
+    device.resolve(&error, Resolve::<Todo>::KeepLocal).await.expect("resolved");
+    assert_eq!(device.push().await.expect("pushed").completed, 1);
+    let row = world.server.as_ref().read(&id).await.json();
+    assert_eq!((row["text"].as_str(), row["n"].as_i64()), (Some("mine"), Some(7)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn k_15_a_row_deleted_on_the_server_and_edited_here_is_gone_and_can_be_kept_or_dropped() {
     for keep in [true, false] {
         let world = World::new().await;

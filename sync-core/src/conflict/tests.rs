@@ -43,6 +43,7 @@ fn conflict(table: &'static TableSchema) -> Conflict {
         local: Some(row("mine", 2, Some("v1"))),
         remote: Some(row("theirs", 5, Some("v2"))),
         uncertain: false,
+        parked: false,
         repeats: 0,
     }
 }

@@ -35,8 +35,6 @@ pub use self::line::HeldOperation;
 mod line;
 mod send;
 
-/// How often a handler may send one row again within a push (P-30).
-const HANDLER_REPEATS: u32 = 5;
 /// Answers of class 5xx in a row that stop a push (P-20a).
 const SERVER_ERRORS: u32 = 5;
 /// How long running requests may finish after a push has to stop (F-08).
@@ -53,6 +51,9 @@ pub struct PushOptions {
     /// Whether operations that failed in an earlier push are sent again (P-29). Default true; with false, each is
     /// left alone until the app changes its row or resolves its error.
     pub retry_failed: bool,
+    /// How often a handler or the rules of columns may decide about one row within this push (P-30); the conflict after
+    /// that is recorded. Default 5; with 0 nobody is asked.
+    pub handler_repeats: u32,
     /// Whether to wait for a push, pull or purge of the same database, here or in another process. Default true; with
     /// false the call fails with [`ErrorKind::Busy`].
     pub wait: bool,
@@ -66,6 +67,7 @@ impl Default for PushOptions {
             tables: Vec::new(),
             window: 1,
             retry_failed: true,
+            handler_repeats: 5,
             wait: true,
             cancellation: Cancellation::new(),
         }
@@ -109,8 +111,13 @@ pub enum PushStatus {
     AbortedByHandler,
     /// The push was asked to end, or its context was closed.
     Cancelled,
-    /// The local database failed; nothing is half written.
+    /// The local database failed, which includes a panic of what ran in it; nothing is half written.
     LocalStore,
+    /// A handler around the requests, the credentials or the transport panicked. The operation under way stays uncertain,
+    /// and the next push settles it. A panic of a conflict handler is none of this: it is recorded as the error of its
+    /// operation, and the push goes on. One anywhere else goes through to the caller of the push and leaves what
+    /// dropping the push leaves.
+    Internal,
 }
 
 /// What a push did.
@@ -125,12 +132,16 @@ pub struct PushReport {
     pub completed: u64,
     /// Updates that turned out to change nothing and needed no request.
     pub unneeded: u64,
-    /// Operations of the pushed tables still queued, failed ones included.
+    /// Operations of the pushed tables still queued, failed and parked ones included.
     pub remaining: u64,
+    /// Operations of the pushed tables that are parked ([`Resolution::Park`]): not sent, and no reason to call the push
+    /// incomplete, but for those parked by this push, which are in [`errors`](Self::errors) as well. Not counted in a
+    /// push that the local database ended.
+    pub parked: u64,
     /// The recorded errors of this push, by sequence.
     pub errors: Vec<OperationError>,
-    /// Operations that were not sent because one that must come first failed, is held itself, or was not part of
-    /// this push (P-22); in the order of the queue.
+    /// Operations that were not sent because one that must come first failed, is parked, is held itself, or was not part
+    /// of this push (P-22); in the order of the queue.
     pub held: Vec<HeldOperation>,
     /// Bytes of the bodies sent and received for operations, without those of handlers' own requests.
     pub bytes: u64,
@@ -141,9 +152,12 @@ pub struct PushReport {
 }
 
 impl PushReport {
-    /// Whether every operation was sent and none failed.
+    /// Whether every operation was sent and none failed, apart from those that the app told to leave alone: operations
+    /// parked before this push, and what waits for them.
     pub fn is_complete(&self) -> bool {
-        self.status == PushStatus::Complete && self.errors.is_empty() && self.held.is_empty()
+        self.status == PushStatus::Complete
+            && self.errors.is_empty()
+            && self.held.iter().all(|held| held.for_parked)
     }
 
     /// Kind of the error as which a push that did not do everything is reported.
@@ -198,6 +212,7 @@ pub(super) async fn run<S: LocalStore>(engine: &Engine<S>, options: &PushOptions
         tables: options.resolve(engine.store.tables())?,
         window: options.window,
         retry_failed: options.retry_failed,
+        handler_repeats: options.handler_repeats,
         relations: Relations::new(engine.store.tables()),
         line: Line::default(),
         report: PushReport {
@@ -206,6 +221,7 @@ pub(super) async fn run<S: LocalStore>(engine: &Engine<S>, options: &PushOptions
             completed: 0,
             unneeded: 0,
             remaining: 0,
+            parked: 0,
             errors: Vec::new(),
             held: Vec::new(),
             bytes: 0,
@@ -228,6 +244,7 @@ struct Run<'e, S> {
     tables: Vec<&'static str>,
     window: usize,
     retry_failed: bool,
+    handler_repeats: u32,
     relations: Relations,
     line: Line,
     report: PushReport,
@@ -249,7 +266,7 @@ impl<S: LocalStore> Run<'_, S> {
                 self.report.cause = Some(std::sync::Arc::new(error));
                 let done = self.report.completed + self.report.unneeded;
                 self.report.remaining = self.session.queued.saturating_sub(done);
-                self.report.held = std::mem::take(&mut self.line).held(false);
+                self.report.held = std::mem::take(&mut self.line).held(false, &HashSet::new());
                 Ok(self.report)
             }
         }
@@ -388,7 +405,10 @@ impl<S: LocalStore> Run<'_, S> {
             Outcome::Acknowledged { .. } => {
                 self.failed.remove(&row);
             }
-            Outcome::Refused(_) | Outcome::Conflict(_) | Outcome::Uncertain(Some(_)) => {
+            Outcome::Refused(_)
+            | Outcome::Conflict(_)
+            | Outcome::Uncertain(Some(_))
+            | Outcome::Resolved { resolution: Resolution::Park, .. } => {
                 self.failed.insert(row);
             }
             Outcome::Uncertain(None) | Outcome::Unsent | Outcome::Resolved { .. } => {}
@@ -396,7 +416,8 @@ impl<S: LocalStore> Run<'_, S> {
         // The content of a revived row follows, and so does what a handler chose.
         let follows =
             matches!(&outcome, Outcome::Acknowledged { .. }) && operation.sent == SentKind::Undelete;
-        if follows || matches!(&outcome, Outcome::Resolved { .. }) {
+        let is_parked = matches!(&outcome, Outcome::Resolved { resolution: Resolution::Park, .. });
+        if follows || (matches!(&outcome, Outcome::Resolved { .. }) && !is_parked) {
             self.line.expect_back(&operation.key);
         }
         Ok(Settlement { key: operation.key, outcome })
@@ -416,6 +437,7 @@ impl<S: LocalStore> Run<'_, S> {
         self.report.status = match error.kind() {
             ErrorKind::Unauthorized => PushStatus::Authentication,
             ErrorKind::ServerBusy => PushStatus::ServerBusy,
+            ErrorKind::Internal => PushStatus::Internal,
             _ => PushStatus::Network,
         };
         self.report.cause = Some(std::sync::Arc::new(error));
@@ -424,7 +446,7 @@ impl<S: LocalStore> Run<'_, S> {
     /// Asks the handler, or else the columns' rules, about a conflict before it is recorded.
     async fn ask_handler(&mut self, operation: &Outgoing, failure: Failure) -> Result<Outcome> {
         let repeats = self.repeats.entry((operation.key.table, operation.key.item_id.clone())).or_default();
-        if *repeats >= HANDLER_REPEATS {
+        if *repeats >= self.handler_repeats {
             return Ok(Outcome::Conflict(failure));
         }
         let local = match operation.sent {
@@ -452,7 +474,7 @@ impl<S: LocalStore> Run<'_, S> {
             Ok(Err(error)) => return Ok(failed(format!("the conflict handler failed: {error}"), failure)),
             Err(_) => return Ok(failed("the conflict handler panicked".into(), failure)),
         };
-        if resolution == Resolution::Leave {
+        if matches!(resolution, Resolution::Leave | Resolution::Unpark) {
             return Ok(Outcome::Conflict(failure));
         }
         // What the store would refuse would fail the whole step, at every push again.
@@ -463,7 +485,6 @@ impl<S: LocalStore> Run<'_, S> {
     }
 
     async fn finish(mut self) -> Result<PushReport> {
-        self.report.held = std::mem::take(&mut self.line).held(self.report.status == PushStatus::Complete);
         let store = &self.engine.store;
         let mut wanted: Vec<Option<&'static TableSchema>> = Vec::new();
         if self.tables.is_empty() {
@@ -474,16 +495,22 @@ impl<S: LocalStore> Run<'_, S> {
         }
         for table in wanted {
             self.report.remaining += store.pending(table).await?;
-            if !self.failed.is_empty() {
-                let errors = store.errors(table).await?.into_iter();
-                self.report.errors.extend(errors.filter(|error| self.failed.contains(&row_of(&error.key))));
-            }
         }
+        // Of every table: what is pushed may wait for a row of another one.
+        let recorded = store.errors(None).await?;
+        let is_complete = self.report.status == PushStatus::Complete;
+        let parked = recorded.iter().filter(|error| error.parked).map(|error| error.key.row()).collect();
+        self.report.held = std::mem::take(&mut self.line).held(is_complete, &parked);
+        let is_wanted = |table| self.tables.is_empty() || self.tables.contains(&table);
+        self.report.parked = parked.iter().filter(|row| is_wanted(row.table)).count() as u64;
+        self.report.errors =
+            recorded.into_iter().filter(|error| self.failed.contains(&row_of(&error.key))).collect();
         tracing::debug!(
             status = ?self.report.status,
             sent = self.report.sent,
             completed = self.report.completed,
             remaining = self.report.remaining,
+            parked = self.report.parked,
             "push ended"
         );
         Ok(self.report)
@@ -516,6 +543,8 @@ fn conflict_of(operation: &Outgoing, failure: &Failure, local: Option<Row>, repe
         remote,
         // An attempt of an earlier push may have arrived; within this push each attempt was answered.
         uncertain: operation.uncertain || (operation.attempts > 1 && repeats == 0),
+        // A parked operation is not sent.
+        parked: false,
         repeats,
     }
 }

@@ -15,6 +15,7 @@ use crate::store::{Exchange, Exchanged, PushSession, Take, UpdateBody};
 
 pub(super) fn begin(state: &mut State) -> PushSession {
     state.pushes += 1;
+    state.age_errors();
     let bound = state.sequence;
     let queued = state.all().map(|table| table.entries.len() as u64).sum();
     PushSession { push: state.pushes, bound, queued }
@@ -54,8 +55,9 @@ struct Line<'s> {
 
 impl Line<'_> {
     /// Whether this push may still take the operation.
-    fn is_open(&self, table: &str, entry: &Entry) -> bool {
-        (self.take.tables.is_empty() || self.take.tables.contains(&table))
+    fn is_open(&self, table: &TableState, id: &str, entry: &Entry) -> bool {
+        (self.take.tables.is_empty() || self.take.tables.contains(&table.schema.name))
+            && !table.is_parked(id)
             && entry.seq <= self.session.bound
             && entry.taken_by != self.session.push
             && (self.take.retry_failed || entry.state != OperationState::Failed)
@@ -63,7 +65,7 @@ impl Line<'_> {
 
     fn found(&self, table: &TableState, id: &str) -> Option<Found> {
         let entry = table.entries.get(id)?;
-        Some(Found { kind: entry.kind, is_over: !self.is_open(table.schema.name, entry) })
+        Some(Found { kind: entry.kind, is_over: !self.is_open(table, id, entry) })
     }
 
     /// The operation of a row ready to be taken; `None` if it was not needed.
@@ -86,9 +88,9 @@ impl TakeQueue for Line<'_> {
         let mut open: Vec<(i64, &'static TableSchema, String)> = self
             .state
             .all()
-            .flat_map(|table| table.entries.iter().map(|(id, entry)| (table.schema, id, entry)))
-            .filter(|(schema, _, entry)| entry.seq > after && self.is_open(schema.name, entry))
-            .map(|(schema, id, entry)| (entry.seq, schema, id.clone()))
+            .flat_map(|table| table.entries.iter().map(move |(id, entry)| (table, id, entry)))
+            .filter(|(table, id, entry)| entry.seq > after && self.is_open(table, id, entry))
+            .map(|(table, id, entry)| (entry.seq, table.schema, id.clone()))
             .collect();
         open.sort_by_key(|(seq, _, _)| *seq);
         for (_, schema, id) in open {
@@ -101,7 +103,8 @@ impl TakeQueue for Line<'_> {
 
     fn again(&mut self, row: &RowRef) -> Result<Option<Candidate<Next>>> {
         let table = self.state.table_named(row.table)?;
-        let is_open = table.entries.get(&row.item_id).is_some_and(|entry| self.is_open(row.table, entry));
+        let entry = table.entries.get(&row.item_id);
+        let is_open = entry.is_some_and(|entry| self.is_open(table, &row.item_id, entry));
         let schema = table.schema;
         if is_open { self.prepare(schema, &row.item_id) } else { Ok(None) }
     }

@@ -30,6 +30,14 @@ pub(super) fn resolve(
         .with_item(id)
     })?;
     let Some(decision) = resolution.kind() else { return Ok(()) };
+    let is_as_wanted = match resolution {
+        Resolution::Park => error.parked,
+        Resolution::Unpark => !error.parked,
+        _ => false,
+    };
+    if is_as_wanted {
+        return Ok(());
+    }
     check::check_resolution(table.schema, kind_of(table, id, &error), id, &resolution)?;
     let record = record(table, id, at_seq, &error, (decision, by));
     table.errors.insert(id.clone(), error);
@@ -63,6 +71,8 @@ fn undecided(table: &TableState, id: &str, key: &OperationKey) -> Option<Operati
         remote: Some(newest.clone()),
         superseded: false,
         uncertain: entry.attempts > 0,
+        parked: false,
+        old: false,
     })
 }
 
@@ -158,9 +168,23 @@ pub(super) fn apply(state: &mut State, key: &OperationKey, resolution: Resolutio
                 entry.seq = seq;
             }
         }
+        Resolution::Park => park(table, id, true),
+        Resolution::Unpark => park(table, id, false),
         Resolution::Leave => {}
     }
     Ok(())
+}
+
+/// P-29: the error says whether the operation is left alone. One that a pull showed fails without a request.
+fn park(table: &mut TableState, id: &str, parked: bool) {
+    if let Some(error) = table.errors.get_mut(id) {
+        error.parked = parked;
+    }
+    if let Some(entry) = table.entries.get_mut(id)
+        && entry.state == OperationState::Pending
+    {
+        entry.state = OperationState::Failed;
+    }
 }
 
 /// An attempted operation stays attempted until its outcome is known (R1): keeping the local row is a further
@@ -170,6 +194,10 @@ fn resolve_in_flight(state: &mut State, key: &OperationKey, resolution: Resoluti
     let table = state.table_named_mut(key.table)?;
     match resolution {
         Resolution::Leave => return Ok(()),
+        Resolution::Park | Resolution::Unpark => {
+            park(table, id, resolution == Resolution::Park);
+            return Ok(());
+        }
         Resolution::TakeRemote => {
             take_remote(table, id);
             return Ok(());

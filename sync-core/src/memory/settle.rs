@@ -254,6 +254,9 @@ fn record(table: &mut TableState, id: &str, sent: &Sent, failure: Failure) {
         remote: failure.remote,
         superseded: entry.revision != sent.revision,
         uncertain,
+        // The app may have parked it while it was under way.
+        parked: table.is_parked(id),
+        old: false,
     };
     // What the answer shows is newer than what any pull has brought.
     match &error.remote {

@@ -146,6 +146,15 @@ impl State {
         self.sequence
     }
 
+    /// The errors recorded so far are those of earlier pushes (P-27).
+    pub(super) fn age_errors(&mut self) {
+        for table in self.tables.values_mut() {
+            if table.errors.values().any(|error| !error.old) {
+                Arc::make_mut(table).errors.values_mut().for_each(|error| error.old = true);
+            }
+        }
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = &TableState> {
         self.tables.values().map(|table| &**table)
     }
@@ -181,6 +190,11 @@ impl State {
 impl TableState {
     pub(super) fn operations(&self) -> impl Iterator<Item = Operation> {
         self.entries.iter().map(|(id, entry)| entry.operation(self.schema, id))
+    }
+
+    /// Whether pushes leave the operation alone (P-29).
+    pub(super) fn is_parked(&self, id: &str) -> bool {
+        self.errors.get(id).is_some_and(|error| error.parked)
     }
 
     /// Whether only pushes of this device lie between a version and the row's (K-17).

@@ -38,6 +38,7 @@ mod decisions;
 mod exits;
 mod flight;
 mod model;
+mod parking;
 mod probe;
 mod pulls;
 mod purges;
@@ -211,6 +212,19 @@ cases! {
         w_09_a_kept_row_is_undeleted,
         w_09_an_undelete_with_an_edit,
         w_09_only_a_deleted_row_is_undeleted,
+    }
+    parking {
+        p_29_a_parked_operation_is_left_alone,
+        p_29_any_local_change_ends_parking,
+        p_29_a_local_delete_ends_parking,
+        p_29_another_decision_ends_parking,
+        p_29_unparking_sends_it_again,
+        p_29_r_1_a_parked_outcome_stays_unknown,
+        p_29_k_20_a_conflict_that_a_pull_showed_is_parked,
+        p_29_parking_during_a_flight,
+        p_29_a_handler_parks,
+        p_22_what_belongs_to_a_parked_row_is_held_back,
+        p_27_errors_of_earlier_pushes_are_old,
     }
     pulls {
         l_40_rows_are_added_changed_unchanged_and_removed,

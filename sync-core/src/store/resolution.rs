@@ -26,6 +26,9 @@ pub enum ConflictPolicy {
     MergeElseClient,
     /// As [`Merge`](Self::Merge); columns without a rule, and rows that one side deleted, are as on the server.
     MergeElseServer,
+    /// Conflicts, and what the server refused for another reason, are parked: recorded, and not sent again before the
+    /// app changes the row or decides ([`Resolution::Park`](super::Resolution::Park)).
+    Park,
 }
 
 /// Who resolved a conflict.
@@ -56,6 +59,10 @@ pub enum ResolutionKind {
     Store,
     /// The operation became one of another kind.
     ChangeKind,
+    /// Nothing was decided about the row; pushes leave the operation alone.
+    Park,
+    /// The operation is no longer parked.
+    Unpark,
 }
 
 /// One resolution, as remembered. Holds no row contents.
@@ -143,6 +150,8 @@ stored_names! {
         TakeRemote => "take_remote",
         Store => "store",
         ChangeKind => "change_kind",
+        Park => "park",
+        Unpark => "unpark",
     }
     ConflictPolicy {
         Leave => "leave",
@@ -151,6 +160,7 @@ stored_names! {
         Merge => "merge",
         MergeElseClient => "merge_else_client",
         MergeElseServer => "merge_else_server",
+        Park => "park",
     }
 }
 
@@ -182,8 +192,8 @@ mod tests {
 
     #[test]
     fn stored_names_are_read_back() {
-        use ConflictPolicy::{ClientWins, Leave, Merge, MergeElseClient, MergeElseServer, ServerWins};
-        let policies = [Leave, ClientWins, ServerWins, Merge, MergeElseClient, MergeElseServer];
+        use ConflictPolicy::{ClientWins, Leave, Merge, MergeElseClient, MergeElseServer, Park, ServerWins};
+        let policies = [Leave, ClientWins, ServerWins, Merge, MergeElseClient, MergeElseServer, Park];
         let resolvers = [Resolver::App, Resolver::Handler, Resolver::Engine];
         let resolvers: Vec<_> = resolvers.into_iter().chain(policies.map(Resolver::Policy)).collect();
         let mut names: Vec<&str> = resolvers.iter().map(|resolver| resolver.as_str()).collect();
@@ -195,6 +205,8 @@ mod tests {
         assert_eq!(names.len(), resolvers.len(), "each name means one resolver");
         assert_eq!(Resolver::parse("somebody"), None);
         assert_eq!(ResolutionKind::parse("store"), Some(ResolutionKind::Store));
+        assert_eq!(ResolutionKind::parse("park"), Some(ResolutionKind::Park));
+        assert_eq!(ResolutionKind::parse("unpark"), Some(ResolutionKind::Unpark));
         assert_eq!(ResolutionKind::parse(""), None);
     }
 }

@@ -51,9 +51,16 @@ impl<'c, A> Push<'c, A> {
     }
 
     /// Whether operations that failed in an earlier push are sent again. Default true; with `false`, each waits until
-    /// the app changes its row or resolves its error.
+    /// the app changes its row or resolves its error, but is not complete without them as it is without parked ones.
     pub fn retry_failed(mut self, retry: bool) -> Self {
         self.options.retry_failed = retry;
+        self
+    }
+
+    /// How often a handler or the rules of columns may decide about one row within this push; the conflict after that is
+    /// recorded. Default: that of the context ([`Builder::handler_repeats`](crate::Builder::handler_repeats)).
+    pub fn handler_repeats(mut self, repeats: u32) -> Self {
+        self.options.handler_repeats = repeats;
         self
     }
 

@@ -5,10 +5,14 @@ use diesel::sqlite::SqliteConnection;
 use diesel::{Queryable, RunQueryDsl};
 use sync_core::entity::TableSchema;
 use sync_core::error::Result;
-use sync_core::operation::RowRef;
+use sync_core::item;
+use sync_core::operation::{OperationKind, RowRef};
+use sync_core::store::Failure;
 
+use super::parking::IS_PARKED;
 use crate::failure::OrStore;
 use crate::statement::{Bind, query, run};
+use crate::synced::SyncedTable;
 
 /// An operation as stored; the numbers are read by the caller, who knows what an unknown one means.
 #[derive(Clone, Debug, Queryable)]
@@ -87,19 +91,26 @@ pub(super) fn find(conn: &mut SqliteConnection, table: &str, id: &str) -> Result
     Ok(load(conn, "table_name = ? AND item_id = ?", &[table.into(), id.into()])?.pop())
 }
 
-/// The operation of a row, and the push that took it last.
+/// Who may take an operation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taker {
+    /// The push that took it last.
+    pub(super) push: Option<i64>,
+    /// Pushes leave it alone.
+    pub(super) is_parked: bool,
+}
+
+/// The operation of a row, and who may take it.
 pub(super) fn find_with_taker(
     conn: &mut SqliteConnection,
     row: &RowRef,
-) -> Result<Option<(QueuedOperation, Option<i64>)>> {
+) -> Result<Option<(QueuedOperation, Taker)>> {
     let Some(operation) = find(conn, row.table, &row.item_id)? else { return Ok(None) };
-    let taken_by = query::<Nullable<BigInt>>(
-        "SELECT taken_by FROM \"__operations\" WHERE seq = ?",
-        &[operation.seq.into()],
-    )
-    .get_result::<Option<i64>>(conn)
-    .or_store()?;
-    Ok(Some((operation, taken_by)))
+    let text = format!("SELECT taken_by, {IS_PARKED} FROM \"__operations\" WHERE seq = ?");
+    let (push, parked) = query::<(Nullable<BigInt>, BigInt)>(&text, &[operation.seq.into()])
+        .get_result::<(Option<i64>, i64)>(conn)
+        .or_store()?;
+    Ok(Some((operation, Taker { push, is_parked: parked != 0 })))
 }
 
 /// What is left of an operation after its request: nothing is in flight any more.
@@ -151,6 +162,61 @@ pub(super) fn store(conn: &mut SqliteConnection, before: i64, rest: &Remainder<'
 pub(super) fn remove(conn: &mut SqliteConnection, operation: &QueuedOperation) -> Result<()> {
     run(conn, "DELETE FROM \"__operations\" WHERE seq = ?", &[operation.seq.into()]).or_store()?;
     drop_error(conn, operation)
+}
+
+/// What is recorded of a failed operation beside the failure.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failed<'a> {
+    pub(super) kind: OperationKind,
+    /// The whole row as sent.
+    pub(super) local: Option<&'a str>,
+    pub(super) superseded: bool,
+    pub(super) uncertain: bool,
+}
+
+/// Records an error of the running push in place of an older one; a parked operation stays parked.
+pub(super) fn store_error(
+    conn: &mut SqliteConnection,
+    table: &SyncedTable,
+    operation: &QueuedOperation,
+    failed: &Failed<'_>,
+    failure: &Failure,
+) -> Result<()> {
+    let remote = failure.remote.as_ref();
+    let remote_item = remote.map(|remote| item::encode(table.schema, remote));
+    run(
+        conn,
+        "INSERT INTO \"__errors\" (table_name, item_id, seq, revision, kind, class, status, message, local,
+         remote, remote_version, remote_updated_at, remote_deleted, remote_extra, superseded, uncertain, push)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+         (SELECT last_push FROM \"__control\" WHERE id = 1))
+         ON CONFLICT (table_name, item_id) DO UPDATE SET seq = excluded.seq, revision = excluded.revision,
+         kind = excluded.kind, class = excluded.class, status = excluded.status,
+         message = excluded.message, local = excluded.local, remote = excluded.remote,
+         remote_version = excluded.remote_version, remote_updated_at = excluded.remote_updated_at,
+         remote_deleted = excluded.remote_deleted, remote_extra = excluded.remote_extra,
+         superseded = excluded.superseded, uncertain = excluded.uncertain, push = excluded.push",
+        &[
+            table.schema.name.into(),
+            (&operation.item_id).into(),
+            operation.seq.into(),
+            operation.revision.into(),
+            failed.kind.as_i64().into(),
+            failure.class.as_str().into(),
+            failure.status.map(i64::from).into(),
+            (&failure.message).into(),
+            failed.local.into(),
+            (&remote_item).into(),
+            remote.and_then(|remote| remote.version.as_deref()).into(),
+            Bind::instant(remote.and_then(|remote| remote.updated_at)),
+            i64::from(remote.is_some_and(|remote| remote.deleted)).into(),
+            remote.and_then(|remote| remote.extra.as_deref()).into(),
+            i64::from(failed.superseded).into(),
+            i64::from(failed.uncertain).into(),
+        ],
+    )
+    .or_store()
+    .map(|_| ())
 }
 
 /// Removes the recorded error.

@@ -12,6 +12,7 @@ use sync_core::entity::TableSchema;
 use sync_core::error::Result;
 use sync_core::operation::Relations;
 
+use super::parking::IS_PARKED;
 use crate::failure::OrStore;
 use crate::statement::{literal, query, quote};
 
@@ -70,7 +71,7 @@ pub(crate) fn install(conn: &mut SqliteConnection, tables: &[&'static TableSchem
     Ok(())
 }
 
-/// SQL: id, kind, place, state and taker of the operations of rows of `table` that mention a row in a column, on the
+/// SQL: id, kind, place, state, taker and whether it is parked, of the operations of rows of `table` that mention a row in a column, on the
 /// server or in what was sent; the last of the queue first. Binds the row's id three times.
 pub(super) fn referring_sql(table: &TableSchema, column: usize) -> String {
     let column = table.columns[column].name;
@@ -84,7 +85,7 @@ pub(super) fn referring_sql(table: &TableSchema, column: usize) -> String {
         )
     });
     format!(
-        "SELECT item_id, kind, seq, state, taken_by FROM \"__operations\" WHERE table_name = {} \
+        "SELECT item_id, kind, seq, state, taken_by, {IS_PARKED} FROM \"__operations\" WHERE table_name = {} \
          AND item_id IN ({}) ORDER BY seq DESC",
         literal(table.name),
         places.join(" UNION ")

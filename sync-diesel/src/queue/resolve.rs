@@ -12,6 +12,7 @@ use sync_core::store::{Failure, OpenConflict, Resolution, Resolver, is_in_confli
 
 use self::kind::KindChange;
 use super::history;
+use super::parking::{park, unpark};
 use super::record::{QueuedOperation, Remainder, drop_error, find, load, note_refetch, remove, store};
 use crate::apply::copies::{self, Copy};
 use crate::apply::{drop_extra, store_extra};
@@ -43,9 +44,12 @@ pub(crate) fn resolve(
     let operation = find(conn, table.schema.name, &key.item_id)?
         .filter(|operation| operation.seq == key.seq && operation.revision == key.revision)
         .ok_or_else(changed)?;
-    let failure = undecided(conn, tables, table, &operation)?.ok_or_else(changed)?;
-    if resolution.kind().is_none() {
-        return Ok(());
+    let Undecided { failure, is_parked } = undecided(conn, tables, table, &operation)?.ok_or_else(changed)?;
+    match resolution {
+        Resolution::Leave => return Ok(()),
+        Resolution::Park if is_parked => return Ok(()),
+        Resolution::Unpark if !is_parked => return Ok(()),
+        _ => {}
     }
     check::check_resolution(table.schema, operation.kind()?, &operation.item_id, resolution)?;
     history::remember(conn, table, &operation, &failure, resolution, by)?;
@@ -59,18 +63,25 @@ pub(crate) fn resolve(
     .map_err(|error| error.with_table(table.schema.name).with_item(&operation.item_id))
 }
 
+/// What is to be decided about an operation.
+struct Undecided {
+    failure: Failure,
+    is_parked: bool,
+}
+
 /// The recorded error of an operation, or else what the newest server copy says as an error (K-20).
 fn undecided(
     conn: &mut SqliteConnection,
     tables: &Tables,
     table: &SyncedTable,
     operation: &QueuedOperation,
-) -> Result<Option<Failure>> {
+) -> Result<Option<Undecided>> {
     let of_row = [table.schema.name.into(), (&operation.item_id).into()];
     let error = super::errors(conn, tables, "e.table_name = ? AND e.item_id = ?", &of_row)?.pop();
     if let Some(error) = error {
-        let OperationError { class, status, remote, .. } = error;
-        return Ok(Some(Failure { class, status, message: String::new(), remote }));
+        let OperationError { class, status, remote, parked, .. } = error;
+        let failure = Failure { class, status, message: String::new(), remote };
+        return Ok(Some(Undecided { failure, is_parked: parked }));
     }
     let newest = copies::newest(conn, table, &operation.item_id)?;
     let Some(newest) = newest else { return Ok(None) };
@@ -78,7 +89,8 @@ fn undecided(
         return Ok(None);
     }
     let class = if newest.deleted { FailureClass::Gone } else { FailureClass::Conflict };
-    Ok(Some(Failure { class, status: None, message: String::new(), remote: Some(newest) }))
+    let failure = Failure { class, status: None, message: String::new(), remote: Some(newest) };
+    Ok(Some(Undecided { failure, is_parked: false }))
 }
 
 /// The operations about which something is to be decided, with what is known of their rows.
@@ -146,6 +158,8 @@ pub(super) fn apply(
 ) -> Result<()> {
     match resolution {
         Resolution::Leave => Ok(()),
+        Resolution::Park => park(conn, table, operation, failure),
+        Resolution::Unpark => unpark(conn, operation),
         Resolution::TakeRemote => take_remote(conn, table, operation, failure),
         Resolution::KeepLocal => {
             let seen = Seen::of(conn, table, operation, failure)?;
@@ -191,6 +205,8 @@ fn apply_in_flight(
 ) -> Result<()> {
     match resolution {
         Resolution::Leave => return Ok(()),
+        Resolution::Park => return park(conn, table, operation, failure),
+        Resolution::Unpark => return unpark(conn, operation),
         Resolution::TakeRemote => return take_remote(conn, table, operation, failure),
         Resolution::Store(row) => return store_row(conn, table, operation, row),
         Resolution::ChangeKind { .. } => {

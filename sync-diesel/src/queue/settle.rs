@@ -7,14 +7,15 @@ use diesel::sqlite::SqliteConnection;
 use diesel::{Connection, OptionalExtension, RunQueryDsl};
 use sync_core::check;
 use sync_core::error::Result;
-use sync_core::item;
 use sync_core::operation::{
     FailureClass, OperationKind, OperationState, SentKind, ServerMayHold, merge_answer, with_version,
 };
 use sync_core::row::Row;
 use sync_core::store::{Failure, Outcome, Resolution, Resolver, Settlement};
 
-use super::record::{QueuedOperation, Remainder, drop_error, find, note_refetch, remove, store};
+use super::record::{
+    Failed, QueuedOperation, Remainder, drop_error, find, note_refetch, remove, store, store_error,
+};
 use super::{history, resolve};
 use crate::apply::copies::{self, Copy};
 use crate::apply::{drop_extra, store_extra};
@@ -437,38 +438,12 @@ impl Flight<'_> {
             None => {}
         }
         let uncertain = self.is_uncertain(conn)?;
-        let remote_item = remote.map(|remote| item::encode(self.table.schema, remote));
-        run(
-            conn,
-            "INSERT INTO \"__errors\" (table_name, item_id, seq, revision, kind, class, status, message, local,
-             remote, remote_version, remote_updated_at, remote_deleted, remote_extra, superseded, uncertain)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-             ON CONFLICT (table_name, item_id) DO UPDATE SET seq = excluded.seq, revision = excluded.revision,
-             kind = excluded.kind, class = excluded.class, status = excluded.status,
-             message = excluded.message, local = excluded.local, remote = excluded.remote,
-             remote_version = excluded.remote_version, remote_updated_at = excluded.remote_updated_at,
-             remote_deleted = excluded.remote_deleted, remote_extra = excluded.remote_extra,
-             superseded = excluded.superseded, uncertain = excluded.uncertain",
-            &[
-                self.table.schema.name.into(),
-                self.id().into(),
-                self.operation.seq.into(),
-                self.operation.revision.into(),
-                kind.as_i64().into(),
-                failure.class.as_str().into(),
-                failure.status.map(i64::from).into(),
-                (&failure.message).into(),
-                (&self.operation.sent_item).into(),
-                (&remote_item).into(),
-                remote.and_then(|remote| remote.version.as_deref()).into(),
-                crate::statement::Bind::instant(remote.and_then(|remote| remote.updated_at)),
-                i64::from(remote.is_some_and(|remote| remote.deleted)).into(),
-                remote.and_then(|remote| remote.extra.as_deref()).into(),
-                i64::from(self.is_superseded()).into(),
-                i64::from(uncertain).into(),
-            ],
-        )
-        .or_store()
-        .map(|_| ())
+        let failed = Failed {
+            kind,
+            local: self.operation.sent_item.as_deref(),
+            superseded: self.is_superseded(),
+            uncertain,
+        };
+        store_error(conn, self.table, &self.operation, &failed, failure)
     }
 }

@@ -12,7 +12,8 @@ use sync_core::operation::{OperationKind, OperationState, Outgoing, RowRef, Sent
 use sync_core::row::Row;
 use sync_core::store::{Exchanged, PushSession, Take, UpdateBody};
 
-use super::record::{QueuedOperation, find_with_taker, load, remove};
+use super::parking::IS_PARKED;
+use super::record::{QueuedOperation, Taker, find_with_taker, load, remove};
 use super::relation;
 use super::settle::restore;
 use crate::apply::copies::{self, Copy};
@@ -40,6 +41,7 @@ pub(super) fn take(
     let failed = if take.retry_failed { "" } else { " AND state <> 2" };
     let condition = format!(
         "seq > ? AND seq <= ? AND (taken_by IS NULL OR taken_by <> ?) AND table_name IN ({places}){failed}
+         AND NOT {IS_PARKED}
          ORDER BY seq LIMIT ?"
     );
     let mut line =
@@ -86,9 +88,10 @@ impl Line<'_> {
     }
 
     /// Whether this push may still take the operation.
-    fn is_open(&self, table: &str, seq: i64, state: i64, taken_by: Option<i64>) -> bool {
+    fn is_open(&self, table: &str, seq: i64, state: i64, taker: Taker) -> bool {
         seq <= self.session.bound
-            && taken_by != Some(self.session.push)
+            && taker.push != Some(self.session.push)
+            && !taker.is_parked
             && self.wanted.contains(&table)
             && (self.take.retry_failed || state != OperationState::Failed.as_i64())
     }
@@ -125,8 +128,8 @@ impl TakeQueue for Line<'_> {
     }
 
     fn again(&mut self, row: &RowRef) -> Result<Option<Candidate<Ready>>> {
-        let Some((operation, taken_by)) = find_with_taker(self.conn, row)? else { return Ok(None) };
-        if self.is_open(row.table, operation.seq, operation.state, taken_by) {
+        let Some((operation, taker)) = find_with_taker(self.conn, row)? else { return Ok(None) };
+        if self.is_open(row.table, operation.seq, operation.state, taker) {
             self.prepare(operation)
         } else {
             Ok(None)
@@ -134,13 +137,14 @@ impl TakeQueue for Line<'_> {
     }
 
     fn find(&mut self, row: &RowRef) -> Result<Option<Found>> {
-        let standing = query::<StandingColumns>(
-            "SELECT kind, seq, state, taken_by FROM \"__operations\" WHERE table_name = ? AND item_id = ?",
-            &[row.table.into(), (&row.item_id).into()],
-        )
-        .get_result::<Standing>(self.conn)
-        .optional()
-        .or_store()?;
+        let text = format!(
+            "SELECT kind, seq, state, taken_by, {IS_PARKED} FROM \"__operations\"
+             WHERE table_name = ? AND item_id = ?"
+        );
+        let standing = query::<StandingColumns>(&text, &[row.table.into(), (&row.item_id).into()])
+            .get_result::<Standing>(self.conn)
+            .optional()
+            .or_store()?;
         standing.map(|standing| self.found(row, standing)).transpose()
     }
 
@@ -180,18 +184,19 @@ impl TakeQueue for Line<'_> {
     }
 }
 
-/// Kind, place, state and the push that took it.
-type Standing = (i64, i64, i64, Option<i64>);
-type StandingColumns = (BigInt, BigInt, BigInt, Nullable<BigInt>);
+/// Kind, place, state, the push that took it, and whether it is parked.
+type Standing = (i64, i64, i64, Option<i64>, i64);
+type StandingColumns = (BigInt, BigInt, BigInt, Nullable<BigInt>, BigInt);
 
 impl Line<'_> {
-    fn found(&self, row: &RowRef, (kind, seq, state, taken_by): Standing) -> Result<Found> {
+    fn found(&self, row: &RowRef, (kind, seq, state, taken_by, parked): Standing) -> Result<Found> {
         let kind = OperationKind::parse(kind).ok_or_else(|| {
             Error::new(ErrorKind::Corrupt, "a queued operation has a kind this version does not know")
                 .with_table(row.table)
                 .with_item(&row.item_id)
         })?;
-        Ok(Found { kind, is_over: !self.is_open(row.table, seq, state, taken_by) })
+        let taker = Taker { push: taken_by, is_parked: parked != 0 };
+        Ok(Found { kind, is_over: !self.is_open(row.table, seq, state, taker) })
     }
 }
 

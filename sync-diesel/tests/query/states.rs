@@ -86,6 +86,38 @@ async fn every_state_is_told_with_its_record() {
 }
 
 #[tokio::test]
+async fn p_29_parked_rows_are_told_apart() {
+    let world = every_state().await;
+    let (todos, store) = (world.todos(), world.sync.engine().store());
+    for error in store.errors(None).await.unwrap() {
+        world.sync.resolve::<Todo>(&error, Resolve::Park).await.unwrap();
+    }
+    let parked = todos.all().in_state([SyncState::Parked]);
+    assert_eq!(crate::support::ids(&parked.load().await.unwrap()).join(" "), "conflict gone refused");
+    assert!(!todos.all().in_state([SyncState::Conflict, SyncState::Failed]).exists().await.unwrap());
+    let explanation = todos.explain("refused").await.unwrap();
+    assert_eq!(explanation.state, SyncState::Parked);
+    assert!(explanation.error.as_ref().is_some_and(|error| !error.old));
+    store.begin_push().await.unwrap();
+    let text = todos.explain("refused").await.unwrap().to_string();
+    for line in [
+        "state: parked, left alone by pushes",
+        "error: the server refused the operation, not met by the last push",
+        "next push: leaves it alone",
+        "the app can: change the row, or decide",
+    ] {
+        assert!(text.contains(line), "{line:?} is missing in:\n{text}");
+    }
+    let conflicts = world.sync.conflicts::<Todo>().await.unwrap();
+    assert_eq!(conflicts.iter().filter(|conflict| conflict.parked).count(), 3);
+    for conflict in &conflicts {
+        world.sync.resolve(conflict, Resolve::Unpark).await.unwrap();
+    }
+    assert_eq!(todos.explain("refused").await.unwrap().state, SyncState::Failed);
+    assert_eq!(todos.explain("gone").await.unwrap().state, SyncState::Conflict);
+}
+
+#[tokio::test]
 async fn states_stand_in_selects_filters_orders_and_joins() {
     let world = every_state().await;
     world.sync.table::<List>().insert_with_id("l", List { name: "Groceries".into() }).await.unwrap();

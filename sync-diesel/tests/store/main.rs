@@ -6,6 +6,8 @@ mod contract;
 mod durability;
 mod opening;
 mod pages;
+mod parking;
 mod queue;
 mod resolving;
+mod sql_log;
 mod support;

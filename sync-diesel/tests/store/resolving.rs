@@ -47,6 +47,7 @@ async fn s_18_tables_of_the_first_version_are_brought_up_to_date() {
     fixture
         .sql(
             "DROP TABLE __resolutions; ALTER TABLE __errors DROP COLUMN uncertain;
+             ALTER TABLE __errors DROP COLUMN parked; ALTER TABLE __errors DROP COLUMN push;
              UPDATE __control SET system_version = 1",
         )
         .await

@@ -1,6 +1,6 @@
 //! The line of operations of one push: how far the queue was looked at, who waits for whom, who is held back.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::operation::order::{Cycles, Waiting};
@@ -14,9 +14,11 @@ use crate::store::{Exchanged, Take};
 pub struct HeldOperation {
     /// The row whose operation was not sent.
     pub row: RowRef,
-    /// The row whose operation must be done first: it failed in this push, is held itself, or was not part of the
-    /// push.
+    /// The row whose operation must be done first: it failed in this push, is parked, is held itself, or was not part of
+    /// the push.
     pub waits_for: RowRef,
+    /// What it waits for in the end is parked ([`Resolution::Park`](crate::store::Resolution::Park)).
+    pub for_parked: bool,
 }
 
 /// See the [module documentation](self).
@@ -96,13 +98,39 @@ impl Line {
 
     /// What was not sent because of another operation, by place in the queue.
     /// `is_complete`: the push came to its end, so that what waits now was not sent either.
-    pub(super) fn held(mut self, is_complete: bool) -> Vec<HeldOperation> {
+    pub(super) fn held(mut self, is_complete: bool, parked: &HashSet<RowRef>) -> Vec<HeldOperation> {
         if is_complete {
-            self.held.extend(self.waiting);
+            self.held.extend(std::mem::take(&mut self.waiting));
         }
-        let mut held: Vec<(RowRef, (i64, RowRef))> = self.held.into_iter().collect();
-        held.sort_by_key(|(_, (seq, _))| *seq);
-        held.into_iter().map(|(row, (_, waits_for))| HeldOperation { row, waits_for }).collect()
+        let mut held: Vec<(i64, HeldOperation)> = self
+            .held
+            .iter()
+            .map(|(row, (seq, waits_for))| {
+                let for_parked = self.ends_at(waits_for, parked);
+                (*seq, HeldOperation { row: row.clone(), waits_for: waits_for.clone(), for_parked })
+            })
+            .collect();
+        held.sort_by_key(|(seq, _)| *seq);
+        held.into_iter().map(|(_, held)| held).collect()
+    }
+
+    /// Whether what is waited for, from `row` on, ends at one of these rows.
+    fn ends_at(&self, row: &RowRef, rows: &HashSet<RowRef>) -> bool {
+        if rows.is_empty() {
+            return false;
+        }
+        let mut row = row;
+        // No chain is longer than the list; one that goes round ends nowhere.
+        for _ in 0..=self.held.len() {
+            if rows.contains(row) {
+                return true;
+            }
+            match self.held.get(row) {
+                Some((_, on)) => row = on,
+                None => return false,
+            }
+        }
+        false
     }
 
     fn hold(&mut self, row: RowRef, seq: i64, on: RowRef) {

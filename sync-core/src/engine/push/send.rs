@@ -1,5 +1,8 @@
 //! One operation on its way: its requests, and what their answers mean together.
 
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
 use http::header::HeaderValue;
 use http::{HeaderName, StatusCode};
 
@@ -25,7 +28,9 @@ pub(super) struct Answered {
 /// Sends one operation and reads its answer, with the looks at the server's row that its meaning takes.
 pub(super) async fn send<S: LocalStore>(engine: &Engine<S>, mut operation: Outgoing) -> Answered {
     let mut line = Exchange { engine, bytes: 0 };
-    let reading = line.run(&mut operation).await;
+    // P-26: a panic of the app's code around a request must not take the outcomes of the others with it.
+    let reading = AssertUnwindSafe(line.run(&mut operation)).catch_unwind().await;
+    let reading = reading.unwrap_or_else(|_| Ok(panicked(&operation)));
     Answered { operation, reading, bytes: line.bytes }
 }
 
@@ -122,6 +127,13 @@ fn moved_version(operation: &Outgoing, reading: &Reading) -> Option<String> {
         && remote.version != operation.base_version;
     let is_same = !remote.deleted && is_same_write(operation.table, base, remote);
     remote.version.clone().filter(|_| is_read_version && is_moved && is_same)
+}
+
+/// Nobody knows how far the request got.
+fn panicked(operation: &Outgoing) -> Reading {
+    let why = "a handler around the request, the credentials or the transport panicked";
+    let error = about(operation, Error::new(ErrorKind::Internal, why));
+    Reading::Stop(Outcome::Uncertain(None), Stop::Failed(error))
 }
 
 fn no_answer(operation: &Outgoing, failure: SendError) -> Reading {

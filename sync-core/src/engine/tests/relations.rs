@@ -375,7 +375,7 @@ async fn p_22_children_of_a_failed_parent_are_held_back_and_told() {
         assert_eq!(error.kind(), ErrorKind::PushFailed);
         assert!(error.to_string().contains("2 held back"), "{error}");
         let report = error.push_report().expect("a report");
-        let held = |row, waits_for| HeldOperation { row, waits_for };
+        let held = |row, waits_for| HeldOperation { row, waits_for, for_parked: false };
         assert_eq!(
             report.held,
             [held(at(&PART, "child"), at(&LIST, "bad")), held(at(&PART, "grandchild"), at(&PART, "child")),]
@@ -396,6 +396,34 @@ async fn p_22_children_of_a_failed_parent_are_held_back_and_told() {
 
         let report = device.push(options()).await.expect("pushed");
         assert_eq!((report.completed, report.held.len()), (3, 0));
+        server.with(|state| assert_eq!(state.violations, [""; 0]));
+    }
+}
+
+#[tokio::test]
+async fn p_22_p_29_children_of_a_parked_parent_wait_and_the_push_is_complete() {
+    for window in [1, 8] {
+        let server = Arc::new(Strict::default());
+        let device = device_of(&server);
+        write(&device, &LIST, LocalChangeKind::Insert(list("bad"))).await;
+        for (id, parent, of) in [("child", None, Some("bad")), ("grandchild", Some("child"), None)] {
+            write(&device, &PART, LocalChangeKind::Insert(part(id, parent, of))).await;
+        }
+        server.with(|state| state.refuses.extend(["bad".to_owned()]));
+        let options = || PushOptions { window, ..PushOptions::default() };
+        device.push(options()).await.expect_err("a row is refused");
+        let key = device.store().errors(None).await.expect("errors").remove(0).key;
+        device.store().resolve(key.clone(), Resolution::Park, Resolver::App).await.expect("parked");
+
+        // Also where the parent is of a table that is not pushed.
+        for (tables, parked) in [(Vec::new(), 1), (vec![PART.name.to_owned()], 0)] {
+            let report = device.push(PushOptions { tables, ..options() }).await.expect("complete");
+            assert_eq!((report.sent, report.parked, report.held.len()), (0, parked, 2));
+            assert!(report.held.iter().all(|held| held.for_parked), "{:?}", report.held);
+        }
+        device.store().resolve(key, Resolution::Unpark, Resolver::App).await.expect("unparked");
+        server.with(|state| state.refuses.clear());
+        assert_eq!(device.push(options()).await.expect("pushed").completed, 3);
         server.with(|state| assert_eq!(state.violations, [""; 0]));
     }
 }

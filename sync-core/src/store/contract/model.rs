@@ -304,7 +304,7 @@ impl<S: LocalStore> Twins<S> {
     }
 
     fn resolution(&mut self, table: &'static TableSchema, id: &str, may_merge: bool) -> Resolution {
-        match self.random.below(14) {
+        match self.random.below(17) {
             0..3 if may_merge => {
                 let version = self.random.percent(10).then(|| self.next_version());
                 Resolution::Merge(Row { version, ..self.columns(table, id, false) })
@@ -325,6 +325,8 @@ impl<S: LocalStore> Twins<S> {
                 let version = self.random.percent(10).then(|| self.next_version());
                 Resolution::ChangeKind { kind, item, version }
             }
+            13..15 => Resolution::Park,
+            15 => Resolution::Unpark,
             _ => Resolution::Leave,
         }
     }
@@ -604,6 +606,8 @@ struct Recorded {
     remote: Option<Row>,
     superseded: bool,
     uncertain: bool,
+    parked: bool,
+    old: bool,
 }
 
 async fn snapshot<S: LocalStore>(store: &S) -> Snapshot {
@@ -649,6 +653,8 @@ async fn snapshot<S: LocalStore>(store: &S) -> Snapshot {
                 remote: error.remote.map(|remote| server_copy(schema(error.key.table), remote)),
                 superseded: error.superseded,
                 uncertain: error.uncertain,
+                parked: error.parked,
+                old: error.old,
                 id: error.key.item_id,
             })
             .collect(),

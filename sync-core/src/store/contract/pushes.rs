@@ -10,7 +10,7 @@ use crate::operation::OperationKind::{Delete, Insert, Update};
 use crate::operation::OperationState::{Attempted, Failed, Pending};
 use crate::operation::ServerMayHold::{Maybe, No};
 use crate::operation::order::Cycles;
-use crate::operation::{FailureClass, InFlight, Relations, RowRef, SentKind};
+use crate::operation::{FailureClass, InFlight, OperationError, Relations, RowRef, SentKind};
 use crate::row::Row;
 use crate::store::{
     Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, Outcome, Resolution, Settlement, Take,
@@ -545,7 +545,7 @@ pub(super) async fn r_8_an_unsent_operation_is_as_before<S: LocalStore>(probe: P
     let (before, error) = (probe.operation("a").await, probe.error("a").await);
     probe.answer(Outcome::Unsent).await;
     assert_eq!(probe.operation("a").await, before, "failed");
-    assert_eq!(probe.error("a").await, error);
+    assert_eq!(probe.error("a").await, OperationError { old: true, ..error });
 
     probe.answer(Outcome::Uncertain(None)).await;
     probe.update(todo("a", "bread")).await;
