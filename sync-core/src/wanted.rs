@@ -40,6 +40,19 @@ impl Wanted {
         self.full_pulls.push(codec::decode(table, stored));
     }
 
+    /// Whether some pull may want a row of a page: it is not certainly outside of every filter.
+    pub fn may_want(&self, table: &'static TableSchema, row: &WireRow<'_>) -> bool {
+        let mut filters = self.queries.iter().chain(&self.full_pulls);
+        filters.any(|filter| filter.as_ref().is_none_or(|node| !is_outside(node, table, row)))
+    }
+
+    /// What any of the pulls wants, as one condition; `None` if that may be every row.
+    pub fn any(&self) -> Option<Node> {
+        let mut filters = self.queries.iter().chain(&self.full_pulls).cloned();
+        let first = filters.next()??;
+        filters.try_fold(first, |any, filter| Some(any.or(filter?)))
+    }
+
     /// Whether a clean row that was `old` and is now `new` on the server left every filter that brought it.
     pub fn has_left(&self, table: &'static TableSchema, old: &Row, new: &Row) -> bool {
         let holds = |filter: &Option<Node>, row: &Row| {

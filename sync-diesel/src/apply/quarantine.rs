@@ -13,7 +13,7 @@ use crate::statement::query;
 use crate::synced::{SyncedTable, Tables};
 use crate::system;
 
-/// Tries the rows of a table again. One that can be read now and is not what its query id wants goes.
+/// Tries the rows of a table again. One that can be read now and that no pull wants any more goes.
 pub(crate) fn retry(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<()> {
     let waiting = query::<(Nullable<Text>, Text, Text)>(
         "SELECT query_id, names, item FROM \"__quarantine\" WHERE table_name = ? ORDER BY rowid",
@@ -24,17 +24,15 @@ pub(crate) fn retry(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<
     if waiting.is_empty() {
         return Ok(());
     }
+    let any = wanted::load(conn, table.schema)?.any();
     system::exempt(conn, |conn| {
         for (query_id, names, raw) in &waiting {
             // A row of a dialect this version does not know keeps waiting.
             let Some(names) = known_names(names) else { continue };
             let body = format!("[{raw}]");
             let query_id = query_id.as_deref();
-            let rest = match query_id {
-                Some(query_id) => wanted::filter_of(conn, table.schema, query_id)?,
-                None => None,
-            };
-            let mut applying = Applying::new(conn, table, query_id, rest.as_ref(), Forced::All)?;
+            let rest = any.as_ref().filter(|_| query_id.is_some());
+            let mut applying = Applying::new(conn, table, query_id, rest, Forced::All)?;
             applying.page(conn, body.as_bytes(), names)?;
         }
         Ok(())
