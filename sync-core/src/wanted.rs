@@ -15,8 +15,9 @@
 
 use crate::entity::TableSchema;
 use crate::evaluate;
-use crate::page::{Cell, WireRow, WireTableRow};
+use crate::page::{Cell, WireRow, WireTableRow, for_each_row};
 use crate::predicate::{Node, codec};
+use crate::protocol::SystemNames;
 use crate::row::{Row, TableRow};
 
 /// Most different filters of full pulls that are remembered per table; a further one counts as wanting every row.
@@ -70,6 +71,17 @@ pub fn is_outside(rest: &Node, table: &'static TableSchema, row: &WireRow<'_>) -
     !row.deleted
         && (row.fault.is_none() || reads_only_present(rest, table, row))
         && !evaluate::matches(rest, &WireTableRow { table, row })
+}
+
+/// [`is_outside`] of a row kept as the JSON text it came in.
+pub fn is_text_outside(rest: &Node, table: &'static TableSchema, raw: &str, names: &SystemNames) -> bool {
+    let body = format!("[{raw}]");
+    let mut outside = false;
+    let read = for_each_row(body.as_bytes(), table, names, |row| {
+        outside = is_outside(rest, table, &row);
+        Ok(())
+    });
+    read.is_ok() && outside
 }
 
 /// Whether the row has every column the condition reads, so that the local row cannot change the judgement.

@@ -253,6 +253,7 @@ cases! {
         r_12_the_feed_moves_forward_until_a_reset,
         l_13_a_mirroring_pull_removes_what_did_not_come,
         l_13_a_mirroring_pull_removes_what_left_its_filter,
+        l_13_what_waits_for_another_query_outlives_a_mirroring_pull,
         t_05_the_servers_date_is_kept_at_the_end,
         r_11_a_refilling_pull_writes_known_versions,
     }

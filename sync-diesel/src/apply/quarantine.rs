@@ -1,15 +1,17 @@
 //! Pulled rows that could not be stored: kept, listed, tried again (L-24).
 
-use diesel::RunQueryDsl;
 use diesel::sql_types::{Nullable, Text};
 use diesel::sqlite::SqliteConnection;
+use diesel::{OptionalExtension, RunQueryDsl};
 use sync_core::error::Result;
+use sync_core::predicate::Node;
 use sync_core::protocol::{Dialect, SystemNames};
 use sync_core::store::QuarantinedRow;
+use sync_core::wanted::is_text_outside;
 
 use super::{Applying, Forced, wanted};
 use crate::failure::OrStore;
-use crate::statement::query;
+use crate::statement::{query, run};
 use crate::synced::{SyncedTable, Tables};
 use crate::system;
 
@@ -37,6 +39,31 @@ pub(crate) fn retry(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<
         }
         Ok(())
     })
+}
+
+/// Ends the waiting of a row that a mirroring pull did not bring. A newer form that does not match says why it did not
+/// come, and may be another query's.
+pub(super) fn drop_inside(
+    conn: &mut SqliteConnection,
+    table: &SyncedTable,
+    id: &str,
+    node: &Node,
+) -> Result<()> {
+    let binds = [table.schema.name.into(), id.into()];
+    let waiting = query::<(Text, Text)>(
+        "SELECT names, item FROM \"__quarantine\" WHERE table_name = ? AND item_id = ?",
+        &binds,
+    )
+    .get_result::<(String, String)>(conn)
+    .optional()
+    .or_store()?;
+    let Some((names, raw)) = waiting else { return Ok(()) };
+    // What this version cannot read keeps waiting.
+    let moved = known_names(&names).is_none_or(|names| is_text_outside(node, table.schema, &raw, names));
+    if !moved {
+        run(conn, "DELETE FROM \"__quarantine\" WHERE table_name = ? AND item_id = ?", &binds).or_store()?;
+    }
+    Ok(())
 }
 
 /// The waiting rows of one table or of all.

@@ -285,6 +285,23 @@ pub(super) async fn l_13_a_mirroring_pull_removes_what_did_not_come<S: LocalStor
     assert_eq!(probe.store.select(Predicate::all(&TODO)).await.expect("a read").len(), 3);
 }
 
+pub(super) async fn l_13_what_waits_for_another_query_outlives_a_mirroring_pull<S: LocalStore>(
+    probe: Probe<S>,
+) {
+    let (milk, bread) = (of_text("milk"), of_text("bread"));
+    probe.begin(&wanting(Some("bread"), &bread)).await;
+    let faulty = |id: &str, content: &str| json(id, content, "v2").replace("\"rank\":3", "\"rank\":\"x\"");
+    for (id, content) in [("moved", "bread"), ("gone", "milk")] {
+        probe.pulled(id, "milk", "v1").await;
+        probe.pull(&format!("[{}]", faulty(id, content))).await;
+    }
+    // It did not come because it is bread now; the other one is not there any more.
+    let (_, removed) = mirror(&probe, &milk, &[]).await;
+    assert_eq!(removed.removed, 2);
+    let waiting = probe.store.quarantine(None).await.expect("a read");
+    assert_eq!(waiting.iter().map(|row| row.item_id.as_str()).collect::<Vec<_>>(), ["moved"]);
+}
+
 pub(super) async fn l_13_a_mirroring_pull_removes_what_left_its_filter<S: LocalStore>(probe: Probe<S>) {
     let milk = of_text("milk");
     mirror(&probe, &milk, &[json("a", "milk", "v1"), json("b", "milk", "v1")]).await;
