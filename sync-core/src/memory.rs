@@ -166,11 +166,7 @@ impl LocalStore for MemoryStore {
 
     async fn reset_token(&self, table: &'static TableSchema, query_id: Option<&str>) -> Result<()> {
         self.step(|state| {
-            let tokens = &mut state.table_mut(table)?.tokens;
-            match query_id {
-                Some(query_id) => drop(tokens.remove(query_id)),
-                None => tokens.clear(),
-            }
+            pull::reset(state.table_mut(table)?, query_id);
             Ok(())
         })
     }

@@ -16,7 +16,8 @@
 //! - A full pull with `top` or `skip` is a window in the order the app asked for, with `id` as the last key.
 //!
 //! A page is final only if it is empty, or shorter than a page the profile guarantees, or, in v3, shorter than
-//! asked for and without a next link: servers cut pages as they like. A server that ignores filter or order is detected and ends the pull with an error instead of a loop.
+//! asked for and without a next link: servers cut pages as they like. A server that ignores filter or order is detected
+//! and ends the pull with an error, instead of a loop or of a token that passes rows which never came.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -160,6 +161,12 @@ impl PullCursor {
         matches!(place, Place::After(Some(_)))
     }
 
+    /// Sweeps anew from this instant, with another filter; all else stays.
+    pub fn sweep_again(&mut self, filter: Node, from: DateTime<Utc>) {
+        self.filter = filter;
+        self.position = Position::Sweep { from: floor_to_millis(from.max(DateTime::UNIX_EPOCH)), skip: 0 };
+    }
+
     /// Goes on by `$skip` where it would go on behind an id; reads the rows by id anew.
     pub fn skip_instead(&mut self) {
         self.keys = false;
@@ -263,6 +270,10 @@ impl PullCursor {
         let greatest = stored.filter_map(|row| row.updated_at).max().map(floor_to_millis);
         if greatest.is_some_and(|greatest| greatest < from) {
             return Err(self.stuck("it returns rows older than the filter asks for"));
+        }
+        // The token would pass rows that are still to come.
+        if !is_final && !page.rows().filter_map(|row| row.updated_at).is_sorted() {
+            return Err(self.stuck("it returns rows in another order than that of their times"));
         }
         self.position = match greatest {
             _ if is_final => Position::Done,
@@ -639,6 +650,22 @@ mod tests {
         let mut walk = PullCursor::full(&TABLE, Node::ALWAYS, 1, None);
         walk.advance(&old).expect("the first page");
         assert_eq!(walk.advance(&old).expect_err("stuck").kind(), ErrorKind::InvalidResponse);
+    }
+
+    #[test]
+    fn h_05_a_page_out_of_order_moves_no_token() {
+        let scan =
+            |body: &str| PageSummary::scan(body.as_bytes(), Dialect::MobileApps.names()).expect("a list");
+        let unordered = scan(
+            "[{\"id\":\"a\",\"updatedAt\":\"2021-01-01T00:00:00.000Z\"},\
+             {\"id\":\"b\",\"updatedAt\":\"2020-01-01T00:00:00.000Z\"}]",
+        );
+        let sweep = |guaranteed| PullCursor::incremental(&TABLE, Node::ALWAYS, None, 50, guaranteed);
+        // Rows between the two may follow on the next page.
+        assert_eq!(sweep(None).advance(&unordered).expect_err("stuck").kind(), ErrorKind::InvalidResponse);
+        // The last page holds them all, in whatever order.
+        let token = sweep(Some(50)).advance(&unordered).expect("all rows").token;
+        assert_eq!(token, crate::time::parse("2021-01-01T00:00:00Z"));
     }
 
     #[test]

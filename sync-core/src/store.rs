@@ -167,7 +167,8 @@ pub trait LocalStore: Send + Sync + 'static {
         table: Option<&'static TableSchema>,
     ) -> impl Future<Output = Result<Vec<QuarantinedRow>>> + Send;
 
-    /// Forgets the tokens of a table, or of one of its query ids. Rows stay, and so does what the queries want.
+    /// Forgets the tokens of a table, or of one of its query ids. Rows stay, and so does what the queries want; rows may
+    /// have left at any time ([`PullStart::feed`] is 1970).
     fn reset_token(
         &self,
         table: &'static TableSchema,
@@ -513,8 +514,8 @@ pub const MAX_REFETCH: usize = 100;
 pub struct DeltaToken {
     /// Greatest change time stored, cut to whole milliseconds.
     pub instant: DateTime<Utc>,
-    /// The server's `Date` when the last completed pull started, for the overlap (T-05). Stored by
-    /// [`LocalStore::finish_pull`]; `None` in a batch keeps what is stored.
+    /// The server's `Date` when the last pull started that came to its end or beyond the token before it, for the
+    /// overlap (T-05). `None` in a batch keeps what is stored.
     pub server_date: Option<DateTime<Utc>>,
 }
 

@@ -15,8 +15,9 @@
 
 use crate::entity::TableSchema;
 use crate::evaluate;
-use crate::page::{Cell, WireRow, WireTableRow};
+use crate::page::{Cell, WireRow, WireTableRow, for_each_row};
 use crate::predicate::{Node, codec};
+use crate::protocol::SystemNames;
 use crate::row::{Row, TableRow};
 
 /// Most different filters of full pulls that are remembered per table; a further one counts as wanting every row.
@@ -40,6 +41,19 @@ impl Wanted {
         self.full_pulls.push(codec::decode(table, stored));
     }
 
+    /// Whether some pull may want a row of a page: it is not certainly outside of every filter.
+    pub fn may_want(&self, table: &'static TableSchema, row: &WireRow<'_>) -> bool {
+        let mut filters = self.queries.iter().chain(&self.full_pulls);
+        filters.any(|filter| filter.as_ref().is_none_or(|node| !is_outside(node, table, row)))
+    }
+
+    /// What any of the pulls wants, as one condition; `None` if that may be every row.
+    pub fn any(&self) -> Option<Node> {
+        let mut filters = self.queries.iter().chain(&self.full_pulls).cloned();
+        let first = filters.next()??;
+        filters.try_fold(first, |any, filter| Some(any.or(filter?)))
+    }
+
     /// Whether a clean row that was `old` and is now `new` on the server left every filter that brought it.
     pub fn has_left(&self, table: &'static TableSchema, old: &Row, new: &Row) -> bool {
         let holds = |filter: &Option<Node>, row: &Row| {
@@ -57,6 +71,17 @@ pub fn is_outside(rest: &Node, table: &'static TableSchema, row: &WireRow<'_>) -
     !row.deleted
         && (row.fault.is_none() || reads_only_present(rest, table, row))
         && !evaluate::matches(rest, &WireTableRow { table, row })
+}
+
+/// [`is_outside`] of a row kept as the JSON text it came in.
+pub fn is_text_outside(rest: &Node, table: &'static TableSchema, raw: &str, names: &SystemNames) -> bool {
+    let body = format!("[{raw}]");
+    let mut outside = false;
+    let read = for_each_row(body.as_bytes(), table, names, |row| {
+        outside = is_outside(rest, table, &row);
+        Ok(())
+    });
+    read.is_ok() && outside
 }
 
 /// Whether the row has every column the condition reads, so that the local row cannot change the judgement.

@@ -85,8 +85,8 @@ pub(crate) fn begin_pull(
     let Some(query) = &scope.query else {
         return Ok(PullStart { refetch, refill, ..PullStart::default() });
     };
-    let feed = wanted::feed(conn, table.schema.name, &query.query_id)?;
     let (token, restarted) = token::start(conn, table.schema.name, query)?;
+    let feed = wanted::feed(conn, table.schema.name, &query.query_id)?;
     Ok(PullStart { token, feed, refill, restarted, refetch })
 }
 
@@ -239,7 +239,9 @@ impl<'t> Applying<'t> {
             match self.table.find(conn, id)? {
                 None if is_outside => {
                     self.applied.filtered += 1;
-                    return self.leave_quarantine(conn, &row);
+                    // Another query's token may be past it.
+                    let waits = self.quarantined.contains(id) && self.wanted(conn)?.may_want(schema, &row);
+                    return if waits { Ok(()) } else { self.leave_quarantine(conn, &row) };
                 }
                 Some(local) if self.leaves(conn, rest, &local, &row)? && self.evict(conn, &row)? => {
                     return Ok(());
@@ -279,11 +281,16 @@ impl<'t> Applying<'t> {
         if evaluate::matches(rest, &TableRow { table, row: &new }) {
             return Ok(false);
         }
+        Ok(self.wanted(conn)?.has_left(table, local, &new))
+    }
+
+    /// What the pulls of the table want.
+    fn wanted(&mut self, conn: &mut SqliteConnection) -> Result<&Wanted> {
         let wanted = match self.wanted.take() {
             Some(wanted) => wanted,
-            None => wanted::load(conn, table)?,
+            None => wanted::load(conn, self.table.schema)?,
         };
-        Ok(self.wanted.insert(wanted).has_left(table, local, &new))
+        Ok(self.wanted.insert(wanted))
     }
 
     /// Removes a row that left; `false` when another row refers to it.

@@ -247,6 +247,7 @@ impl<A: SyncSchema> SyncContext<A> {
     }
 
     /// Forgets how far a query id was pulled: its next pull starts at the beginning. Rows stay, and nothing is sent.
+    /// A pull that tracks exits then reads every change of the table once, to find what left.
     ///
     /// # Errors
     ///

@@ -123,7 +123,7 @@ async fn s_06_an_interrupted_refill_goes_on() {
     };
     assert_eq!(filled().await, [Some(0), Some(1), Some(2)]);
 
-    // A full pull fills as well.
+    // A full pull fills as well, and a window with the same filter takes nothing from it.
     device
         .write(|conn| {
             conn.batch_execute(
@@ -133,6 +133,8 @@ async fn s_06_an_interrupted_refill_goes_on() {
         })
         .await
         .expect("emptied");
+    device.pull_all(Todo::all()).order_by(Todo::id.asc()).top(1).await.expect("pulled");
+    assert_eq!(filled().await, [Some(0), None, None]);
     device.pull_all(Todo::all()).await.expect("pulled");
     assert_eq!(filled().await, [Some(0), Some(1), Some(2)]);
     assert_eq!(device.pending().await.expect("counted"), 0);

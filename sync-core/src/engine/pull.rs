@@ -11,9 +11,11 @@
 //! ([`wanted`](crate::wanted)). Its token serves both ways of asking, since whoever saw every change saw the matching
 //! ones. The other way round it does not: while a filtered pull runs, a row may leave at a time that its token then
 //! passes. So a second point is kept per query id, the *feed*: exits up to it were seen. The first filtered pull sets it
-//! to the server's clock at its first answer, less [`FEED_MARGIN`]; only unfiltered pulls move it. A pull that tracks
-//! exits starts at the smaller of both. So tracking may be switched off and on, and a pull may be interrupted, without
-//! an exit being missed; without a known feed the whole table is read once.
+//! to the server's clock at its first answer, less [`FEED_MARGIN`], also if no row came; only unfiltered pulls move it.
+//! A pull that tracks exits starts at the smaller of both. Without a token, because no row came yet or because it was
+//! dropped, the matching rows are read first and then, in the same pull, every change since the feed. So tracking may
+//! be switched off and on, and a pull may be interrupted, without an exit being missed; without a known feed the whole
+//! table is read once.
 //!
 //! # Reads by id
 //!
@@ -300,6 +302,12 @@ enum Feed {
     Kept,
 }
 
+/// A second sweep, over all changes since an instant (R12).
+struct Exits {
+    predicate: Predicate,
+    from: DateTime<Utc>,
+}
+
 struct Run<'e, S> {
     engine: &'e Engine<S>,
     table: &'static TableSchema,
@@ -310,7 +318,12 @@ struct Run<'e, S> {
     local_rest: Option<Predicate>,
     mirror: Option<Predicate>,
     refill: bool,
+    is_window: bool,
     feed: Feed,
+    /// What leads to the feed once the matching rows were read: there is no token to start both from.
+    exits: Option<Exits>,
+    /// The token before this pull.
+    token: Option<DateTime<Utc>>,
     /// The greatest time the server gave before this pull.
     latest: Option<DateTime<Utc>>,
     /// The server's clock at the first answer of this pull.
@@ -343,6 +356,14 @@ impl<'e, S: LocalStore> Run<'e, S> {
             _ => Feed::Kept,
         };
         report.tracked_exits = scope.query.is_some() && feed == Feed::Followed;
+        let exits = match (&start.token, start.feed) {
+            (None, Some(feed)) if tracks && scope.query.is_some() => {
+                let feed = DeltaToken { instant: feed, server_date: None };
+                let from = lower_bound(&feed, profile.overlap());
+                Some(Exits { predicate: request.predicate.clone(), from })
+            }
+            _ => None,
+        };
         let mut remote = split.remote.unwrap_or(Node::ALWAYS);
         let mut rest = split.local_rest;
         let cursor = match &scope.query {
@@ -371,7 +392,10 @@ impl<'e, S: LocalStore> Run<'e, S> {
             local_rest: rest.map(|node| Predicate { table, node }),
             mirror: request.mirror.then(|| request.predicate.clone()),
             refill: start.refill,
+            is_window: request.is_window(),
             feed,
+            exits,
+            token: start.token.as_ref().map(|token| token.instant),
             latest: start
                 .token
                 .map(|token| token.server_date.map_or(token.instant, |date| date.max(token.instant))),
@@ -396,7 +420,10 @@ impl<'e, S: LocalStore> Run<'e, S> {
                 linger = None;
             }
             if fetching.is_none() && storing.is_none() {
-                break;
+                if failure.is_some() || !self.turn_to_exits() {
+                    break;
+                }
+                fetching = self.fetch();
             }
             tokio::select! {
                 biased;
@@ -444,15 +471,31 @@ impl<'e, S: LocalStore> Run<'e, S> {
         error.kind() == ErrorKind::InvalidQuery && !self.fell_back && self.cursor.is_behind_an_id()
     }
 
+    /// Goes on with what left, once what matches was read and stored; `false` if there is nothing to go on with.
+    fn turn_to_exits(&mut self) -> bool {
+        let Some(Exits { predicate, from }) = self.exits.take() else { return false };
+        self.cursor.sweep_again(Node::ALWAYS, from);
+        self.local_rest = Some(predicate);
+        self.feed = Feed::Followed;
+        self.report.tracked_exits = true;
+        true
+    }
+
     /// What is stored once the pull came to its end.
     async fn finish(mut self) -> Result<PullReport> {
+        if self.feed == Feed::Unset && self.scope.query.is_some() {
+            // Nothing came. What is made here may leave all the same.
+            self.store_buffer().await?;
+        }
         if self.fell_back {
             self.engine.store.set_setting(SKIPS, Some(&self.engine.address())).await?;
         }
         let keeps_date = self.scope.query.is_some() && !self.engine.profile.overlap().is_zero();
         if keeps_date || self.refill || self.mirror.is_some() {
             let (server_date, mirror) = (self.server_date, self.mirror.take());
-            let end = PullEnd { scope: self.scope, server_date, mirror, refilled: self.refill };
+            // A window is remembered by its filter, but does not bring all that matches.
+            let refilled = self.refill && !self.is_window;
+            let end = PullEnd { scope: self.scope, server_date, mirror, refilled };
             count(&mut self.report.rows, self.engine.store.finish_pull(end).await?);
         }
         Ok(self.report)
@@ -489,15 +532,23 @@ impl<'e, S: LocalStore> Run<'e, S> {
     fn store_buffer(&mut self) -> BoxFuture<'e, Result<Applied>> {
         let buffer = std::mem::take(&mut self.buffer);
         let token = buffer.token.filter(|_| self.scope.query.is_some());
+        // Beyond the old token, this pull saw whatever was there when it began (L-34). Before it, the greater token
+        // would hide that the pull has not come so far again.
+        let has_overlap = !self.engine.profile.overlap().is_zero();
+        let server_date = self.server_date.filter(|_| has_overlap && token >= self.token);
+        let feed = match self.feed {
+            Feed::Followed => token,
+            Feed::Unset => self.server_date.map(|date| floor_to_millis(date - FEED_MARGIN)),
+            Feed::Kept => None,
+        };
+        if self.feed == Feed::Unset {
+            self.feed = Feed::Kept;
+        }
         let batch = PullBatch {
             query: self.scope.query.clone(),
             pages: buffer.pages,
-            token: token.map(|instant| DeltaToken { instant, server_date: None }),
-            feed: match self.feed {
-                Feed::Followed => token,
-                Feed::Unset => self.server_date.map(|date| floor_to_millis(date - FEED_MARGIN)),
-                Feed::Kept => None,
-            },
+            token: token.map(|instant| DeltaToken { instant, server_date }),
+            feed,
             local_rest: self.local_rest.clone(),
             refill: self.refill,
             mirror: self.mirror.is_some(),
@@ -567,7 +618,7 @@ async fn fetch_by_id<S: LocalStore>(
     id: &str,
 ) -> Result<Page> {
     let request = engine.requests.fetch(table, id)?;
-    let page = receive(engine, table, request, false).await?.page;
+    let page = receive(engine, table, request, true).await?.page;
     let is_about = |row: RowSummary<'_>| row.id == Some(id);
     if page.summary.is_empty() || page.summary.rows().any(is_about) {
         return Ok(page);

@@ -1,5 +1,6 @@
 //! Whose queue it is (behaviour C-12).
 
+use super::pull;
 use super::state::{State, TableState};
 use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
@@ -25,7 +26,7 @@ pub(super) fn claim(state: &mut State, owner: Owner, answer: OtherAccount) -> Re
             let ids: Vec<String> = table.entries.keys().cloned().collect();
             ids.iter().for_each(|id| discard(table, id));
         }
-        table.tokens.clear();
+        pull::reset(table, None);
     }
     state.owner = Some(owner);
     Ok(if answer == OtherAccount::Discard { waiting } else { 0 })

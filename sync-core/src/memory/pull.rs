@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use chrono::DateTime;
+
 use super::default;
 use super::state::{Quarantined, State, TableState, Token};
 use crate::error::Result;
@@ -26,14 +28,37 @@ pub(super) fn begin(state: &mut State, scope: PullScope) -> Result<PullStart> {
     refetch.sort();
     let refetch = refetch.into_iter().take(MAX_REFETCH).map(|(_, id)| id).collect();
     let Some(query) = scope.query else { return Ok(PullStart { refetch, ..PullStart::default() }) };
-    let feed = table.queries.get(&query.query_id).and_then(|wanted| wanted.feed);
     let restarted =
         table.tokens.get(&query.query_id).is_some_and(|token| token.fingerprint != query.fingerprint);
     if restarted {
-        table.tokens.remove(&query.query_id);
+        drop_tokens(table, Some(&query.query_id));
     }
+    let feed = table.queries.get(&query.query_id).and_then(|wanted| wanted.feed);
     let token = table.tokens.get(&query.query_id).map(|token| token.token.clone());
     Ok(PullStart { token, feed, restarted, refetch, refill: false })
+}
+
+/// Forgets the tokens of a table, or one of them. What left may be anywhere: the times the server gave are not trusted
+/// any more.
+pub(super) fn reset(table: &mut TableState, query_id: Option<&str>) {
+    drop_tokens(table, query_id);
+    for (_, wanted) in table.queries.iter_mut().filter(|(id, _)| query_id.is_none_or(|wanted| *id == wanted))
+    {
+        wanted.feed = Some(DateTime::UNIX_EPOCH);
+    }
+}
+
+/// Drops the tokens of a table, or one of them. Rows of these queries are here, so a feed that was never known is no
+/// new one.
+pub(super) fn drop_tokens(table: &mut TableState, query_id: Option<&str>) {
+    let ids: Vec<String> =
+        table.tokens.keys().filter(|id| query_id.is_none_or(|wanted| *id == wanted)).cloned().collect();
+    for id in ids {
+        table.tokens.remove(&id);
+        if let Some(wanted) = table.queries.get_mut(&id) {
+            wanted.feed.get_or_insert(DateTime::UNIX_EPOCH);
+        }
+    }
 }
 
 fn remember(table: &mut TableState, scope: &PullScope) {
@@ -108,7 +133,13 @@ pub(super) fn finish(state: &mut State, end: PullEnd) -> Result<Applied> {
             .collect();
         for id in going {
             table.rows.remove(&id);
-            table.quarantine.remove(&id);
+            // A newer form that does not match says why the row did not come, and may be another query's.
+            let moved = |waiting: &Quarantined| {
+                wanted::is_text_outside(&predicate.node, schema, &waiting.raw, waiting.names)
+            };
+            if !table.quarantine.get(&id).is_some_and(moved) {
+                table.quarantine.remove(&id);
+            }
             applied.removed += 1;
         }
     }
@@ -166,10 +197,16 @@ impl Applying<'_> {
         let id = server.id.clone();
         let is_forced = self.is_forced(&id);
         let is_outside = self.rest.is_some_and(|rest| wanted::is_outside(&rest.node, schema, wire));
-        // Whatever waits in quarantine is older than this row.
-        let waited = table.quarantine.remove(&id);
         let is_dirty = table.entries.contains_key(&id);
         let is_new = !is_dirty && !table.rows.contains_key(&id);
+        if is_new && is_outside && table.quarantine.contains_key(&id) && wanted(table).may_want(schema, wire)
+        {
+            // Another query's token may be past it.
+            self.applied.filtered += 1;
+            return;
+        }
+        // Whatever waits in quarantine is older than this row.
+        let waited = table.quarantine.remove(&id);
         let applied = &mut self.applied;
         if is_new && is_outside {
             applied.filtered += 1;
@@ -271,13 +308,11 @@ fn remove(table: &mut TableState, server: &Row, applied: &mut Applied) {
 
 /// L-24: each pull tries the rows again that could not be stored.
 fn retry_quarantine(table: &mut TableState) -> Result<()> {
+    let schema = table.schema;
+    let any = wanted(table).any().map(|node| Predicate { table: schema, node });
     for (_, waiting) in std::mem::take(&mut table.quarantine) {
         let body = format!("[{}]", waiting.raw);
-        let schema = table.schema;
-        let query = waiting.query_id.as_ref().and_then(|query_id| table.queries.get(query_id));
-        let rest = query
-            .and_then(|query| codec::decode(schema, &query.filter))
-            .map(|node| Predicate { table: schema, node });
+        let rest = any.clone().filter(|_| waiting.query_id.is_some());
         let mut applying = Applying {
             query_id: waiting.query_id,
             rest: rest.as_ref(),

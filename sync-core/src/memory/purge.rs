@@ -1,5 +1,6 @@
 //! Purge: removing rows from the device alone (behaviour 8).
 
+use super::pull;
 use super::state::State;
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluate;
@@ -51,7 +52,7 @@ pub(super) fn run(state: &mut State, purge: Purge) -> Result<Purged> {
         }
     }
     if !purge.keep_tokens {
-        table.tokens.clear();
+        pull::drop_tokens(table, None);
     }
     Ok(purged)
 }

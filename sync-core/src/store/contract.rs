@@ -263,9 +263,11 @@ cases! {
         r_12_tombstones_and_order_come_before_judgement,
         r_12_absent_members_are_judged_as_they_are_here,
         r_12_a_quarantined_row_that_nobody_wants_any_more_goes,
-        r_12_the_feed_moves_forward_and_outlives_resets,
+        l_24_what_one_query_does_not_want_waits_for_another,
+        r_12_the_feed_moves_forward_until_a_reset,
         l_13_a_mirroring_pull_removes_what_did_not_come,
         l_13_a_mirroring_pull_removes_what_left_its_filter,
+        l_13_what_waits_for_another_query_outlives_a_mirroring_pull,
         t_05_the_servers_date_is_kept_at_the_end,
         r_11_a_refilling_pull_writes_known_versions,
     }

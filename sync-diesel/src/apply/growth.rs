@@ -55,7 +55,7 @@ pub(crate) fn settle(conn: &mut SqliteConnection, tables: &Tables) -> Result<()>
         store_columns(conn, name, &columns, !new.is_empty())?;
         if !new.is_empty() {
             system::exempt(conn, |conn| fill(conn, table, &new))?;
-            token::reset(conn, name, None)?;
+            token::drop(conn, name, None)?;
             quarantine::retry(conn, table)?;
         }
     }

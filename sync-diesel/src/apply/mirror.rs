@@ -12,7 +12,7 @@ use sync_core::error::{Error, ErrorKind, Result};
 use sync_core::predicate::Node;
 use sync_core::store::{Applied, Page};
 
-use super::drop_beside;
+use super::{drop_extra, quarantine};
 use crate::failure::{OrStore, is_about_the_row};
 use crate::statement::{filtered, literal, run};
 use crate::synced::SyncedTable;
@@ -67,7 +67,8 @@ pub(super) fn finish(
             Err(error) if is_about_the_row(&error) => continue,
             Err(error) => return Err(error).or_store(),
         }
-        drop_beside(conn, table, &id)?;
+        drop_extra(conn, table, &id)?;
+        quarantine::drop_inside(conn, table, &id, node)?;
     }
     run(conn, "DELETE FROM temp.\"__came\" WHERE table_name = ?", &[table.schema.name.into()])
         .or_store()

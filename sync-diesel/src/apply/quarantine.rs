@@ -1,19 +1,21 @@
 //! Pulled rows that could not be stored: kept, listed, tried again (L-24).
 
-use diesel::RunQueryDsl;
 use diesel::sql_types::{Nullable, Text};
 use diesel::sqlite::SqliteConnection;
+use diesel::{OptionalExtension, RunQueryDsl};
 use sync_core::error::Result;
+use sync_core::predicate::Node;
 use sync_core::protocol::{Dialect, SystemNames};
 use sync_core::store::QuarantinedRow;
+use sync_core::wanted::is_text_outside;
 
 use super::{Applying, Forced, wanted};
 use crate::failure::OrStore;
-use crate::statement::query;
+use crate::statement::{query, run};
 use crate::synced::{SyncedTable, Tables};
 use crate::system;
 
-/// Tries the rows of a table again. One that can be read now and is not what its query id wants goes.
+/// Tries the rows of a table again. One that can be read now and that no pull wants any more goes.
 pub(crate) fn retry(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<()> {
     let waiting = query::<(Nullable<Text>, Text, Text)>(
         "SELECT query_id, names, item FROM \"__quarantine\" WHERE table_name = ? ORDER BY rowid",
@@ -24,21 +26,44 @@ pub(crate) fn retry(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<
     if waiting.is_empty() {
         return Ok(());
     }
+    let any = wanted::load(conn, table.schema)?.any();
     system::exempt(conn, |conn| {
         for (query_id, names, raw) in &waiting {
             // A row of a dialect this version does not know keeps waiting.
             let Some(names) = known_names(names) else { continue };
             let body = format!("[{raw}]");
             let query_id = query_id.as_deref();
-            let rest = match query_id {
-                Some(query_id) => wanted::filter_of(conn, table.schema, query_id)?,
-                None => None,
-            };
-            let mut applying = Applying::new(conn, table, query_id, rest.as_ref(), Forced::All)?;
+            let rest = any.as_ref().filter(|_| query_id.is_some());
+            let mut applying = Applying::new(conn, table, query_id, rest, Forced::All)?;
             applying.page(conn, body.as_bytes(), names)?;
         }
         Ok(())
     })
+}
+
+/// Ends the waiting of a row that a mirroring pull did not bring. A newer form that does not match says why it did not
+/// come, and may be another query's.
+pub(super) fn drop_inside(
+    conn: &mut SqliteConnection,
+    table: &SyncedTable,
+    id: &str,
+    node: &Node,
+) -> Result<()> {
+    let binds = [table.schema.name.into(), id.into()];
+    let waiting = query::<(Text, Text)>(
+        "SELECT names, item FROM \"__quarantine\" WHERE table_name = ? AND item_id = ?",
+        &binds,
+    )
+    .get_result::<(String, String)>(conn)
+    .optional()
+    .or_store()?;
+    let Some((names, raw)) = waiting else { return Ok(()) };
+    // What this version cannot read keeps waiting.
+    let moved = known_names(&names).is_none_or(|names| is_text_outside(node, table.schema, &raw, names));
+    if !moved {
+        run(conn, "DELETE FROM \"__quarantine\" WHERE table_name = ? AND item_id = ?", &binds).or_store()?;
+    }
+    Ok(())
 }
 
 /// The waiting rows of one table or of all.

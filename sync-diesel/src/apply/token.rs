@@ -8,6 +8,7 @@ use sync_core::error::{Error, ErrorKind, Result};
 use sync_core::store::{DeltaToken, QueryKey};
 use sync_core::time;
 
+use super::wanted::{self, of_query};
 use crate::failure::OrStore;
 use crate::statement::{Bind, query, run};
 
@@ -22,7 +23,7 @@ pub(super) fn start(
         None => Ok((None, false)),
         Some((fingerprint, token)) if fingerprint == key.fingerprint => Ok((Some(token), false)),
         Some(_) => {
-            reset(conn, table, Some(&key.query_id))?;
+            drop(conn, table, Some(&key.query_id))?;
             Ok((None, true))
         }
     }
@@ -77,18 +78,19 @@ pub(super) fn set_server_date(
     .map(|_| ())
 }
 
-/// Forgets the tokens of a table, or one of them.
+/// Forgets the tokens of a table, or one of them. What left may be anywhere: the times the server gave are not trusted
+/// any more.
 pub(crate) fn reset(conn: &mut SqliteConnection, table: &str, query_id: Option<&str>) -> Result<()> {
-    match query_id {
-        Some(query_id) => run(
-            conn,
-            "DELETE FROM \"__tokens\" WHERE table_name = ? AND query_id = ?",
-            &[table.into(), query_id.into()],
-        ),
-        None => run(conn, "DELETE FROM \"__tokens\" WHERE table_name = ?", &[table.into()]),
-    }
-    .or_store()
-    .map(|_| ())
+    drop(conn, table, query_id)?;
+    wanted::forget_feed(conn, table, query_id)
+}
+
+/// Drops the tokens of a table, or one of them. Rows of these queries are here, so a feed that was never known is no new
+/// one.
+pub(crate) fn drop(conn: &mut SqliteConnection, table: &str, query_id: Option<&str>) -> Result<()> {
+    let (condition, binds) = of_query(table, query_id);
+    wanted::settle_feed(conn, &condition, &binds)?;
+    run(conn, &format!("DELETE FROM \"__tokens\" WHERE {condition}"), &binds).or_store().map(|_| ())
 }
 
 fn load(conn: &mut SqliteConnection, table: &str, query_id: &str) -> Result<Option<(String, DeltaToken)>> {

@@ -14,6 +14,9 @@ use sync_core::wanted::{MAX_FULL_PULLS, Wanted};
 use crate::failure::OrStore;
 use crate::statement::{Bind, query, run};
 
+/// The first instant a pull asks for, in its SQLite form.
+const EVER: &str = "'1970-01-01 00:00:00+00:00'";
+
 /// Remembers what a pull wants, in place of what its query id wanted before.
 pub(super) fn remember(conn: &mut SqliteConnection, scope: &PullScope) -> Result<()> {
     let table = scope.table.name;
@@ -77,22 +80,6 @@ pub(super) fn load(conn: &mut SqliteConnection, table: &TableSchema) -> Result<W
     Ok(wanted)
 }
 
-/// What a query id wants, if this version can read it.
-pub(super) fn filter_of(
-    conn: &mut SqliteConnection,
-    table: &TableSchema,
-    query_id: &str,
-) -> Result<Option<Node>> {
-    let stored = query::<Text>(
-        "SELECT filter FROM \"__queries\" WHERE table_name = ? AND query_id = ?",
-        &[table.name.into(), query_id.into()],
-    )
-    .get_result::<String>(conn)
-    .optional()
-    .or_store()?;
-    Ok(stored.and_then(|stored| codec::decode(table, &stored)))
-}
-
 /// From when on rows may have left unseen by this query.
 pub(super) fn feed(
     conn: &mut SqliteConnection,
@@ -115,6 +102,31 @@ pub(super) fn feed(
         })
     })
     .transpose()
+}
+
+/// The rows of `__queries` and `__tokens` of a table or of one query id, as a condition and its values.
+pub(super) fn of_query<'q>(table: &'q str, query_id: Option<&'q str>) -> (String, Vec<Bind<'q>>) {
+    match query_id {
+        Some(query_id) => ("table_name = ? AND query_id = ?".to_owned(), vec![table.into(), query_id.into()]),
+        None => ("table_name = ?".to_owned(), vec![table.into()]),
+    }
+}
+
+/// Rows may have left at any time.
+pub(super) fn forget_feed(conn: &mut SqliteConnection, table: &str, query_id: Option<&str>) -> Result<()> {
+    let (condition, binds) = of_query(table, query_id);
+    run(conn, &format!("UPDATE \"__queries\" SET feed = {EVER} WHERE {condition}"), &binds)
+        .or_store()
+        .map(|_| ())
+}
+
+/// Before tokens go: where the point was not known, rows may have left at any time.
+pub(super) fn settle_feed(conn: &mut SqliteConnection, condition: &str, binds: &[Bind<'_>]) -> Result<()> {
+    let text = format!(
+        "UPDATE \"__queries\" SET feed = {EVER} WHERE feed IS NULL AND (table_name, query_id) IN
+         (SELECT table_name, query_id FROM \"__tokens\" WHERE {condition})"
+    );
+    run(conn, &text, binds).or_store().map(|_| ())
 }
 
 /// Moves that point forward.

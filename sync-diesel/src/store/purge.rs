@@ -57,7 +57,7 @@ pub(super) fn purge(conn: &mut SqliteConnection, tables: &Tables, purge: &Purge)
         };
         // The rows of every query are gone, so every query starts again (G-07).
         if !purge.keep_tokens {
-            apply::token::reset(conn, name, None)?;
+            apply::token::drop(conn, name, None)?;
         }
         Ok(purged)
     })

@@ -486,3 +486,88 @@ async fn l_37_a_dropped_pull_keeps_what_it_stored() {
     device.pull(request()).await.expect("pulled");
     assert_eq!(ids(&device).await.len(), 40);
 }
+
+#[tokio::test]
+async fn r_12_a_row_made_here_leaves_before_any_pull_brought_one() {
+    for server in servers() {
+        server.with(|state| state.is_dated = true);
+        let device = tracking(&server);
+        device.pull(open_rows()).await.expect("nothing there yet");
+        write(&device, &TODO, LocalChangeKind::Insert(row("a", "open"))).await;
+        device.push(PushOptions::default()).await.expect("pushed");
+        later(&server);
+        seed(&server, &[("a", "done")]);
+        let report = device.pull(open_rows()).await.expect("pulled");
+        assert_eq!((report.rows.evicted, report.tracked_exits), (1, true));
+        assert_eq!(ids(&device).await, [""; 0]);
+        // From now on the token goes with the feed.
+        let before = server.count();
+        let report = device.pull(open_rows()).await.expect("pulled");
+        assert_eq!((server.count() - before) as u64, report.pages);
+    }
+}
+
+#[tokio::test]
+async fn r_12_a_token_that_was_dropped_takes_no_exit_with_it() {
+    let server = dated();
+    later(&server);
+    seed(&server, &[("a", "open"), ("b", "open"), ("c", "open")]);
+    let device = tracking(&server);
+    for _ in 0..2 {
+        device.pull(open_rows()).await.expect("pulled");
+    }
+    // L-08: read anew from the start, and what left meanwhile in the same pull.
+    seed(&server, &[("a", "done")]);
+    let parameters = vec![("user".to_owned(), "me".to_owned())];
+    let report = device.pull(PullRequest { parameters, ..open_rows() }).await.expect("pulled");
+    assert!(report.restarted && report.tracked_exits);
+    assert_eq!(ids(&device).await, ["b", "c"]);
+    // T-06 after T-10: the server's times start anew below what was seen.
+    server.with(|state| state.commits -= 1_800_000);
+    seed(&server, &[("b", "done"), ("d", "open")]);
+    device.reset_token(&TODO, Some("open")).await.expect("reset");
+    device.pull(open_rows()).await.expect("pulled");
+    assert_eq!(ids(&device).await, ["c", "d"]);
+}
+
+#[tokio::test]
+async fn l_34_a_pull_after_a_long_absence_goes_on_where_it_was_interrupted() {
+    let server = dated();
+    seed(&server, &[("a", "x"), ("b", "x")]);
+    let device = with_profile(&server, ServerProfile::conservative());
+    let request = || PullRequest { page_size: 2, ..pull_all() };
+    device.pull(request()).await.expect("pulled");
+    for id in ["c", "d", "e", "f"] {
+        later(&server);
+        seed(&server, &[(id, "x")]);
+    }
+    later(&server);
+    asked(&server, "$filter");
+    server.with(|state| state.lose_answer = Some(server.count() + 3));
+    device.pull(request()).await.expect_err("lost");
+    assert_eq!(ids(&device).await, ["a", "b", "c", "d"]);
+    asked(&server, "$filter");
+    device.pull(request()).await.expect("pulled");
+    assert!(asked(&server, "$filter")[0].contains("1970-01-01T02:00:00.004"), "the token");
+    assert_eq!(ids(&device).await.len(), 6);
+}
+
+#[tokio::test]
+async fn r_14_a_read_by_id_is_believed_only_of_a_proven_endpoint() {
+    let right = Server::of(Dialect::MobileServices);
+    let store = Arc::new(MemoryStore::new([&TODO, &LIST]));
+    let device = device_with(&right, Dialect::MobileServices, Arc::clone(&store));
+    write(&device, &TODO, LocalChangeKind::Insert(row("a", "start"))).await;
+    device.push(PushOptions::default()).await.expect("pushed");
+    outdate(&device, "a").await;
+    // A server of another dialect, which finds nothing.
+    let wrong = Server::of(Dialect::MobileApps);
+    wrong.with(|state| (state.is_lenient, state.has_dynamic_columns) = (true, true));
+    seed(&wrong, &[("b", "x")]);
+    let confused = device_with(&wrong, Dialect::MobileServices, store);
+    let error = confused.pull(pull_all()).await.expect_err("another dialect");
+    assert_eq!(error.kind(), ErrorKind::WrongDialect);
+    assert_eq!(ids(&device).await, ["a"]);
+    assert_eq!(device.pull(pull_all()).await.expect("pulled").rows.removed, 0);
+    assert_eq!(ids(&device).await, ["a"]);
+}

@@ -193,7 +193,27 @@ pub(super) async fn r_12_a_quarantined_row_that_nobody_wants_any_more_goes<S: Lo
     assert_eq!(waiting().await, 0);
 }
 
-pub(super) async fn r_12_the_feed_moves_forward_and_outlives_resets<S: LocalStore>(probe: Probe<S>) {
+pub(super) async fn l_24_what_one_query_does_not_want_waits_for_another<S: LocalStore>(probe: Probe<S>) {
+    let (milk, bread) = (of_text("milk"), of_text("bread"));
+    let (first, second) = (wanting(Some("milk"), &milk), wanting(Some("bread"), &bread));
+    let faulty = |version: &str| json("a", "milk", version).replace("\"rank\":3", "\"rank\":\"x\"");
+    let waiting = async || probe.store.quarantine(None).await.expect("a read").len();
+    assert_eq!(probe.brought(&first, &milk, &[faulty("v1")]).await.quarantined, 1);
+    // The token of the first query is past the row: nothing but this copy brings it.
+    probe.begin(&second).await;
+    assert_eq!(probe.seen(&second, &bread, &[faulty("v1")]).await.filtered, 1);
+    assert_eq!(waiting().await, 1);
+    // Seen last by a query that wants something else by now.
+    probe.brought(&second, &milk, &[faulty("v1")]).await;
+    probe.begin(&wanting(Some("bread"), &of_text("jam"))).await;
+    assert_eq!(waiting().await, 1);
+    // Once it left both, nobody waits for it.
+    let left = json("a", "jam?", "v2").replace("\"rank\":3", "\"rank\":\"x\"");
+    assert_eq!(probe.seen(&second, &bread, &[left]).await.filtered, 1);
+    assert_eq!(waiting().await, 0);
+}
+
+pub(super) async fn r_12_the_feed_moves_forward_until_a_reset<S: LocalStore>(probe: Probe<S>) {
     let milk = of_text("milk");
     let scope = wanting(Some("q"), &milk);
     assert_eq!(probe.begin(&scope).await.feed, None);
@@ -210,16 +230,27 @@ pub(super) async fn r_12_the_feed_moves_forward_and_outlives_resets<S: LocalStor
         (Some(at("2024-03-01T00:00:00Z")), Some(token("2024-05-01T00:00:00Z")))
     );
     follow("2024-04-01T00:00:00.123Z").await;
-    probe.store.reset_token(&TODO, None).await.expect("a reset");
     let changed = wanting(Some("q"), &of_text("bread"));
+    let start = probe.begin(&changed).await;
+    assert_eq!((start.feed, start.token), (Some(at("2024-04-01T00:00:00.123Z")), None));
+    probe.store.reset_token(&TODO, Some("another")).await.expect("a reset");
+    assert!(probe.begin(&scope).await.feed > Some(at("1970-01-01T00:00:00Z")));
+    // T-10: whoever resets a token does not trust the server's times any more.
+    probe.store.reset_token(&TODO, None).await.expect("a reset");
     for scope in [&scope, &changed] {
         let start = probe.begin(scope).await;
-        assert_eq!((start.feed, start.token), (Some(at("2024-04-01T00:00:00.123Z")), None));
+        assert_eq!((start.feed, start.token), (Some(at("1970-01-01T00:00:00Z")), None));
     }
     probe.store.purge(Purge::new(milk.clone())).await.expect("a purge");
     assert!(probe.begin(&scope).await.feed.is_some(), "rows of the query may be left");
     probe.store.purge(Purge::new(Predicate::all(&TODO))).await.expect("a purge");
     assert_eq!(probe.begin(&scope).await, PullStart::default());
+    // Without the server's clock it is not known, and does not become known because the token goes.
+    let token = Some(token("2024-05-01T00:00:00Z"));
+    probe.apply(PullBatch { query: scope.query.clone(), token, ..batch(&TODO, &[]) }).await;
+    assert_eq!(probe.begin(&scope).await.feed, None);
+    let start = probe.begin(&changed).await;
+    assert_eq!((start.feed, start.restarted), (Some(at("1970-01-01T00:00:00Z")), true));
 }
 
 /// Runs a mirroring pull of a filter over one page.
@@ -252,6 +283,23 @@ pub(super) async fn l_13_a_mirroring_pull_removes_what_did_not_come<S: LocalStor
     let (_, removed) = mirror(&probe, &Predicate::all(&TODO), &[json("c", "bread", "v1")]).await;
     assert_eq!(removed.removed, 2);
     assert_eq!(probe.store.select(Predicate::all(&TODO)).await.expect("a read").len(), 3);
+}
+
+pub(super) async fn l_13_what_waits_for_another_query_outlives_a_mirroring_pull<S: LocalStore>(
+    probe: Probe<S>,
+) {
+    let (milk, bread) = (of_text("milk"), of_text("bread"));
+    probe.begin(&wanting(Some("bread"), &bread)).await;
+    let faulty = |id: &str, content: &str| json(id, content, "v2").replace("\"rank\":3", "\"rank\":\"x\"");
+    for (id, content) in [("moved", "bread"), ("gone", "milk")] {
+        probe.pulled(id, "milk", "v1").await;
+        probe.pull(&format!("[{}]", faulty(id, content))).await;
+    }
+    // It did not come because it is bread now; the other one is not there any more.
+    let (_, removed) = mirror(&probe, &milk, &[]).await;
+    assert_eq!(removed.removed, 2);
+    let waiting = probe.store.quarantine(None).await.expect("a read");
+    assert_eq!(waiting.iter().map(|row| row.item_id.as_str()).collect::<Vec<_>>(), ["moved"]);
 }
 
 pub(super) async fn l_13_a_mirroring_pull_removes_what_left_its_filter<S: LocalStore>(probe: Probe<S>) {
