@@ -11,23 +11,23 @@ use crate::transport::{Request, Response, SendError};
 
 /// Answers from a list, with what was asked on record: method, `If-Match`, body.
 #[derive(Default)]
-struct Script {
+pub(super) struct Script {
     answers: Mutex<Vec<Response>>,
     asked: Mutex<Vec<(Method, Option<String>)>>,
 }
 
 impl Script {
-    fn of(answers: impl IntoIterator<Item = Response>) -> Arc<Self> {
+    pub(super) fn of(answers: impl IntoIterator<Item = Response>) -> Arc<Self> {
         let script = Self::default();
         script.then(answers);
         Arc::new(script)
     }
 
-    fn then(&self, answers: impl IntoIterator<Item = Response>) {
+    pub(super) fn then(&self, answers: impl IntoIterator<Item = Response>) {
         self.answers.lock().expect("no panic").extend(answers);
     }
 
-    fn asked(&self) -> Vec<(Method, Option<String>)> {
+    pub(super) fn asked(&self) -> Vec<(Method, Option<String>)> {
         std::mem::take(&mut self.asked.lock().expect("no panic"))
     }
 }
@@ -44,7 +44,7 @@ impl Transport for Arc<Script> {
     }
 }
 
-fn answer(status: u16, body: &Json) -> Response {
+pub(super) fn answer(status: u16, body: &Json) -> Response {
     let mut headers = HeaderMap::new();
     if let Some(version) = body.get("version").and_then(Json::as_str) {
         let tag = HeaderValue::from_str(&format!("\"{version}\"")).expect("a tag");
@@ -65,7 +65,7 @@ fn device(script: &Arc<Script>) -> Engine<MemoryStore> {
     Engine::new(store, Arc::new(Arc::clone(script)), Arc::new(NoWait), requests, profile)
 }
 
-async fn push(device: &Engine<MemoryStore>) -> Result<PushReport> {
+pub(super) async fn push(device: &Engine<MemoryStore>) -> Result<PushReport> {
     device.push(PushOptions::default()).await
 }
 
