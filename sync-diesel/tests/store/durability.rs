@@ -7,7 +7,7 @@ use sync_core::ErrorKind;
 use sync_core::error::{Error, Result};
 use sync_core::operation::OperationKind::Insert;
 use sync_core::operation::OperationState::{Attempted, Failed, Pending};
-use sync_core::operation::ServerMayHold::Maybe;
+use sync_core::operation::ServerMayHold::{Maybe, No};
 use sync_core::operation::{FailureClass, SentKind};
 use sync_core::store::{DeltaToken, Exchange, Failure, LocalStore, Outcome, QueryKey, Settlement, Take};
 use sync_diesel::DatabaseOptions;
@@ -174,7 +174,7 @@ async fn d_6_the_exclusion_of_syncs_writes_does_not_outlive_its_transaction() {
     assert_eq!(fixture.count("\"Todo\"").await, 0, "L-25");
     assert_eq!(fixture.number("SELECT applying AS value FROM __control").await, 0);
     fixture.sql(INSERT).await.expect("an insert");
-    assert_eq!(fixture.operation("a").await, Some((Insert, Pending, Maybe, None)));
+    assert_eq!(fixture.operation("a").await, Some((Insert, Pending, No, None)));
 }
 
 #[tokio::test]
