@@ -160,6 +160,8 @@ cases! {
         x_10_a_delete_that_is_refused_after_the_row_was_inserted_again,
         x_15_the_same_sum_of_somebody_else_is_no_reason_not_to_send,
         k_17_a_push_that_brought_foreign_changes_is_not_ours_alone,
+        k_12_a_merge_waits_for_the_answer_of_what_is_sent_again,
+        w_09_a_revival_taken_back_leaves_the_kept_row_to_the_next_pull,
     }
     copies {
         k_02_a_pulled_copy_is_not_sent_back,

@@ -332,7 +332,8 @@ impl Flight<'_> {
         match self.undone(holds) {
             None => {
                 let newest = copies::newest(conn, self.table, self.id())?;
-                if holds == ServerMayHold::Foreign || newest.is_some_and(|newest| !newest.deleted) {
+                let is_shown = |newest: Row| !newest.deleted || self.table.schema.keep_deleted;
+                if holds == ServerMayHold::Foreign || newest.is_some_and(is_shown) {
                     note_refetch(conn, self.table.schema.name, self.id())?;
                 }
                 self.done(conn)?;

@@ -2,12 +2,13 @@
 
 use super::probe::*;
 use super::tables::LIST;
+use crate::error::ErrorKind;
 use crate::operation::OperationKind::{Delete, Insert};
 use crate::operation::OperationState::{Failed, Pending};
 use crate::operation::SentKind;
 use crate::operation::ServerMayHold::{Foreign, Maybe};
 use crate::row::Row;
-use crate::store::{LocalChangeKind, LocalStore, Outcome};
+use crate::store::{LocalChangeKind, LocalStore, Outcome, Resolution, Resolver};
 use crate::value::Value;
 
 pub(super) async fn x_04_a_refusal_after_a_lost_answer_proves_nothing<S: LocalStore>(probe: Probe<S>) {
@@ -87,4 +88,39 @@ pub(super) async fn k_17_a_push_that_brought_foreign_changes_is_not_ours_alone<S
     let stale = Row { version: Some("v1".into()), ..part("a", &[("text", text("jam")), ("n", Value::Null)]) };
     probe.update(stale).await;
     assert_eq!(probe.operation("a").await.base_version.as_deref(), Some("v1"), "their change was not seen");
+}
+
+pub(super) async fn k_12_a_merge_waits_for_the_answer_of_what_is_sent_again<S: LocalStore>(probe: Probe<S>) {
+    probe.pulled("a", "milk", "v1").await;
+    probe.update(part("a", &[("n", Value::Integer(6))])).await;
+    let mut theirs = server("a", "milk", "v2");
+    theirs.values[3] = Some(Value::Integer(6));
+    probe.answer(conflict(theirs.clone())).await;
+    let key = probe.error("a").await.key;
+    let (session, sent) = probe.send().await;
+    // Merged now, what they did would be part of the local change, and be merged once more after the answer.
+    let merged = Resolution::Merge(part("a", &[("n", Value::Integer(7))]));
+    let refusal = probe.store.resolve(key.clone(), merged.clone(), Resolver::App).await;
+    assert_eq!(refusal.expect_err("under way").kind(), ErrorKind::Busy);
+    assert_eq!(value(&probe.row("a").await, "n"), Some(Value::Integer(6)));
+    probe.settle(session, &sent.key, conflict(theirs)).await;
+    probe.store.resolve(probe.error("a").await.key, merged, Resolver::App).await.expect("resolved");
+    let (_, sent) = probe.send().await;
+    assert_eq!((value(&sent.item, "n"), sent.base_version.as_deref()), (Some(Value::Integer(7)), Some("v2")));
+}
+
+pub(super) async fn w_09_a_revival_taken_back_leaves_the_kept_row_to_the_next_pull<S: LocalStore>(
+    probe: Probe<S>,
+) {
+    for (version, deleted) in [("v1", false), ("v2", true)] {
+        let body =
+            format!("[{{\"id\":\"l\",\"title\":\"home\",\"version\":\"{version}\",\"deleted\":{deleted}}}]");
+        probe.apply(batch(&LIST, &[&body])).await;
+    }
+    let write = async |kind| probe.try_write(vec![change(&LIST, kind)]).await.expect("written");
+    write(LocalChangeKind::Undelete("l".into())).await;
+    write(LocalChangeKind::Delete("l".into())).await;
+    assert!(probe.operations().await.is_empty());
+    let start = probe.store.begin_pull(scope(&LIST, None)).await.expect("a pull starts");
+    assert_eq!(start.refetch, ["l"], "the server keeps it, marked deleted");
 }
