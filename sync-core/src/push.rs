@@ -3,7 +3,8 @@
 //! An answer is believed only if it is about the row that was sent. A 2xx with a proxy's page is no success, the
 //! body of a 409 is the server's row only where the server says so with a strong tag, and a 404 that is no answer
 //! of a tables server does not delete anything. Where the answer does not show the server's row, the row is
-//! fetched and compared: a row that holds what was sent means that an earlier, lost attempt succeeded.
+//! fetched and compared: a row that holds what was sent means that an earlier, lost attempt succeeded. A row that cannot
+//! be fetched for a reason of its own is recorded, as one that cannot be written.
 //!
 //! | answer | meaning |
 //! |---|---|
@@ -22,7 +23,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
-use crate::operation::{FailureClass, Outgoing, SentKind, is_same_write};
+use crate::operation::{FailureClass, Outgoing, SentKind, adds_up, is_same_write};
 use crate::page::PageSummary;
 use crate::protocol::{Dialect, response};
 use crate::row::Row;
@@ -129,7 +130,12 @@ pub(crate) fn read_fetched(
 ) -> Reading {
     match fetched_row(operation, answer, dialect) {
         Ok(row) => Reading::Settled(compare(operation, row, doubt)),
-        Err(stop) => Reading::Stop(Outcome::Uncertain(None), stop),
+        Err(Unread::Stop(stop)) => Reading::Stop(Outcome::Uncertain(None), stop),
+        Err(Unread::Failed(failure)) if failure.class == FailureClass::ServerError => {
+            Reading::Settled(Outcome::Uncertain(Some(failure)))
+        }
+        // The answer to the write was a refusal, of which only the reason is not known.
+        Err(Unread::Failed(failure)) => Reading::Settled(Outcome::Refused(failure)),
     }
 }
 
@@ -141,8 +147,12 @@ pub(crate) fn read_look(
     answer: &Response,
     dialect: Dialect,
 ) -> Result<Option<String>, Box<Reading>> {
-    let row = fetched_row(operation, answer, dialect)
-        .map_err(|stop| Box::new(Reading::Stop(Outcome::Unsent, stop)))?;
+    let row = fetched_row(operation, answer, dialect).map_err(|unread| {
+        Box::new(match unread {
+            Unread::Stop(stop) => Reading::Stop(Outcome::Unsent, stop),
+            Unread::Failed(failure) => Reading::Settled(Outcome::Refused(failure)),
+        })
+    })?;
     let is_as_read = |row: &Row| {
         !row.deleted && operation.base.as_ref().is_some_and(|base| is_same_write(operation.table, base, row))
     };
@@ -155,16 +165,38 @@ pub(crate) fn read_look(
     }
 }
 
+/// Why the server's row could not be read.
+enum Unread {
+    /// The push must stop.
+    Stop(Stop),
+    /// The server does not show this row: recorded, and the push goes on. Stopping would keep all that stands behind
+    /// it from the server, in every push (P-20a, P-20b).
+    Failed(Failure),
+}
+
 /// The row in an answer to a read by id; `None` if the server has none.
-fn fetched_row(operation: &Outgoing, answer: &Response, dialect: Dialect) -> Result<Option<Row>, Stop> {
+fn fetched_row(operation: &Outgoing, answer: &Response, dialect: Dialect) -> Result<Option<Row>, Unread> {
     let about =
         |error: Error| error.with_table(operation.table.name).with_item(operation.key.item_id.as_str());
     if !answer.status.is_success() {
-        let error = about(response::list_error(answer, dialect));
-        return Err(match error.kind() {
-            ErrorKind::ServerBusy => Stop::Busy(error, response::retry_after(answer)),
-            _ => Stop::Failed(error),
-        });
+        let status = answer.status.as_u16();
+        let error = response::list_error(answer, dialect);
+        let class = match (error.kind(), status) {
+            (ErrorKind::ServerBusy, _) => {
+                return Err(Unread::Stop(Stop::Busy(about(error), response::retry_after(answer))));
+            }
+            (ErrorKind::Unauthorized | ErrorKind::WrongDialect, _) | (_, 0..=399) => {
+                return Err(Unread::Stop(Stop::Failed(about(error))));
+            }
+            (_, 400..=499) => FailureClass::Refused,
+            _ => FailureClass::ServerError,
+        };
+        return Err(Unread::Failed(Failure {
+            class,
+            status: Some(status),
+            message: format!("the server's row could not be read: {error}"),
+            remote: None,
+        }));
     }
     let mut rows = Vec::new();
     let read = PageSummary::scan(&answer.body, dialect.names()).and_then(|_| {
@@ -175,7 +207,7 @@ fn fetched_row(operation: &Outgoing, answer: &Response, dialect: Dialect) -> Res
     });
     match read {
         Ok(()) => Ok(rows.into_iter().find(|row| row.id == operation.key.item_id)),
-        Err(error) => Err(Stop::Failed(about(error))),
+        Err(error) => Err(Unread::Stop(Stop::Failed(about(error)))),
     }
 }
 
@@ -219,15 +251,30 @@ fn compare(operation: &Outgoing, remote: Option<Row>, doubt: Doubt) -> Outcome {
         (SentKind::Delete, Some(row)) if row.deleted => Outcome::Acknowledged { row: Some(row) },
         (SentKind::Insert, None) => Outcome::Conflict(failure(FailureClass::Conflict, None)),
         (_, None) => Outcome::Conflict(failure(FailureClass::Gone, None)),
-        (SentKind::Undelete, Some(row)) if !row.deleted => Outcome::Acknowledged { row: Some(row) },
+        (SentKind::Undelete, Some(row)) if !row.deleted && is_as_revived(operation, &row) => {
+            Outcome::Acknowledged { row: Some(row) }
+        }
         (_, Some(row)) if row.deleted => Outcome::Conflict(failure(FailureClass::Gone, Some(row))),
         (SentKind::Insert | SentKind::Update, Some(row))
-            if is_same_write(operation.table, &operation.item, &row) =>
+            if is_same_write(operation.table, &operation.item, &row) && !is_same_sum(operation) =>
         {
             Outcome::Acknowledged { row: Some(row) }
         }
         (_, Some(row)) => Outcome::Conflict(failure(FailureClass::Conflict, Some(row))),
     }
+}
+
+/// Whether a live row is what reviving it leaves; one with other content was changed by somebody since (I-5).
+fn is_as_revived(operation: &Outgoing, row: &Row) -> bool {
+    let same = |known: &Row| is_same_write(operation.table, known, row);
+    same(&operation.item) || operation.base.as_ref().is_none_or(same)
+}
+
+/// Whether a server row that holds what was sent is somebody else's doing: no request of this change can have arrived,
+/// and a column that adds up was changed, where equal values of two devices are two changes.
+fn is_same_sum(operation: &Outgoing) -> bool {
+    let base = operation.base.as_ref();
+    !operation.uncertain && base.is_some_and(|base| adds_up(operation.table, base, &operation.item))
 }
 
 fn refused(status: u16, answer: &Response) -> Failure {
@@ -392,9 +439,19 @@ mod tests {
             let reading = read_fetched(&sent(kind), doubt, &fetched, Dialect::MobileApps);
             assert_eq!(word(reading), expected, "{kind:?} {body}");
         }
-        let doubt = Doubt { status: Some(409), message: String::new() };
-        let reading = read_fetched(&sent(Insert), doubt, &answer(500, None, ""), Dialect::MobileApps);
-        assert_eq!(word(reading), "stop, uncertain");
+        for (status, expected) in [
+            (401, "stop, uncertain"),
+            (302, "stop, uncertain"),
+            (429, "stop busy, uncertain"),
+            (503, "stop busy, uncertain"),
+            (500, "uncertain, recorded"),
+            (403, "refused"),
+            (404, "refused"),
+        ] {
+            let doubt = Doubt { status: Some(409), message: String::new() };
+            let reading = read_fetched(&sent(Insert), doubt, &answer(status, None, ""), Dialect::MobileApps);
+            assert_eq!(word(reading), expected, "{status}");
+        }
     }
 
     #[test]

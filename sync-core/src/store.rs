@@ -199,7 +199,8 @@ pub trait LocalStore: Send + Sync + 'static {
     ///
     /// `OperationChanged` when the operation is no longer what `key` names, or nothing about it is to be decided
     /// (K-12, K-13); `InvalidArgument`, `InvalidValue` for a row that cannot be stored; `Busy` for a
-    /// [`Resolution::ChangeKind`] while the outcome of the operation is unknown. Nothing changes then.
+    /// [`Resolution::ChangeKind`], and for a [`Resolution::Merge`] with the server's row, while the outcome of the
+    /// operation is unknown. Nothing changes then.
     fn resolve(
         &self,
         key: OperationKey,

@@ -365,10 +365,11 @@ impl<'t> Texts<'t> {
         let of = self.of("OLD");
         let has_operation = self.has("__operations", "OLD");
         let has_refetch = self.has("__refetch", "OLD");
-        // The newest server copy known is a live row.
-        let is_live = format!(
+        // The newest server copy known is a live row, or one that is kept although it is deleted.
+        let shown = if self.table.keep_deleted { "NOT NULL" } else { "0" };
+        let is_shown = format!(
             "coalesce((SELECT deleted FROM \"__newer\" WHERE {of}), \
-             (SELECT deleted FROM \"__shadow\" WHERE {of})) IS 0"
+             (SELECT deleted FROM \"__shadow\" WHERE {of})) IS {shown}"
         );
         let literal = &self.literal;
         let item = item_sql(self.table, "OLD.");
@@ -390,7 +391,7 @@ impl<'t> Texts<'t> {
              SELECT {SEQ}, {literal}, OLD.\"id\", 2, OLD.\"__version\", {kept} WHERE NOT {has_operation};\n\
              INSERT INTO \"__refetch\" (table_name, item_id) SELECT {literal}, OLD.\"id\" \
              WHERE EXISTS (SELECT 1 FROM \"__operations\" WHERE {of} AND kind = 0 \
-             AND (server_may_hold = 2 OR {is_live})) AND NOT {has_refetch};\n\
+             AND (server_may_hold = 2 OR {is_shown})) AND NOT {has_refetch};\n\
              DELETE FROM \"__shadow\" WHERE {of} \
              AND EXISTS (SELECT 1 FROM \"__operations\" WHERE {of} AND kind = 0);\n\
              DELETE FROM \"__newer\" WHERE {of} \

@@ -32,7 +32,7 @@ pub(crate) struct Leases {
 }
 
 impl Leases {
-    /// For the database of this path or SQLite address.
+    /// For the database of this path or SQLite address, which exists: only then is a link to it seen as one.
     pub(crate) fn new(database: &Path) -> Self {
         Self { path: lease_path(database).map(Arc::new), turn: Arc::default() }
     }
@@ -75,20 +75,23 @@ fn failed(what: &str, source: std::io::Error) -> Error {
 
 /// The file beside the database, as SQLite puts its own; `None` for a database in memory.
 fn lease_path(database: &Path) -> Option<PathBuf> {
-    let mut name = database.as_os_str().to_owned();
+    let mut path = database;
     if let Some(address) = database.to_str() {
         if address.is_empty() || address.starts_with(":memory:") {
             return None;
         }
         if let Some(rest) = address.strip_prefix("file:") {
-            let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-            if path.is_empty() || path == ":memory:" || query.split('&').any(|part| part == "mode=memory") {
+            let (name, query) = rest.split_once('?').unwrap_or((rest, ""));
+            if name.is_empty() || name == ":memory:" || query.split('&').any(|part| part == "mode=memory") {
                 return None;
             }
-            let path = path.strip_prefix("//localhost").or_else(|| path.strip_prefix("//")).unwrap_or(path);
-            name = path.into();
+            let name = name.strip_prefix("//localhost").or_else(|| name.strip_prefix("//")).unwrap_or(name);
+            path = Path::new(name);
         }
     }
+    // As SQLite does for its own files: a link to the database, or another working directory later, must not lead to
+    // another lease.
+    let mut name = std::fs::canonicalize(path).map_or_else(|_| path.into(), PathBuf::into_os_string);
     name.push("-lease");
     Some(name.into())
 }
@@ -110,6 +113,21 @@ mod tests {
             ("file:shared?mode=memory&cache=shared", None),
         ] {
             assert_eq!(lease_path(Path::new(database)), expected.map(PathBuf::from), "{database}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn z_03_a_database_has_one_lease_under_all_its_names() {
+        let directory = tempfile::TempDir::new().expect("a temporary directory");
+        let (real, link) = (directory.path().join("a.db"), directory.path().join("b.db"));
+        File::create(&real).expect("a file");
+        std::os::unix::fs::symlink("a.db", &link).expect("a link");
+        let _lease = Leases::new(&real).take(false).await.expect("free");
+        let address = format!("file:{}?cache=private", link.display());
+        for name in [link.as_path(), Path::new(&address)] {
+            let taken = Leases::new(name).take(false).await;
+            assert_eq!(taken.expect_err("held under its other name").kind(), ErrorKind::Busy);
         }
     }
 

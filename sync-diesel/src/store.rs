@@ -82,7 +82,6 @@ impl DieselStore {
     where
         F: FnOnce(&mut SqliteConnection) -> Result<()> + Send + 'static,
     {
-        let leases = Leases::new(path.as_ref());
         let schemas: Arc<[&'static TableSchema]> = tables.iter().map(TableEntry::schema).collect();
         let events = Events::new();
         let recorder = Recorder::new(events.clone(), Arc::clone(&schemas));
@@ -102,6 +101,7 @@ impl DieselStore {
             apply::growth::settle(conn, &Tables::new(tables))
         })
         .await?;
+        let leases = Leases::new(path.as_ref());
         Ok(Self { database, leases, tables: Arc::new(Tables::new(tables)), schemas, events })
     }
 

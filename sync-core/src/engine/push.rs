@@ -35,7 +35,7 @@ pub use self::line::HeldOperation;
 mod line;
 mod send;
 
-/// Answers of class 5xx in a row that stop a push (P-20a).
+/// Answers of class 5xx in a row that stop a push (P-20a), to operations that did not fail so before.
 const SERVER_ERRORS: u32 = 5;
 /// How long running requests may finish after a push has to stop (F-08).
 const GRACE: Duration = Duration::from_secs(2);
@@ -391,8 +391,12 @@ impl<S: LocalStore> Run<'_, S> {
                 remote: None,
             }),
         };
-        let is_server_error = matches!(&outcome, Outcome::Uncertain(Some(_)));
-        self.server_errors = if is_server_error { self.server_errors + 1 } else { 0 };
+        self.server_errors = match &outcome {
+            // Known to fail: what stands behind it must get its turn, or a few such rows would stop every push.
+            Outcome::Uncertain(Some(_)) if operation.uncertain => self.server_errors,
+            Outcome::Uncertain(Some(_)) => self.server_errors + 1,
+            _ => 0,
+        };
         if self.server_errors >= SERVER_ERRORS {
             let error = Error::new(ErrorKind::ServerBusy, "the server failed several times in a row");
             self.stop(Stop::Busy(error, None));

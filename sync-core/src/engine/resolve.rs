@@ -12,7 +12,8 @@ use crate::store::{LocalStore, Resolution, Resolver};
 pub struct Resolved {
     /// Conflicts that are resolved.
     pub resolved: u64,
-    /// Those that were left: nobody decided, or the row changed while it was decided about.
+    /// Those that were left: nobody decided, the row changed while it was decided about, or a push sends
+    /// the operation at that time.
     pub left: Vec<OperationKey>,
 }
 
@@ -33,7 +34,10 @@ pub(super) async fn run<S: LocalStore>(
         match store.resolve(conflict.key.clone(), resolution, by).await {
             Ok(()) => done.resolved += 1,
             // K-12: the app or a pull changed the row meanwhile; the next call sees it as it is then.
-            Err(error) if error.kind() == ErrorKind::OperationChanged => done.left.push(conflict.key),
+            // What is under way is decided by its answer.
+            Err(error) if matches!(error.kind(), ErrorKind::OperationChanged | ErrorKind::Busy) => {
+                done.left.push(conflict.key);
+            }
             Err(error) => return Err(error),
         }
     }

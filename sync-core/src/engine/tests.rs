@@ -21,6 +21,7 @@ use crate::store::{
 use crate::value::{ColumnType, Value};
 
 mod dialects;
+mod losses;
 mod parking;
 mod pulls;
 mod relations;

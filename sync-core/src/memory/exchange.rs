@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::settle;
 use super::state::{Entry, Sent, State, TableState};
-use crate::entity::TableSchema;
+use crate::entity::{MergeRule, TableSchema};
 use crate::error::Result;
 use crate::operation::order::{self, Candidate, Found, TakeQueue};
 use crate::operation::{
@@ -152,7 +152,7 @@ impl TakeQueue for Line<'_> {
 }
 
 /// An update that leaves the server's row as it is known: what the app changed is as it was, or as
-/// the server already has it.
+/// the server already has it. Equal sums of two devices are two changes.
 fn is_unneeded(table: &TableState, id: &str) -> bool {
     let (Some(entry), Some(row), Some(base)) =
         (table.entries.get(id), table.rows.get(id), table.bases.get(id))
@@ -163,9 +163,10 @@ fn is_unneeded(table: &TableState, id: &str) -> bool {
     entry.kind == OperationKind::Update
         && entry.state == OperationState::Pending
         && !base.deleted
-        && table.schema.sent_columns().all(|(index, _)| {
+        && table.schema.sent_columns().all(|(index, column)| {
             row.values[index] == base.values[index]
-                || newer.is_some_and(|newer| row.values[index] == newer.values[index])
+                || (column.merge != Some(MergeRule::Add)
+                    && newer.is_some_and(|newer| row.values[index] == newer.values[index]))
         })
 }
 

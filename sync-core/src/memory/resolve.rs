@@ -40,9 +40,10 @@ pub(super) fn resolve(
     }
     check::check_resolution(table.schema, kind_of(table, id, &error), id, &resolution)?;
     let record = record(table, id, at_seq, &error, (decision, by));
+    let shows_row = error.remote.is_some();
     table.errors.insert(id.clone(), error);
     if in_flight(table, id) {
-        resolve_in_flight(state, key, resolution)?;
+        resolve_in_flight(state, key, resolution, shows_row)?;
     } else {
         apply(state, key, resolution)?;
     }
@@ -187,9 +188,24 @@ fn park(table: &mut TableState, id: &str, parked: bool) {
     }
 }
 
+fn unknown_outcome(key: &OperationKey) -> Error {
+    Error::new(
+        ErrorKind::Busy,
+        "the outcome of the operation is not known yet: push first, or resolve it in another way",
+    )
+    .with_table(key.table)
+    .with_item(&key.item_id)
+}
+
 /// An attempted operation stays attempted until its outcome is known (R1): keeping the local row is a further
-/// local change of it, taking another drops it.
-fn resolve_in_flight(state: &mut State, key: &OperationKey, resolution: Resolution) -> Result<()> {
+/// local change of it, taking another drops it. A merge with the server's row is none: merged before the answer, what
+/// was done there would count as done here, and be merged once more.
+fn resolve_in_flight(
+    state: &mut State,
+    key: &OperationKey,
+    resolution: Resolution,
+    shows_row: bool,
+) -> Result<()> {
     let id = &key.item_id;
     let table = state.table_named_mut(key.table)?;
     match resolution {
@@ -206,14 +222,8 @@ fn resolve_in_flight(state: &mut State, key: &OperationKey, resolution: Resoluti
             store_row(table, id, &row);
             return Ok(());
         }
-        Resolution::ChangeKind { .. } => {
-            return Err(Error::new(
-                ErrorKind::Busy,
-                "the outcome of the operation is not known yet: push first, or resolve it in another way",
-            )
-            .with_table(key.table)
-            .with_item(id));
-        }
+        Resolution::ChangeKind { .. } => return Err(unknown_outcome(key)),
+        Resolution::Merge(_) if shows_row => return Err(unknown_outcome(key)),
         Resolution::Merge(columns) => store_columns(table, id, &columns),
         Resolution::KeepLocal => {}
     }

@@ -6,7 +6,7 @@ use crate::check;
 use crate::error::Result;
 use crate::operation::{
     FailureClass, OperationError, OperationKey, OperationKind, OperationState, SentKind, ServerMayHold,
-    merge_answer, with_version,
+    merge_answer, shows_only, with_version,
 };
 use crate::row::Row;
 use crate::store::{Failure, Outcome, Resolution, Resolver, Settlement};
@@ -19,7 +19,9 @@ pub(super) fn settle(state: &mut State, settlement: Settlement) -> Result<bool> 
     match settlement.outcome {
         Outcome::Acknowledged { row } => return acknowledge(state, &key, &sent, row),
         Outcome::Refused(failure) => {
-            refuse(state.table_named_mut(key.table)?, id, &sent, failure, ServerMayHold::No);
+            let table = state.table_named_mut(key.table)?;
+            let holds = held_before(table, id, &sent);
+            refuse(table, id, &sent, failure, holds);
         }
         Outcome::Conflict(failure) => conflict(state.table_named_mut(key.table)?, id, &sent, failure),
         Outcome::Uncertain(failure) => {
@@ -88,7 +90,9 @@ fn acknowledge(state: &mut State, key: &OperationKey, sent: &Sent, answer: Optio
     let version = answer.as_ref().and_then(|answer| answer.version.clone());
     if sent.kind == SentKind::Delete {
         table.acknowledged.remove(id);
-    } else if let (Some(before), Some(version)) = (before, version) {
+    } else if let (Some(before), Some(version)) = (before, version)
+        && is_ours_alone(table, id, sent, answer.as_ref())
+    {
         let earlier = match table.acknowledged.remove(id) {
             Some((known, earlier)) if known == before => earlier,
             _ => Vec::new(),
@@ -152,6 +156,12 @@ fn acknowledge(state: &mut State, key: &OperationKey, sent: &Sent, answer: Optio
     Ok(moved)
 }
 
+/// Whether the answer shows nobody else's change between the two versions of the row (K-17).
+fn is_ours_alone(table: &TableState, id: &str, sent: &Sent, answer: Option<&Row>) -> bool {
+    let (Some(base), Some(answer)) = (table.bases.get(id), answer) else { return true };
+    shows_only(table.schema, |index| sent.columns[index], base, answer)
+}
+
 /// The server's row after an acknowledged request, as far as it is known: what was sent, for all else the newest
 /// copy, and over both what the answer shows.
 fn server_row(table: &TableState, id: &str, sent: &Sent, answer: Option<&Row>) -> Row {
@@ -177,10 +187,22 @@ fn server_row(table: &TableState, id: &str, sent: &Sent, answer: Option<&Row>) -
 }
 
 fn conflict(table: &mut TableState, id: &str, sent: &Sent, failure: Failure) {
-    let met_live_row = failure.remote.as_ref().is_some_and(|remote| !remote.deleted);
     let inserted = matches!(sent.kind, SentKind::Insert | SentKind::Undelete);
-    let holds = if inserted && met_live_row { ServerMayHold::Foreign } else { ServerMayHold::No };
+    let holds = match &failure.remote {
+        Some(remote) if inserted && !remote.deleted => ServerMayHold::Foreign,
+        None if failure.class != FailureClass::Gone => held_before(table, id, sent),
+        _ => ServerMayHold::No,
+    };
     refuse(table, id, sent, failure, holds);
+}
+
+/// What the server may hold when this request had no effect: what it may have held before.
+fn held_before(table: &TableState, id: &str, sent: &Sent) -> ServerMayHold {
+    match (sent.before, table.entries.get(id)) {
+        (Some((_, holds)), _) => holds,
+        (None, Some(entry)) => entry.server_may_hold,
+        (None, None) => ServerMayHold::No,
+    }
 }
 
 /// The server did not do it: what remains is what the matrix makes of the changes since (F-07).
@@ -218,8 +240,10 @@ fn take_back(table: &mut TableState, id: &str, sent: &Sent, holds: ServerMayHold
         return false;
     }
     match (sent.kind, entry.kind) {
-        // the server still has the row.
-        (SentKind::Delete, OperationKind::Insert) => entry.kind = OperationKind::Update,
+        // the server still has the row. X-10: not if that was never sure.
+        (SentKind::Delete, OperationKind::Insert) if holds == ServerMayHold::No => {
+            entry.kind = OperationKind::Update;
+        }
         //
         (SentKind::Insert | SentKind::Update | SentKind::Undelete, OperationKind::Delete) => {
             entry.seq = entry.tail_seq.unwrap_or(entry.seq);

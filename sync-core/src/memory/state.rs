@@ -224,10 +224,11 @@ impl TableState {
         self.newer.remove(id);
     }
 
-    /// An insert that is not wanted any more goes; a server row that is known to be there comes back with the
-    /// next pull.
+    /// An insert that is not wanted any more goes; a server row that is known to be there, or kept as deleted, comes
+    /// back with the next pull.
     pub(super) fn vanish(&mut self, id: &str, is_foreign: bool) {
-        if is_foreign || self.newest(id).is_some_and(|server| !server.deleted) {
+        let is_shown = |server: &Row| !server.deleted || self.schema.keep_deleted;
+        if is_foreign || self.newest(id).is_some_and(is_shown) {
             self.refetch.entry(id.to_owned()).or_default();
         }
         self.forget_operation(id);

@@ -1,6 +1,6 @@
 //! Reading answers against local rows (behaviour F-03 to F-11): pure comparisons and merges.
 
-use crate::entity::{ColumnSchema, TableSchema};
+use crate::entity::{ColumnSchema, MergeRule, TableSchema};
 use crate::row::Row;
 use crate::time::floor_to_millis;
 use crate::value::{ColumnType, Value};
@@ -52,6 +52,25 @@ pub fn is_same_write(table: &TableSchema, sent: &Row, server: &Row) -> bool {
     table.sent_columns().all(|(index, column)| match value(sent, index) {
         None => true,
         Some(sent) => is_same_value(column, sent, value(server, index).unwrap_or(&Value::Null)),
+    })
+}
+
+/// Whether a column with [`MergeRule::Add`] differs from the base among those present in `changed`: an equal value on
+/// the server is then not the same change.
+pub fn adds_up(table: &TableSchema, base: &Row, changed: &Row) -> bool {
+    table.sent_columns().any(|(index, column)| {
+        column.merge == Some(MergeRule::Add)
+            && value(changed, index)
+                .is_some_and(|changed| changed != value(base, index).unwrap_or(&Value::Null))
+    })
+}
+
+/// Whether an answer shows no change besides the request (K-17): the columns that were not sent are as in the base.
+/// `is_sent`: by position of the column.
+pub fn shows_only(table: &TableSchema, is_sent: impl Fn(usize) -> bool, base: &Row, answer: &Row) -> bool {
+    table.sent_columns().filter(|(index, _)| !is_sent(*index)).all(|(index, column)| {
+        value(answer, index)
+            .is_none_or(|answer| is_same_value(column, value(base, index).unwrap_or(&Value::Null), answer))
     })
 }
 

@@ -37,6 +37,7 @@ mod copies;
 mod decisions;
 mod exits;
 mod flight;
+mod losses;
 mod model;
 mod parking;
 mod probe;
@@ -153,6 +154,15 @@ cases! {
         f_07_update_refused_and_deleted_meanwhile,
         f_07_delete_refused_and_inserted_meanwhile,
         w_09_an_undelete_is_followed_by_the_content,
+    }
+    losses {
+        x_04_a_refusal_after_a_lost_answer_proves_nothing,
+        x_06_a_later_refusal_does_not_make_a_foreign_row_ours,
+        x_10_a_delete_that_is_refused_after_the_row_was_inserted_again,
+        x_15_the_same_sum_of_somebody_else_is_no_reason_not_to_send,
+        k_17_a_push_that_brought_foreign_changes_is_not_ours_alone,
+        k_12_a_merge_waits_for_the_answer_of_what_is_sent_again,
+        w_09_a_revival_taken_back_leaves_the_kept_row_to_the_next_pull,
     }
     copies {
         k_02_a_pulled_copy_is_not_sent_back,

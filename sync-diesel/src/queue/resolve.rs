@@ -194,8 +194,18 @@ fn set_base_version(conn: &mut SqliteConnection, operation: &QueuedOperation, ve
     .map(|_| ())
 }
 
+fn unknown_outcome(table: &SyncedTable, operation: &QueuedOperation) -> Error {
+    Error::new(
+        ErrorKind::Busy,
+        "the outcome of the operation is not known yet: push first, or resolve it in another way",
+    )
+    .with_table(table.schema.name)
+    .with_item(&operation.item_id)
+}
+
 /// An attempted operation stays attempted until its outcome is known (R1): keeping the local row is a further
-/// local change of it, taking another drops it.
+/// local change of it, taking another drops it. A merge with the server's row is none: merged before the answer, what
+/// was done there would count as done here, and be merged once more.
 fn apply_in_flight(
     conn: &mut SqliteConnection,
     table: &SyncedTable,
@@ -209,14 +219,8 @@ fn apply_in_flight(
         Resolution::Unpark => return unpark(conn, operation),
         Resolution::TakeRemote => return take_remote(conn, table, operation, failure),
         Resolution::Store(row) => return store_row(conn, table, operation, row),
-        Resolution::ChangeKind { .. } => {
-            return Err(Error::new(
-                ErrorKind::Busy,
-                "the outcome of the operation is not known yet: push first, or resolve it in another way",
-            )
-            .with_table(table.schema.name)
-            .with_item(&operation.item_id));
-        }
+        Resolution::ChangeKind { .. } => return Err(unknown_outcome(table, operation)),
+        Resolution::Merge(_) if failure.remote.is_some() => return Err(unknown_outcome(table, operation)),
         Resolution::Merge(merged) => write_columns(conn, table, &operation.item_id, merged)?,
         Resolution::KeepLocal => {}
     }

@@ -8,7 +8,8 @@ use diesel::{Connection, OptionalExtension, RunQueryDsl};
 use sync_core::check;
 use sync_core::error::Result;
 use sync_core::operation::{
-    FailureClass, OperationKind, OperationState, SentKind, ServerMayHold, merge_answer, with_version,
+    FailureClass, OperationKind, OperationState, SentKind, ServerMayHold, merge_answer, shows_only,
+    with_version,
 };
 use sync_core::row::Row;
 use sync_core::store::{Failure, Outcome, Resolution, Resolver, Settlement};
@@ -141,6 +142,14 @@ impl Flight<'_> {
         }
         let versions = (&self.operation.base_version, answer.and_then(|answer| answer.version.as_ref()));
         let (Some(before), Some(version)) = versions else { return Ok(()) };
+        if let (Some(base), Some(answer)) = (Copy::Base.load(conn, self.table, self.id())?, answer) {
+            let sent = self.operation.columns_sent(self.table.schema)?;
+            let columns = self.table.schema.columns;
+            let is_sent = |index: usize| sent.as_ref().is_none_or(|sent| sent.contains(&columns[index].name));
+            if !shows_only(self.table.schema, is_sent, &base, answer) {
+                return Ok(());
+            }
+        }
         let known = query::<(Text, Text)>(
             "SELECT version, earlier FROM \"__acknowledged\" WHERE table_name = ? AND item_id = ?",
             &key,
@@ -292,7 +301,10 @@ impl Flight<'_> {
         }
         let (seq, kind) = match (self.sent, self.kind) {
             // the row that was to be deleted is still there.
-            (SentKind::Delete, OperationKind::Insert) => (operation.seq, OperationKind::Update),
+            // not if that was never sure.
+            (SentKind::Delete, OperationKind::Insert) if holds == ServerMayHold::No => {
+                (operation.seq, OperationKind::Update)
+            }
             // a delete stands at the end.
             (SentKind::Insert | SentKind::Update | SentKind::Undelete, OperationKind::Delete) => {
                 (operation.tail_seq.unwrap_or(operation.seq), self.kind)
@@ -321,7 +333,8 @@ impl Flight<'_> {
         match self.undone(holds) {
             None => {
                 let newest = copies::newest(conn, self.table, self.id())?;
-                if holds == ServerMayHold::Foreign || newest.is_some_and(|newest| !newest.deleted) {
+                let is_shown = |newest: Row| !newest.deleted || self.table.schema.keep_deleted;
+                if holds == ServerMayHold::Foreign || newest.is_some_and(is_shown) {
                     note_refetch(conn, self.table.schema.name, self.id())?;
                 }
                 self.done(conn)?;
@@ -337,9 +350,14 @@ impl Flight<'_> {
 
     /// The server did not do it: recorded, to be sent again by the next push.
     fn failed(&self, conn: &mut SqliteConnection, failure: &Failure, conflict: bool) -> Result<()> {
-        let met_live_row = conflict && failure.remote.as_ref().is_some_and(|remote| !remote.deleted);
         let inserted = matches!(self.sent, SentKind::Insert | SentKind::Undelete);
-        let holds = if inserted && met_live_row { ServerMayHold::Foreign } else { ServerMayHold::No };
+        let holds = match &failure.remote {
+            Some(remote) if conflict && inserted && !remote.deleted => ServerMayHold::Foreign,
+            Some(_) if conflict => ServerMayHold::No,
+            None if conflict && failure.class == FailureClass::Gone => ServerMayHold::No,
+            // This request had no effect; what the server may hold since an earlier one it still may.
+            _ => self.operation.prior_hold.and_then(ServerMayHold::parse).unwrap_or(ServerMayHold::No),
+        };
         if self.take_back(conn, holds, OperationState::Failed)? {
             self.record(conn, failure)?;
         }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use diesel::{OptionalExtension, RunQueryDsl};
-use sync_core::entity::TableSchema;
+use sync_core::entity::{MergeRule, TableSchema};
 use sync_core::error::{Error, ErrorKind, Result};
 use sync_core::operation::order::{self, Candidate, Found, TakeQueue};
 use sync_core::operation::{OperationKind, OperationState, Outgoing, RowRef, SentKind, ServerMayHold, id_in};
@@ -313,7 +313,8 @@ fn changed_columns(table: &'static TableSchema, base: &Row, row: &Row) -> Vec<&'
         .collect()
 }
 
-/// Whether the server's row is known to have these columns as the local row has them.
+/// Whether the server's row is known to have these columns as the local row has them. Equal sums of two devices are two
+/// changes.
 fn is_as_changed(
     conn: &mut SqliteConnection,
     table: &SyncedTable,
@@ -326,7 +327,14 @@ fn is_as_changed(
     let newer = Copy::Newer.load(conn, table, &row.id)?;
     Ok(newer.filter(|newer| !newer.deleted).is_some_and(|newer| {
         let differing = changed_columns(table.schema, &newer, row);
-        changed.iter().all(|name| !differing.contains(name))
+        let adds_up = |name: &str| {
+            table
+                .schema
+                .columns
+                .iter()
+                .any(|column| column.name == name && column.merge == Some(MergeRule::Add))
+        };
+        changed.iter().all(|name| !differing.contains(name) && !adds_up(name))
     }))
 }
 

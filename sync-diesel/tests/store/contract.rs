@@ -33,6 +33,7 @@ struct Todo {
 #[sync(table = "ContractList", module = contract_list, keep_deleted)]
 struct List {
     title: String,
+    #[sync(merge = add)]
     n: Option<i32>,
 }
 

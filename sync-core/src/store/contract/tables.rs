@@ -1,6 +1,6 @@
 //! The tables of the suite.
 
-use crate::entity::{ColumnSchema, TableSchema};
+use crate::entity::{ColumnSchema, MergeRule, TableSchema};
 use crate::value::{ColumnType, IntegerWidth};
 
 const fn column(name: &'static str, ty: ColumnType) -> ColumnSchema {
@@ -49,10 +49,14 @@ pub static TODO: TableSchema = TableSchema {
     keep_deleted: false,
 };
 
-/// A second table, which keeps the rows deleted on the server (`"title" TEXT NOT NULL`, `"n" INTEGER`).
+/// A second table, which keeps the rows deleted on the server and adds up one column (`"title" TEXT NOT NULL`,
+/// `"n" INTEGER`).
 pub static LIST: TableSchema = TableSchema {
     name: "ContractList",
-    columns: &[column("title", ColumnType::Text), nullable("n", ColumnType::Integer(IntegerWidth::I32))],
+    columns: &[
+        column("title", ColumnType::Text),
+        nullable("n", ColumnType::Integer(IntegerWidth::I32)).with_merge(MergeRule::Add),
+    ],
     versioned: true,
     keep_deleted: true,
 };
