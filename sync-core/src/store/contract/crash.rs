@@ -322,13 +322,13 @@ pub async fn check<C: Crash>(scenario: &str, mut harness: C) {
     }
     drop((uncommitted, committed));
 
-    for polls in 0..3 {
+    for polls in 1..3 {
         let (store, step) = fresh(scenario, &mut harness).await;
         poll_and_drop(step.run(&store), polls);
         // What was begun for the dropped future is done before any later step.
         store.set_setting("another", None).await.expect("a later step");
         let view = View::of(&mut harness, &store).await;
-        if polls == 0 || view != after {
+        if view != after {
             view.assert_is(&before, &format!("{scenario}, dropped after {polls} polls"));
         }
         go_on(&store).await;
