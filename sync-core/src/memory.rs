@@ -34,6 +34,8 @@ use crate::store::{
     Resolver,
 };
 
+#[cfg(test)]
+mod crash;
 pub(crate) mod default;
 mod exchange;
 mod local;
@@ -65,6 +67,8 @@ impl MemoryStore {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = state.clone();
         let done = step(&mut next)?;
+        #[cfg(test)]
+        crash::moment();
         *state = next;
         Ok(done)
     }

@@ -172,6 +172,8 @@ impl State {
     }
 
     pub(super) fn table_named_mut(&mut self, name: &str) -> Result<&mut TableState> {
+        #[cfg(test)]
+        super::crash::moment();
         self.tables.get_mut(name).map(Arc::make_mut).ok_or_else(|| unknown(name))
     }
 

@@ -19,8 +19,9 @@
 //! # }
 //! ```
 //!
-//! What the suite cannot see, a store must test itself: durability, behaviour under several processes, and that
-//! a future dropped in the middle leaves no half step.
+//! [`crash`] interrupts every atomic step before and after its commit; for that a store says how it crashes.
+//!
+//! What the suite cannot see, a store must test itself: durability, and behaviour under several processes.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -34,6 +35,7 @@ pub use self::tables::{ENTRY, LIST, PART, TABLES, TODO};
 
 mod collapsing;
 mod copies;
+pub mod crash;
 mod decisions;
 mod exits;
 mod flight;

@@ -1,8 +1,11 @@
 //! The contract every store keeps, on SQLite files.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use chrono::{DateTime, Utc};
+use diesel::connection::SimpleConnection;
+use diesel::sqlite::SqliteConnection;
 use sync_core::event::{Event, RowChangeKind};
 use sync_core::predicate::{Node, Predicate};
 use sync_core::store::{LocalStore, contract};
@@ -58,17 +61,22 @@ sync_schema!(Contract: Todo in contract_todo, List in contract_list, Entry in co
 
 /// A store on a new file; the folder goes with it.
 async fn store(directory: &TempDir) -> DieselStore {
-    use diesel::connection::SimpleConnection;
-
     let path = directory.path().join("contract.db");
-    let mut connection = connect(&path);
+    create_tables(&mut connect(&path));
+    open(&path).await
+}
+
+pub(crate) fn create_tables(connection: &mut SqliteConnection) {
     for table in Contract::schemas() {
         connection.batch_execute(&create_table_sql(table)).expect("a table");
     }
+}
+
+pub(crate) async fn open(path: &Path) -> DieselStore {
     // Durability has tests of its own; here it would only cost time.
     let options =
         DatabaseOptions { synchronous: sync_diesel::Synchronous::Normal, ..DatabaseOptions::default() };
-    DieselStore::open(&path, Contract::TABLES, options).await.expect("a store")
+    DieselStore::open(path, Contract::TABLES, options).await.expect("a store")
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod capture;
 mod contract;
+mod crash;
 mod durability;
 mod opening;
 mod pages;

@@ -1,7 +1,9 @@
 //! A device in a process of its own, to be killed or measured by the suite.
 //!
 //! `sync-device push URL DATABASE` pushes once, `push-now` does so without waiting for another sync of the database.
-//! `sync-device insert URL DATABASE COUNT` inserts so many rows, a transaction each. `sync-device pull URL DATABASE` pulls everything incrementally and
+//! `sync-device insert URL DATABASE COUNT` inserts so many rows, a transaction each. `sync-device crash URL DATABASE COUNT`
+//! pushes and pulls, and aborts in the middle of the transaction that changes a row of any table for the time after so
+//! many; it prints `survived` if there are no more. `sync-device pull URL DATABASE` pulls everything incrementally and
 //! prints the number of rows and the peak of its resident memory in KiB.
 
 #![allow(clippy::print_stdout, reason = "the output is read by the suite")]
@@ -9,6 +11,9 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use diesel::connection::SimpleConnection;
+use diesel::sql_types::Text;
+use diesel::{QueryableByName, RunQueryDsl};
 use sync_diesel::prelude::*;
 use sync_diesel::{Error, Result};
 use sync_tests::model::{self, Todo};
@@ -22,10 +27,11 @@ async fn main() -> ExitCode {
         [command, url, database, count] if command == "insert" => {
             insert(url, Path::new(database), count).await
         }
+        [command, url, database, count] if command == "crash" => crash(url, Path::new(database), count).await,
         [command, url, database] if command == "pull" => pull(url, Path::new(database)).await,
         _ => Err(Error::new(
             ErrorKind::InvalidArgument,
-            "usage: sync-device push|push-now|pull URL DATABASE, or insert URL DATABASE COUNT",
+            "usage: sync-device push|push-now|pull URL DATABASE, or insert|crash URL DATABASE COUNT",
         )),
     };
     match outcome {
@@ -50,13 +56,59 @@ async fn push(url: &str, database: &Path, waits: bool) -> Result<()> {
 
 async fn insert(url: &str, database: &Path, count: &str) -> Result<()> {
     let device = model::open(url, database).await;
-    let count: u32 = count
-        .parse()
-        .map_err(|_| Error::new(ErrorKind::InvalidArgument, "the count of rows is not a number"))?;
+    let count = parse(count)?;
     for number in 0..count {
         device.table::<Todo>().insert(Todo::new(format!("theirs {number}"))).await?;
     }
     println!("{count}");
+    Ok(())
+}
+
+fn parse(count: &str) -> Result<u32> {
+    count.parse().map_err(|_| Error::new(ErrorKind::InvalidArgument, "the count is not a number"))
+}
+
+diesel::define_sql_function! {
+    /// Counts a changed row; ends the process at the last one.
+    fn count_down() -> Integer;
+}
+
+#[derive(QueryableByName)]
+struct Name {
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
+/// Lets the writing connection abort the process when it has changed so many rows and changes another.
+fn arm(conn: &mut diesel::SqliteConnection, count: u32) -> diesel::QueryResult<()> {
+    let mut left = count;
+    count_down_utils::register_nondeterministic_impl(conn, move || {
+        if left == 0 {
+            // Nothing is unwound or rolled back: what is on disk stays as it is.
+            std::process::abort();
+        }
+        left -= 1;
+        0
+    })?;
+    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'";
+    for Name { name } in diesel::sql_query(tables).load::<Name>(conn)? {
+        for event in ["INSERT", "UPDATE", "DELETE"] {
+            conn.batch_execute(&format!(
+                "CREATE TEMP TRIGGER \"{event} {name}\" AFTER {event} ON main.\"{name}\"
+                 BEGIN SELECT count_down(); END"
+            ))?;
+        }
+    }
+    Ok(())
+}
+
+async fn crash(url: &str, database: &Path, count: &str) -> Result<()> {
+    let count = parse(count)?;
+    let device = model::open(url, database).await;
+    device.write(move |conn| arm(conn, count)).await?;
+    device.push().await?;
+    device.pull("all", Todo::all()).await?;
+    println!("survived");
     Ok(())
 }
 
