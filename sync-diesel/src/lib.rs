@@ -66,7 +66,7 @@
 //! // Later, without network: one by one, or all at once.
 //! for conflict in sync.conflicts::<Todo>().await? {
 //!     let decision = if conflict.is_deleted_there() { Resolve::TakeRemote } else { Resolve::Park };
-//!     sync.resolve(&conflict, decision).await?;
+//!     sync.resolve::<Todo>(&conflict, decision).await?;
 //! }
 //! sync.resolve_all(ConflictPolicy::ClientWins).await?;
 //! # Ok(())

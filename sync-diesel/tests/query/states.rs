@@ -111,7 +111,7 @@ async fn p_29_parked_rows_are_told_apart() {
     let conflicts = world.sync.conflicts::<Todo>().await.unwrap();
     assert_eq!(conflicts.iter().filter(|conflict| conflict.parked).count(), 3);
     for conflict in &conflicts {
-        world.sync.resolve(conflict, Resolve::<Todo>::Unpark).await.unwrap();
+        world.sync.resolve::<Todo>(conflict, Resolve::Unpark).await.unwrap();
     }
     assert_eq!(todos.explain("refused").await.unwrap().state, SyncState::Failed);
     assert_eq!(todos.explain("gone").await.unwrap().state, SyncState::Conflict);

@@ -93,7 +93,8 @@ async fn h_04_statements_are_logged_when_asked_for_and_without_values() {
         "connection=\"writer\"",
         "connection=\"reader\"",
         "micros=",
-        "failed=true message=INSERT INTO nowhere VALUES (?)",
+        "failed=true",
+        "message=INSERT INTO nowhere VALUES (?)",
         "message=INSERT INTO `Todo` (`id`, `text`) VALUES (?, ?)",
         "message=UPDATE \"Todo\" SET note = ?",
     ] {
