@@ -110,6 +110,13 @@ impl Database {
             .to_str()
             .ok_or_else(|| Error::new(ErrorKind::InvalidArgument, "the database's path is not Unicode"))?
             .to_owned();
+        if matches!(url.as_str(), "" | ":memory:" | "file::memory:") {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "each connection would have a database of its own; \
+                 a database in memory is named `file:name?mode=memory&cache=shared`",
+            ));
+        }
         let target = Target { url, options };
         let readers = Arc::new(Readers {
             target: target.clone(),

@@ -308,7 +308,9 @@ fn keep_local(table: &mut TableState, id: &str) {
         None if !deletes && matches!(error.class, FailureClass::Gone | FailureClass::Conflict) => {
             entry.kind = OperationKind::Insert;
             entry.base_version = None;
-            entry.server_may_hold = ServerMayHold::No;
+            if error.class == FailureClass::Gone {
+                entry.server_may_hold = ServerMayHold::No;
+            }
             table.bases.remove(id);
         }
         // Refused for another reason than the server's row: the same again.
@@ -414,7 +416,9 @@ fn change_kind(
         _ => {}
     }
     entry.kind = kind;
-    entry.server_may_hold = ServerMayHold::No;
+    if remote.is_some() || error.class == FailureClass::Gone {
+        entry.server_may_hold = ServerMayHold::No;
+    }
     entry.state = OperationState::Pending;
     entry.revision += 1;
 }

@@ -159,6 +159,7 @@ cases! {
     }
     losses {
         x_04_a_refusal_after_a_lost_answer_proves_nothing,
+        x_04_a_resolution_that_saw_no_row_does_not_forget_a_lost_answer,
         x_06_a_later_refusal_does_not_make_a_foreign_row_ours,
         x_10_a_delete_that_is_refused_after_the_row_was_inserted_again,
         x_15_the_same_sum_of_somebody_else_is_no_reason_not_to_send,

@@ -345,7 +345,10 @@ fn keep_local(
             Remainder {
                 kind: OperationKind::Insert.as_i64(),
                 base_version: None,
-                server_may_hold: holds_nothing,
+                server_may_hold: match failure.class {
+                    FailureClass::Gone => holds_nothing,
+                    _ => operation.server_may_hold,
+                },
                 ..again
             }
         }

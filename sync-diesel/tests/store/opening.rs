@@ -2,6 +2,7 @@
 
 use diesel::connection::SimpleConnection;
 use sync_core::ErrorKind;
+use sync_core::store::LocalStore;
 use sync_diesel::DatabaseOptions;
 use sync_diesel::DieselStore;
 use sync_diesel::schema::create_table_sql;
@@ -152,4 +153,22 @@ async fn d_12_a_migration_that_rebuilds_a_table_queues_nothing() {
     let error = migrate(rebuild(true)).await.expect_err("an orphan");
     assert_eq!((error.kind(), error.table()), (ErrorKind::SchemaMismatch, Some("child")));
     assert_eq!(fixture.text("a").await, crate::support::text("bread"), "rolled back");
+}
+
+#[tokio::test]
+async fn a_database_in_memory_is_one_for_all_connections_or_none() {
+    let make = |conn: &mut diesel::SqliteConnection| {
+        conn.batch_execute(&create_table_sql(&TODO)).map_err(|source| {
+            sync_core::Error::new(ErrorKind::Store, "the table cannot be made").with_source(source)
+        })
+    };
+    for path in [":memory:", "file::memory:", ""] {
+        let opened = DieselStore::open_with(path, TABLES, DatabaseOptions::default(), make).await;
+        assert_eq!(opened.expect_err("each connection has another").kind(), ErrorKind::InvalidArgument);
+    }
+    let shared = "file:opening?mode=memory&cache=shared";
+    let store = DieselStore::open_with(shared, TABLES, DatabaseOptions::default(), make).await.expect("open");
+    let insert = "INSERT INTO \"Todo\" (id, text) VALUES ('a', 'milk')";
+    store.write(|conn| conn.batch_execute(insert)).await.expect("a write");
+    assert_eq!(store.pending(None).await.expect("a read"), 1);
 }

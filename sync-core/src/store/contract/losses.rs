@@ -32,6 +32,24 @@ pub(super) async fn x_04_a_refusal_after_a_lost_answer_proves_nothing<S: LocalSt
     assert_eq!(probe.standing("a").await, (Insert, Pending, Maybe));
 }
 
+pub(super) async fn x_04_a_resolution_that_saw_no_row_does_not_forget_a_lost_answer<S: LocalStore>(
+    probe: Probe<S>,
+) {
+    let change = Resolution::ChangeKind { kind: Insert, item: None, version: None };
+    for (outcome, resolution) in [(refused(), change), (conflict(None), Resolution::KeepLocal)] {
+        probe.insert(todo("a", "milk")).await;
+        probe.answer(Outcome::Uncertain(None)).await;
+        probe.answer(outcome).await;
+        let key = probe.error("a").await.key;
+        probe.store.resolve(key, resolution, Resolver::App).await.expect("resolved");
+        probe.delete("a").await;
+        assert_eq!(probe.standing("a").await, (Delete, Pending, Maybe), "the first request may have arrived");
+        let sent = probe.answer(acknowledged(None)).await;
+        assert_eq!((sent.sent, sent.base_version), (SentKind::Delete, None));
+        probe.assert_clean("a").await;
+    }
+}
+
 pub(super) async fn x_06_a_later_refusal_does_not_make_a_foreign_row_ours<S: LocalStore>(probe: Probe<S>) {
     probe.insert(todo("a", "milk")).await;
     probe.answer(conflict(server("a", "theirs", "v1"))).await;

@@ -2,7 +2,7 @@
 
 use diesel::sqlite::SqliteConnection;
 use sync_core::error::Result;
-use sync_core::operation::{OperationKind, OperationState, ServerMayHold};
+use sync_core::operation::{FailureClass, OperationKind, OperationState, ServerMayHold};
 use sync_core::row::Row;
 use sync_core::store::Failure;
 
@@ -73,7 +73,12 @@ pub(super) fn change(
         revision: operation.revision + 1,
         base_version,
         item: item.as_deref(),
-        server_may_hold: ServerMayHold::No.as_i64(),
+        // What an earlier request with a lost answer may have left there is not known from a refusal.
+        server_may_hold: if failure.remote.is_some() || failure.class == FailureClass::Gone {
+            ServerMayHold::No.as_i64()
+        } else {
+            operation.server_may_hold
+        },
         retake: retake == Retake::SamePush,
     };
     store(conn, operation.seq, &rest)
