@@ -3,11 +3,17 @@
 use chrono::{DateTime as Instant, Datelike, Timelike, Utc};
 
 use crate::predicate::Function;
+use crate::time;
 use crate::value::{Value, ValueRef};
 
 /// The value of a function; null for null or unfit arguments.
 pub(super) fn compute(function: Function, arguments: &[ValueRef<'_>]) -> Value {
     use ValueRef::{DateTime, Text};
+    // An instant that no column can hold has no parts.
+    if arguments.iter().any(|argument| matches!(argument, DateTime(instant) if !time::is_storable(*instant)))
+    {
+        return Value::Null;
+    }
     let value = match (function, arguments) {
         (Function::Length, [Text(text)]) => count(text),
         (Function::IndexOf, [Text(text), Text(part)]) => {

@@ -5,6 +5,8 @@ use diesel::result::QueryResult;
 use super::{Out, value as push};
 use crate::entity::TableSchema;
 use crate::predicate::{Function, Node};
+use crate::time;
+use crate::value::Value;
 
 /// A byte that stands in no UTF-8, as a text: behind a text it marks the end, in place of U+0000 it is a character like
 /// any other. SQLite's own `length` and `substr` of a text end at U+0000, and its `replace` finds nothing that begins
@@ -37,7 +39,9 @@ pub(super) fn value<'b>(
     arguments: &'b [Node],
     out: Out<'_, '_, 'b>,
 ) -> QueryResult<()> {
-    if !function.accepts(arguments) {
+    // An instant that no column can hold has no parts.
+    let beyond = |argument: &Node| matches!(argument, Node::Literal(Value::DateTime(instant)) if !time::is_storable(*instant));
+    if !function.accepts(arguments) || arguments.iter().any(beyond) {
         out.push_sql("NULL");
         return Ok(());
     }
