@@ -132,10 +132,10 @@ pub(crate) fn read_fetched(
         Ok(row) => Reading::Settled(compare(operation, row, doubt)),
         Err(Unread::Stop(stop)) => Reading::Stop(Outcome::Uncertain(None), stop),
         Err(Unread::Failed(failure)) if failure.class == FailureClass::ServerError => {
-            Reading::Settled(Outcome::Uncertain(Some(failure)))
+            Reading::Settled(Outcome::Uncertain(Some(*failure)))
         }
         // The answer to the write was a refusal, of which only the reason is not known.
-        Err(Unread::Failed(failure)) => Reading::Settled(Outcome::Refused(failure)),
+        Err(Unread::Failed(failure)) => Reading::Settled(Outcome::Refused(*failure)),
     }
 }
 
@@ -150,7 +150,7 @@ pub(crate) fn read_look(
     let row = fetched_row(operation, answer, dialect).map_err(|unread| {
         Box::new(match unread {
             Unread::Stop(stop) => Reading::Stop(Outcome::Unsent, stop),
-            Unread::Failed(failure) => Reading::Settled(Outcome::Refused(failure)),
+            Unread::Failed(failure) => Reading::Settled(Outcome::Refused(*failure)),
         })
     })?;
     let is_as_read = |row: &Row| {
@@ -171,7 +171,7 @@ enum Unread {
     Stop(Stop),
     /// The server does not show this row: recorded, and the push goes on. Stopping would keep all that stands behind
     /// it from the server, in every push (P-20a, P-20b).
-    Failed(Failure),
+    Failed(Box<Failure>),
 }
 
 /// The row in an answer to a read by id; `None` if the server has none.
@@ -191,12 +191,12 @@ fn fetched_row(operation: &Outgoing, answer: &Response, dialect: Dialect) -> Res
             (_, 400..=499) => FailureClass::Refused,
             _ => FailureClass::ServerError,
         };
-        return Err(Unread::Failed(Failure {
+        return Err(Unread::Failed(Box::new(Failure {
             class,
             status: Some(status),
             message: format!("the server's row could not be read: {error}"),
             remote: None,
-        }));
+        })));
     }
     let mut rows = Vec::new();
     let read = PageSummary::scan(&answer.body, dialect.names()).and_then(|_| {
