@@ -14,5 +14,6 @@ mod offline;
 mod processes;
 mod queries;
 mod remote;
+mod rules;
 mod server_contract;
 mod ui;

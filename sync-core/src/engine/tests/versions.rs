@@ -1,4 +1,4 @@
-//! Versions that are not known, or moved without a change (P-10, P-13, F-11), and a store that fails (P-20e).
+//! Versions that are not known, or moved without a change (P-10, P-13, F-11).
 
 use std::sync::Mutex;
 
