@@ -1,5 +1,6 @@
 //! Tests of the whole, over real sockets and real SQLite files, in one binary.
 
+mod between;
 mod conflict;
 mod crash;
 mod dialects;

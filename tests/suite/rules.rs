@@ -90,7 +90,10 @@ fn workspace() -> Vec<PathBuf> {
 
 fn name_of(line: &str) -> Option<&str> {
     let rest = line.trim_start();
-    let rest = ["pub(super) ", "pub(crate) ", "pub "].iter().find_map(|word| rest.strip_prefix(word)).unwrap_or(rest);
+    let rest = ["pub(super) ", "pub(crate) ", "pub "]
+        .iter()
+        .find_map(|word| rest.strip_prefix(word))
+        .unwrap_or(rest);
     let rest = rest.strip_prefix("async ").unwrap_or(rest).strip_prefix("fn ")?;
     rest.split(['(', '<']).next()
 }
@@ -220,8 +223,15 @@ fn faults_of_the_table_are_named() {
 /// that is stored, asked for or resolved depends on it.
 #[test]
 fn i_7_the_devices_clock_decides_nothing() {
-    const CLOCKS: &[&str] =
-        &["Utc::now", "SystemTime::now", "Instant::now", "now_v7", "'now'", "CURRENT_TIMESTAMP", "unixepoch("];
+    const CLOCKS: &[&str] = &[
+        "Utc::now",
+        "SystemTime::now",
+        "Instant::now",
+        "now_v7",
+        "'now'",
+        "CURRENT_TIMESTAMP",
+        "unixepoch(",
+    ];
     const ALLOWED: &[&str] = &[
         "sync-core/src/client/credentials.rs",
         "sync-core/src/client/logging.rs",
