@@ -502,3 +502,20 @@ async fn w_14_redirects_are_followed_for_a_get_on_the_same_origin_only() {
     let error = remote.get("one").await.expect_err("a loop");
     assert_eq!((error.kind(), world.proxy.seen().len()), (ErrorKind::InvalidResponse, 6));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_04_a_forbidden_operation_is_recorded_and_nothing_is_refreshed() {
+    let world = World::new().await;
+    let provider = Provider::new(Some("token"), Ok("another"));
+    let device = device(&world, |builder| builder.credentials(provider.clone())).await;
+    insert(&device, 2).await;
+    let forbidden = Answer::new(403, "application/json", r#"{"error":"not yours"}"#);
+    world.proxy.inject(1, Fault::Answer(forbidden), |request| request.method == "POST");
+    let error = device.push().await.expect_err("one is forbidden");
+    let report = error.push_report().expect("a report");
+    assert_eq!((error.kind(), report.status), (ErrorKind::PushFailed, PushStatus::Complete));
+    assert_eq!((report.completed, report.remaining), (1, 1), "the other one went on");
+    let errors = device.errors().await.expect("errors");
+    assert_eq!((errors.len(), errors[0].status, errors[0].message.as_str()), (1, Some(403), "not yours"));
+    assert_eq!((world.proxy.seen().len(), provider.refreshes()), (2, 0));
+}

@@ -1,5 +1,6 @@
 //! Tests of the whole, over real sockets and real SQLite files, in one binary.
 
+mod between;
 mod conflict;
 mod crash;
 mod dialects;
@@ -14,6 +15,7 @@ mod offline;
 mod processes;
 mod queries;
 mod remote;
+mod rules;
 mod schemas;
 mod server_contract;
 mod ui;

@@ -330,3 +330,90 @@ async fn p_19_the_servers_wish_to_wait_is_in_the_report() {
     let report = device.push().await.expect("pushed");
     assert!(report.bytes > 100, "{} bytes of two bodies", report.bytes);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn z_09_a_queue_that_was_copied_is_pushed_twice_and_nothing_is_doubled() {
+    for lost in ["POST", "PATCH", "DELETE"] {
+        push_a_copied_queue(lost).await;
+    }
+}
+
+/// Two devices with one queue, of which the operation sent by `lost` is attempted and was done by the server.
+async fn push_a_copied_queue(lost: &'static str) {
+    let world = World::new().await;
+    let original = world.folder.path().join("original.db");
+    let device = model::open(world.proxy.url(), &original).await;
+    let todos = device.table::<Todo>();
+    for id in ["deleted", "edited by the first", "sent", "updated"] {
+        todos.insert_with_id(id, Todo::new("start")).await.expect("inserted");
+    }
+    device.push().await.expect("pushed");
+    let edit = async |device: &SyncContext<model::Schema>, id: &str, text: &str| {
+        let mut row = device.table::<Todo>().get(id).await.expect("read").expect("there");
+        row.text = text.into();
+        device.table::<Todo>().update(&row).await.expect("updated");
+    };
+    match lost {
+        "POST" => drop(todos.insert_with_id("sent before", Todo::new("new")).await.expect("inserted")),
+        "PATCH" => edit(&device, "sent", "new").await,
+        _ => todos.delete("sent").await.expect("deleted"),
+    }
+    world.proxy.inject(1, Fault::LoseAnswer, move |request| request.method == lost);
+    device.push().await.expect_err("the answer is lost");
+    todos.insert_with_id("inserted", Todo::new("new")).await.expect("inserted");
+    edit(&device, "updated", "new").await;
+    todos.delete("deleted").await.expect("deleted");
+    edit(&device, "edited by the first", "new").await;
+    let states: Vec<_> =
+        device.pending_operations().await.expect("operations").iter().map(|each| each.state).collect();
+    assert_eq!(states[..2], [OperationState::Attempted, OperationState::Pending], "{lost}");
+    assert_eq!(states.len(), 5, "{lost}");
+    device.close().await;
+    drop((todos, device));
+
+    // A backup that is restored, a phone that is set up from another one.
+    let copy = world.folder.path().join("copy.db");
+    for suffix in ["", "-wal"] {
+        let beside = |path: &Path| std::path::PathBuf::from(format!("{}{suffix}", path.display()));
+        if beside(&original).exists() {
+            std::fs::copy(beside(&original), beside(&copy)).expect("copied");
+        }
+    }
+    let first = model::open(world.proxy.url(), &original).await;
+    let second = model::open(world.proxy.url(), &copy).await;
+    assert_eq!(second.pending().await.expect("counted"), 5, "the copy has the queue");
+    assert_eq!(first.push().await.expect("pushed").remaining, 0);
+    edit(&first, "edited by the first", "newer").await;
+    first.push().await.expect("pushed");
+    let mut expected = vec![("edited by the first", "newer"), ("inserted", "new")];
+    expected.extend(match lost {
+        "POST" => vec![("sent", "start"), ("sent before", "new")],
+        "PATCH" => vec![("sent", "new")],
+        _ => vec![],
+    });
+    expected.push(("updated", "new"));
+    let expected: Vec<(String, String)> =
+        expected.into_iter().map(|(id, text)| (id.to_owned(), text.to_owned())).collect();
+    let on_server = async || {
+        let mut rows = world.on_server().await;
+        rows.sort();
+        rows
+    };
+    assert_eq!(on_server().await, expected, "{lost}");
+
+    // The copy's operations are recognised as done; what was changed since is a conflict, not overwritten.
+    second.push().await.expect_err("one row has moved on");
+    let errors = second.errors().await.expect("errors");
+    assert_eq!(errors.len(), 1, "{lost}: {errors:?}");
+    let place = (errors[0].key.item_id.as_str(), errors[0].class);
+    assert_eq!(place, ("edited by the first", FailureClass::Conflict), "{lost}");
+    assert_eq!(on_server().await, expected, "{lost}: nothing is doubled, lost or overwritten");
+    second.resolve(&errors[0], Resolve::<Todo>::TakeRemote).await.expect("resolved");
+    for device in [&first, &second] {
+        device.pull("all", Todo::all()).await.expect("pulled");
+        assert_eq!(device.pending().await.expect("counted"), 0);
+        let rows = device.table::<Todo>().all().order_by(Todo::id.asc()).load().await.expect("rows");
+        let rows: Vec<_> = rows.iter().map(|row| (row.id().to_owned(), row.text.clone())).collect();
+        assert_eq!(rows, expected, "{lost}");
+    }
+}

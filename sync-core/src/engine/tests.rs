@@ -21,6 +21,7 @@ use crate::store::{
 use crate::value::{ColumnType, Value};
 
 mod dialects;
+mod failing;
 mod losses;
 mod parking;
 mod pulls;

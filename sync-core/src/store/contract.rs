@@ -259,6 +259,8 @@ cases! {
         r_13_rows_outside_the_local_rest_are_not_added,
         t_03_the_token_does_not_go_back,
         t_07_a_pull_without_token_leaves_none,
+        t_08_rows_kept_beside_count_for_the_token,
+        d_07_ids_are_exact,
         t_09_query_ids_are_independent,
         t_06_a_token_can_be_reset,
         l_08_another_query_restarts,

@@ -198,3 +198,26 @@ async fn tokens_and_settings_survive_a_restart() {
     assert_eq!(start.token, Some(token));
     assert_eq!(store.setting("dialect").await.expect("a read").as_deref(), Some("v2"));
 }
+
+#[tokio::test]
+async fn z_07_commits_are_synced_to_the_disk_unless_the_app_says_otherwise() {
+    use diesel::RunQueryDsl as _;
+    use diesel::dsl::sql;
+    use diesel::sql_types::{Integer, Text};
+
+    let fixture = Fixture::new().await;
+    let normal =
+        DatabaseOptions { synchronous: sync_diesel::Synchronous::Normal, ..DatabaseOptions::default() };
+    let normal = DieselStore::open(fixture.path(), TABLES, normal).await.expect("a store");
+    for (store, expected) in [(&fixture.store, 2), (&normal, 1)] {
+        let settings = store
+            .write(|conn| {
+                let level = sql::<Integer>("(SELECT synchronous FROM pragma_synchronous)");
+                let mode = sql::<Text>("(SELECT journal_mode FROM pragma_journal_mode)");
+                diesel::select((level, mode)).get_result::<(i32, String)>(conn)
+            })
+            .await
+            .expect("the settings of the writer");
+        assert_eq!(settings, (expected, "wal".to_owned()));
+    }
+}

@@ -8,7 +8,7 @@ use sync_diesel::DieselStore;
 use sync_diesel::schema::create_table_sql;
 use tempfile::TempDir;
 
-use crate::support::{Fixture, TABLES, TODO, connect, open};
+use crate::support::{Fixture, TABLES, TODO, connect, json, open};
 
 async fn refuses(sql: &str, kind: ErrorKind, words: &[&str]) {
     let directory = TempDir::new().expect("a temporary directory");
@@ -171,4 +171,33 @@ async fn a_database_in_memory_is_one_for_all_connections_or_none() {
     let insert = "INSERT INTO \"Todo\" (id, text) VALUES ('a', 'milk')";
     store.write(|conn| conn.batch_execute(insert)).await.expect("a write");
     assert_eq!(store.pending(None).await.expect("a read"), 1);
+}
+
+#[tokio::test]
+async fn d_01_a_table_whose_ids_are_no_texts_is_refused() {
+    let create = create_table_sql(&TODO);
+    for key in ["INTEGER PRIMARY KEY NOT NULL", "BLOB PRIMARY KEY NOT NULL"] {
+        let create = create.replacen("TEXT PRIMARY KEY NOT NULL", key, 1);
+        refuses(&create, ErrorKind::SchemaMismatch, &["column id"]).await;
+    }
+}
+
+#[tokio::test]
+async fn s_04_a_column_that_the_entity_does_not_have_is_kept() {
+    let fixture = Fixture::new().await;
+    fixture.pulled("a", "milk").await;
+    fixture
+        .sql("ALTER TABLE \"Todo\" ADD COLUMN \"old\" TEXT; UPDATE \"Todo\" SET \"old\" = 'kept'")
+        .await
+        .expect("a column of an earlier version");
+    fixture.assert_clean().await;
+    let again = open(&fixture.path()).await.expect("a store");
+    drop(again);
+    let kept = "\"Todo\" WHERE \"old\" = 'kept' AND text =";
+    // Neither a pull, nor an edit, nor the answer to it takes the value away.
+    fixture.pull(&[json("a", "bread", "v2")]).await;
+    assert_eq!(fixture.count(&format!("{kept} 'bread'")).await, 1);
+    fixture.sql("UPDATE \"Todo\" SET text = 'jam'").await.expect("an edit");
+    assert_eq!(fixture.count(&format!("{kept} 'jam'")).await, 1);
+    assert_eq!(fixture.operations().await.len(), 1);
 }

@@ -216,3 +216,95 @@ async fn c_10_a_closed_store_refuses_and_the_file_is_whole() {
     let again = open(&fixture.path()).await.expect("a store");
     assert_eq!(again.pending(None).await.expect("a count"), u64::from(written.is_ok()));
 }
+
+#[tokio::test]
+async fn s_17_a_read_only_database_is_read_and_left_alone() {
+    let fixture = Fixture::new().await;
+    fixture.sql("INSERT INTO \"Todo\" (id, text) VALUES ('a', 'milk')").await.expect("a row");
+    // From here on SQLite answers this connection as for a file that may not be written.
+    let refused = fixture.sql("PRAGMA query_only = 1; UPDATE \"Todo\" SET text = 'jam'").await;
+    let refused = refused.expect_err("read-only");
+    assert_eq!((refused.kind(), refused.to_string().contains("read-only")), (ErrorKind::Store, true));
+    assert_eq!(fixture.text("a").await, Some(Value::Text("milk".into())), "rolled back, and reads go on");
+    assert_eq!(fixture.operations().await[0].state, OperationState::Pending);
+    let begun = fixture.store.begin_push().await.expect_err("no push without a mark (F-01)");
+    assert_eq!(begun.kind(), ErrorKind::Store);
+    fixture.store.close().await;
+
+    // Opened as a file that may not be written: an error, and the file as it was.
+    let path = fixture.path();
+    let before = std::fs::read(&path).expect("the file");
+    let address = format!("file:{}?mode=ro", path.to_str().expect("text"));
+    let error = open(std::path::Path::new(&address)).await.expect_err("read-only");
+    assert_eq!(error.kind(), ErrorKind::Store);
+    assert_eq!(std::fs::read(&path).expect("the file"), before);
+
+    let again = open(&path).await.expect("it may be written again");
+    let session = again.begin_push().await.expect("a push");
+    assert_eq!(step(&again, session).await.expect("a step").taken.len(), 1);
+}
+
+#[tokio::test]
+async fn p_20i_a_queued_operation_without_its_row_is_kept_and_named() {
+    for (change, sql) in [
+        ("an insert", "INSERT INTO \"Todo\" (id, text) VALUES ('a', 'milk')"),
+        ("an update", "UPDATE \"Todo\" SET text = 'jam' WHERE id = 'a'"),
+    ] {
+        let fixture = Fixture::new().await;
+        if change == "an update" {
+            fixture.pulled("a", "milk").await;
+        }
+        fixture.sql(sql).await.expect(change);
+        fixture.sql("INSERT INTO \"Todo\" (id, text) VALUES ('b', 'bread')").await.expect("a row");
+        // Damage: the row goes without a trace in the queue.
+        fixture
+            .sql("DROP TRIGGER \"__sync_delete_Todo\"; DELETE FROM \"Todo\" WHERE id = 'a'")
+            .await
+            .expect("damage");
+        let session = fixture.store.begin_push().await.expect("a push");
+        let error = step(&fixture.store, session).await.expect_err(change);
+        assert_eq!(
+            (error.kind(), error.table(), error.item()),
+            (ErrorKind::Corrupt, Some("Todo"), Some("a")),
+            "{change}"
+        );
+        let operations = fixture.operations().await;
+        assert_eq!(operations.len(), 2, "{change}: nothing is dropped in silence");
+        assert!(operations.iter().all(|operation| operation.state == OperationState::Pending));
+        assert!(fixture.row("b").await.is_some(), "local reads go on");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn z_12_writes_of_one_row_from_many_tasks_are_one_after_another() {
+    const TASKS: i64 = 8;
+    const WRITES: i64 = 10;
+    let fixture = Fixture::new().await;
+    fixture.pulled("a", "milk").await;
+    fixture.sql("UPDATE \"Todo\" SET n = 0 WHERE id = 'a'").await.expect("a write");
+    let revision = fixture.operations().await[0].key.revision;
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|task| {
+            let store = fixture.store.clone();
+            tokio::spawn(async move {
+                for write in 0..WRITES {
+                    let sql =
+                        format!("UPDATE \"Todo\" SET n = n + 1, text = '{task} {write}' WHERE id = 'a'");
+                    store.write(move |conn| conn.batch_execute(&sql)).await.expect("a write");
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("no panic");
+    }
+    let operations = fixture.operations().await;
+    assert_eq!(operations.len(), 1);
+    assert_eq!(operations[0].key.revision, revision + TASKS * WRITES, "each write is counted");
+    assert_eq!(fixture.number("SELECT n AS value FROM \"Todo\"").await, TASKS * WRITES, "none is lost");
+    // What is sent is the row as the last commit left it.
+    let row = fixture.row("a").await.expect("the row");
+    let session = fixture.store.begin_push().await.expect("a push");
+    let sent = step(&fixture.store, session).await.expect("a step").taken.remove(0);
+    assert_eq!(sent.item.values[0], row.values[0]);
+}

@@ -571,3 +571,31 @@ async fn r_14_a_read_by_id_is_believed_only_of_a_proven_endpoint() {
     assert_eq!(device.pull(pull_all()).await.expect("pulled").rows.removed, 0);
     assert_eq!(ids(&device).await, ["a"]);
 }
+
+#[tokio::test]
+async fn l_38_pulls_that_are_called_at_once_run_one_after_another() {
+    let server = Server::of(Dialect::MobileApps);
+    seed(&server, &[("a", "x"), ("b", "x"), ("c", "x")]);
+    let store = Arc::new(MemoryStore::new([&TODO, &LIST]));
+    let first = device_with(&server, server.dialect, Arc::clone(&store));
+    // Of one engine, and of another one on the same database.
+    let second = device_with(&server, server.dialect, store);
+    let request = |user: &str, query_id: Option<&str>| PullRequest {
+        parameters: vec![("user".to_owned(), user.to_owned())],
+        page_size: 1,
+        ..PullRequest::new(query_id.map(str::to_owned), Predicate::all(&TODO))
+    };
+    let (one, two, three) = tokio::join!(
+        first.pull(request("1", Some("all"))),
+        first.pull(request("2", Some("all"))),
+        second.pull(request("3", None)),
+    );
+    assert_eq!(one.expect("pulled").rows.added, 3);
+    two.expect("pulled");
+    three.expect("pulled");
+    let mut order = asked(&server, "user");
+    assert!(order.len() > 6, "several pages each: {order:?}");
+    order.dedup();
+    order.sort();
+    assert_eq!(order, ["1", "2", "3"], "no request of one between those of another");
+}

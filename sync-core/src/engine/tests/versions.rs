@@ -1,4 +1,4 @@
-//! Versions that are not known, or moved without a change (P-10, P-13, F-11), and a store that fails (P-20e).
+//! Versions that are not known, or moved without a change (P-10, P-13, F-11).
 
 use std::sync::Mutex;
 
@@ -213,4 +213,45 @@ async fn c_12_an_engine_refuses_the_queue_of_another_owner_before_any_request() 
     let error = device.pull(pull_all()).await.expect_err("not ours");
     assert_eq!(error.kind(), ErrorKind::OtherAccount);
     assert!(script.asked().is_empty());
+}
+
+#[tokio::test]
+async fn p_30_a_handler_that_never_settles_is_asked_five_times() {
+    let script = Script::of([]);
+    let device = known(&script, Some("v0"))
+        .await
+        .with_conflict_handler(Arc::new(|_: &Conflict| Ok(Decision::Resolve(Resolution::KeepLocal))));
+    write(&device, &TODO, LocalChangeKind::Update(row("a", "mine"))).await;
+    // Somebody is faster each time.
+    script
+        .then((1..=6).map(|number| answer(412, &stored(&format!("theirs {number}"), &format!("v{number}")))));
+    let error = push(&device).await.expect_err("never settled");
+    assert_eq!(error.kind(), ErrorKind::PushFailed);
+    let tags: Vec<_> = (0..=5).map(|number| put(Some(&format!("v{number}")))).collect();
+    assert_eq!(script.asked(), tags, "each on the version just seen");
+    let errors = device.store().errors(None).await.expect("errors");
+    let remote = errors[0].remote.as_ref().and_then(|row| row.values[0].clone());
+    assert_eq!((errors.len(), remote), (1, Some(Value::Text("theirs 6".into()))), "the last one is recorded");
+    // The next push begins to count anew.
+    script.then([answer(200, &stored("mine", "v8"))]);
+    assert_eq!(push(&device).await.expect("pushed").completed, 1);
+}
+
+#[tokio::test]
+async fn p_20g_a_handler_that_stops_the_push_leaves_what_is_done_done() {
+    let script = Script::of([]);
+    let device = device(&script).with_conflict_handler(Arc::new(|_: &Conflict| Ok(Decision::Abort)));
+    for id in ["a", "b", "c"] {
+        write(&device, &TODO, LocalChangeKind::Insert(row(id, "mine"))).await;
+    }
+    let theirs = json!({ "id": "b", "text": "theirs", "version": "v2", "deleted": false });
+    script.then([answer(201, &stored("mine", "v1")), answer(409, &theirs)]);
+    let error = push(&device).await.expect_err("aborted");
+    assert_eq!(error.kind(), ErrorKind::Aborted);
+    let report = error.push_report().expect("a report");
+    assert_eq!((report.status, report.completed, report.remaining), (PushStatus::AbortedByHandler, 1, 2));
+    assert_eq!(script.asked().len(), 2, "nothing is sent after it");
+    let operations = device.store().operations(None).await.expect("operations");
+    let states: Vec<_> = operations.iter().map(|each| (each.key.item_id.as_str(), each.state)).collect();
+    assert_eq!(states, [("b", OperationState::Failed), ("c", OperationState::Pending)]);
 }

@@ -335,6 +335,35 @@ pub(super) async fn t_07_a_pull_without_token_leaves_none<S: LocalStore>(probe: 
     assert_eq!(start(&probe, query("q")).await, PullStart::default());
 }
 
+pub(super) async fn t_08_rows_kept_beside_count_for_the_token<S: LocalStore>(probe: Probe<S>) {
+    probe.insert(todo("dirty", "mine")).await;
+    let body = format!("[{},{}]", json("dirty", "theirs", "v1"), faulty("bad", "v1"));
+    let reached = token("2024-05-01T00:00:00Z");
+    let page = PullBatch { query: Some(query("q")), token: Some(reached.clone()), ..batch(&TODO, &[&body]) };
+    let applied = probe.apply(page).await;
+    assert_eq!((applied.kept_local, applied.quarantined, applied.added), (1, 1, 0));
+    // Neither is a row here, and neither is lost: so the token may pass them (I-4).
+    assert_eq!(start(&probe, query("q")).await.token, Some(reached));
+    assert_eq!(probe.shadow("dirty").await.as_ref().and_then(content), Some(text("theirs")));
+    let waiting = probe.store.quarantine(Some(&TODO)).await.expect("a read");
+    assert_eq!(waiting.iter().map(|row| row.item_id.as_str()).collect::<Vec<_>>(), ["bad"]);
+}
+
+pub(super) async fn d_07_ids_are_exact<S: LocalStore>(probe: Probe<S>) {
+    probe.insert(todo("a", "mine")).await;
+    let body = format!("[{},{}]", json("A", "theirs", "v1"), json("\u{e4}", "theirs", "v1"));
+    assert_eq!(probe.pull(&body).await, Applied { added: 2, ..Applied::default() });
+    probe.insert(todo("\u{c4}", "mine")).await;
+    assert_eq!(content(&probe.row("a").await), Some(text("mine")));
+    assert_eq!(content(&probe.row("A").await), Some(text("theirs")));
+    assert_eq!(probe.queue().await, ["a", "\u{c4}"]);
+    probe.delete("A").await;
+    assert!(probe.find("a").await.is_some());
+    let applied = probe.pull(&format!("[{}]", tombstone("\u{e4}", "v2"))).await;
+    assert_eq!((applied.removed, applied.kept_local), (1, 0));
+    assert!(probe.find("\u{c4}").await.is_some());
+}
+
 pub(super) async fn t_09_query_ids_are_independent<S: LocalStore>(probe: Probe<S>) {
     let (first, second) = (token("2024-01-01T00:00:00Z"), token("2024-02-01T00:00:00Z"));
     advance(&probe, query("a"), first.clone()).await;
