@@ -15,4 +15,5 @@ mod processes;
 mod queries;
 mod remote;
 mod server_contract;
+mod simulate;
 mod ui;
