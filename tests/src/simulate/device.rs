@@ -84,13 +84,28 @@ impl fmt::Display for Done {
 }
 
 /// What a call asks for.
-#[derive(Debug)]
 pub(super) enum Call {
     Push(PushOptions),
     Pull(PullRequest),
     Resolve(ConflictPolicy),
     Purge(Purge),
     Reset(usize, &'static str),
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Push(options) => write!(f, "pushes {:?}, window {}", options.tables, options.window),
+            Self::Pull(request) => write!(
+                f,
+                "pulls {} as {:?}, {} a page",
+                request.predicate.table.name, request.query_id, request.page_size
+            ),
+            Self::Resolve(policy) => write!(f, "decides: {policy:?}"),
+            Self::Purge(purge) => write!(f, "purges {}", purge.predicate.table.name),
+            Self::Reset(_, query) => write!(f, "forgets the token of {query}"),
+        }
+    }
 }
 
 /// The rows that a pull must have brought when it succeeds: as the server had them when it began.
@@ -173,8 +188,9 @@ impl Device {
         let timer = Arc::new(VirtualTimer(world));
         let engine = Engine::new(store, Arc::new(network), timer, requests, profile);
         let engine = match self.setting.handler {
-            Handler::Policy(policy) if decides => engine
-                .with_conflict_handler(Arc::new(move |_: &Conflict| Ok(Decision::Policy(policy)))),
+            Handler::Policy(policy) if decides => {
+                engine.with_conflict_handler(Arc::new(move |_: &Conflict| Ok(Decision::Policy(policy))))
+            }
             Handler::Fickle if decides => engine.with_conflict_handler(Arc::new(fickle)),
             _ => engine,
         };

@@ -132,7 +132,7 @@ impl History {
         let setting = Setting::of(random);
         let mut number = 0;
         let mut steps = Vec::new();
-        for _ in 0..random.usize(20..70) {
+        for _ in 0..random.usize(20..80) {
             number += 1;
             let gap = match random.u8(0..20) {
                 0..14 => random.u64(0..80),
@@ -152,7 +152,7 @@ impl Setting {
             0 => Clock::Coarse(pick(random, &[1, 10, 1_000])),
             _ => Clock::Strict,
         };
-        let weather = Weather { percent: pick(random, &[0, 10, 30]), kinds: u32::MAX };
+        let weather = Weather { percent: pick(random, &[0, 15, 40]), kinds: u32::MAX };
         Self {
             dialect: pick(random, &Dialect::ALL),
             clock,
@@ -160,7 +160,7 @@ impl Setting {
             is_dated: percent(random, 70),
             on_file: percent(random, 12),
             devices: (0..random.usize(2..4)).map(|_| DeviceSetting::of(random)).collect(),
-            rows: [random.usize(0..4), random.usize(0..9), random.usize(0..5)],
+            rows: [random.usize(0..3), random.usize(0..7), random.usize(0..4)],
             weather,
             last_word: pick(
                 random,
@@ -207,24 +207,23 @@ impl DeviceSetting {
 impl Action {
     fn of(random: &mut Rng, setting: &Setting) -> Self {
         let table = pick(random, &[0, 1, 1, 1, 2, 2]);
-        let (row, query) = (random.usize(0..50), random.usize(0..6));
+        // Mostly the same few rows, so that devices meet.
+        let row = if percent(random, 70) { random.usize(0..3) } else { random.usize(0..50) };
+        let query = random.usize(0..6);
         let cancel = percent(random, 8).then(|| random.u64(0..400));
         match random.u8(0..100) {
-            0..12 => Self::Insert { table, is_shared: percent(random, 15) },
-            12..28 => Self::Update { table, pick: row, columns: random.u8(1..16) },
-            28..34 => Self::Delete { table, pick: row },
+            0..9 => Self::Insert { table, is_shared: percent(random, 15) },
+            9..30 => Self::Update { table, pick: row, columns: random.u8(1..16) },
+            30..34 => Self::Delete { table, pick: row },
             34..36 => Self::Undelete { pick: row },
             36..52 => Self::Push {
                 table: percent(random, 15).then_some(table),
                 retry_failed: percent(random, 85),
                 cancel,
             },
-            52..70 => Self::Pull {
-                query,
-                push_first: percent(random, 70),
-                anyway: percent(random, 60),
-                cancel,
-            },
+            52..70 => {
+                Self::Pull { query, push_first: percent(random, 70), anyway: percent(random, 60), cancel }
+            }
             70..72 => Self::Full { table, mirror: random.bool() },
             72..75 => Self::Resolve(pick(random, &POLICIES)),
             75..76 => Self::Purge { query, force: random.bool() },
@@ -237,7 +236,9 @@ impl Action {
                     8..9 => EditKind::Delete,
                     _ => EditKind::Undelete,
                 };
-                let picks = (0..pick(random, &[1, 1, 1, 2, 6])).map(|_| random.usize(0..50)).collect();
+                let picks = (0..pick(random, &[1, 1, 1, 2, 6]))
+                    .map(|_| if random.bool() { row } else { random.usize(0..9) })
+                    .collect();
                 // Only with an overlap may rows become visible after their time.
                 let late = if setting.clock == Clock::Strict || percent(random, 60) {
                     0

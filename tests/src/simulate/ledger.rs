@@ -81,8 +81,7 @@ impl Ledger {
         let written = self.written.entry((device, (table.name, row.id.clone()))).or_default();
         written.columns.clear();
         let first = row.values.first().and_then(Option::as_ref).map_or(Json::Null, json);
-        written.deleted =
-            Some(if row.version.is_some() { Deleted::Known } else { Deleted::Own(first) });
+        written.deleted = Some(if row.version.is_some() { Deleted::Known } else { Deleted::Own(first) });
     }
 
     /// The app was told that this row is revived.
@@ -146,8 +145,10 @@ impl Ledger {
 
     /// I-1: what was acknowledged is in the queue, or took effect, or was decided about, or was dropped by the app.
     pub(super) fn lost(&self, device: usize, operations: &[Operation], server: &Server) -> Option<String> {
-        let queued: BTreeSet<(&str, &str)> =
-            operations.iter().map(|operation| (operation.key.table, operation.key.item_id.as_str())).collect();
+        let queued: BTreeSet<(&str, &str)> = operations
+            .iter()
+            .map(|operation| (operation.key.table, operation.key.item_id.as_str()))
+            .collect();
         for ((owner, key), written) in &self.written {
             let (table, id) = key;
             if *owner != device || queued.contains(&(*table, id.as_str())) {
@@ -163,7 +164,8 @@ impl Ledger {
                 }
             }
             let Some(past) = past.filter(|past| !past.was_deleted) else { continue };
-            let first = TABLES.into_iter().find(|known| known.name == *table).expect("a table").columns[0].name;
+            let first =
+                TABLES.into_iter().find(|known| known.name == *table).expect("a table").columns[0].name;
             let is_lost = match &written.deleted {
                 None => false,
                 Some(Deleted::Known) => true,

@@ -93,9 +93,11 @@ impl<'h> Run<'h> {
         let file = |number: usize| {
             directory.as_ref().map(|directory| directory.path().join(format!("d{number}.db")))
         };
-        let devices = setting.devices.iter().enumerate().map(|(number, setting)| {
-            Device::new(number, setting, file(number), &world, &ledger)
-        });
+        let devices = setting
+            .devices
+            .iter()
+            .enumerate()
+            .map(|(number, setting)| Device::new(number, setting, file(number), &world, &ledger));
         let devices = devices.collect();
         let (versions, outcome) = (BTreeMap::new(), Outcome::default());
         Self { history, world, devices, ledger, versions, outcome, _directory: directory }
@@ -189,7 +191,11 @@ impl<'h> Run<'h> {
     }
 
     /// P-24: a push is a success only if everything it was to send is done.
-    fn check_push(&self, device: usize, result: &sync_core::Result<sync_core::engine::PushReport>) -> Checked {
+    fn check_push(
+        &self,
+        device: usize,
+        result: &sync_core::Result<sync_core::engine::PushReport>,
+    ) -> Checked {
         let report = match result {
             Ok(report) => report,
             Err(error) => match error.push_report() {
@@ -200,7 +206,9 @@ impl<'h> Run<'h> {
         let failed = self.devices[device].database.errors();
         for error in &report.errors {
             if !failed.iter().any(|recorded| recorded.key.item_id == error.key.item_id) {
-                return Err(format!("I-9: d{device}'s push reports an error that is not recorded: {error:?}"));
+                return Err(format!(
+                    "I-9: d{device}'s push reports an error that is not recorded: {error:?}"
+                ));
             }
         }
         if result.is_ok() && !report.errors.is_empty() {
@@ -254,8 +262,11 @@ impl<'h> Run<'h> {
         match &step.action {
             Action::Insert { table, is_shared } => {
                 let schema = TABLES[*table];
-                let id =
-                    if *is_shared { format!("x{}", random.u8(0..3)) } else { format!("d{device}-{}", step.number) };
+                let id = if *is_shared {
+                    format!("x{}", random.u8(0..3))
+                } else {
+                    format!("d{device}-{}", step.number)
+                };
                 let mut row = Row::empty(schema, id);
                 self.fill(device, &mut row, schema, random, &token, u8::MAX);
                 self.write(device, schema, LocalChangeKind::Insert(row));
@@ -423,7 +434,14 @@ impl<'h> Run<'h> {
         }
     }
 
-    fn edits(&self, table: usize, picks: &[usize], kind: EditKind, number: u64, random: &mut Rng) -> Vec<Edit> {
+    fn edits(
+        &self,
+        table: usize,
+        picks: &[usize],
+        kind: EditKind,
+        number: u64,
+        random: &mut Rng,
+    ) -> Vec<Edit> {
         let schema = TABLES[table];
         let ids: Vec<String> = self.world.server(|server| server.ids(schema.name)).into_iter().collect();
         let mut edits = Vec::new();
@@ -472,7 +490,9 @@ impl<'h> Run<'h> {
                 }
                 let is_recorded = errors.iter().any(|error| error.key.item_id == key.item_id);
                 if operation.state == OperationState::Failed && !is_recorded {
-                    return Err(format!("I-9: d{number} has a failed operation without error: {operation:?}"));
+                    return Err(format!(
+                        "I-9: d{number} has a failed operation without error: {operation:?}"
+                    ));
                 }
             }
             for table in TABLES {
@@ -551,7 +571,7 @@ impl<'h> Run<'h> {
 
     /// A call that must succeed, or fail with one of these kinds.
     fn now(&mut self, device: usize, call: Call, expected: Expected, may_fail: &[ErrorKind]) -> Checked {
-        self.world.note(|| format!("d{device} {call:?}"));
+        self.world.note(|| format!("d{device} {call}"));
         self.devices[device].begin(call, expected);
         for _ in 0..ENDLESS {
             if let Some((done, expected)) = self.devices[device].advance() {
@@ -576,17 +596,21 @@ impl<'h> Run<'h> {
             let number = device.number;
             let setting = &device.setting;
             for table in TABLES {
-                let queries: Vec<Query> =
-                    setting.queries.iter().copied().filter(|query| query.predicate().table.name == table.name).collect();
+                let queries: Vec<Query> = setting
+                    .queries
+                    .iter()
+                    .copied()
+                    .filter(|query| query.predicate().table.name == table.name)
+                    .collect();
                 if queries.is_empty() {
                     continue;
                 }
                 let here: BTreeMap<String, Row> =
                     device.database.rows(table).into_iter().map(|row| (row.id.clone(), row)).collect();
                 let wants = |row: &Row| {
-                    queries.iter().any(|query| {
-                        evaluate::matches(&query.predicate().node, &TableRow { table, row })
-                    })
+                    queries
+                        .iter()
+                        .any(|query| evaluate::matches(&query.predicate().node, &TableRow { table, row }))
                 };
                 let there: BTreeMap<String, Row> = self.world.server(|server| {
                     let of_table = server.rows.iter().filter(|((name, _), _)| *name == table.name);
@@ -598,8 +622,12 @@ impl<'h> Run<'h> {
                         continue;
                     }
                     let found = here.get(id);
-                    if !found.is_some_and(|found| found.values == row.values && found.version == row.version) {
-                        return Err(format!("G2: d{number} should have {} {row:?} and has {found:?}", table.name));
+                    if !found.is_some_and(|found| found.values == row.values && found.version == row.version)
+                    {
+                        return Err(format!(
+                            "G2: d{number} should have {} {row:?} and has {found:?}",
+                            table.name
+                        ));
                     }
                 }
                 // What left a filter is noticed only where every change is read.
@@ -607,7 +635,10 @@ impl<'h> Run<'h> {
                 for (id, row) in here.iter().filter(|(_, row)| sees_all && !row.deleted && wants(row)) {
                     let right = there.get(id);
                     if !right.is_some_and(|right| !right.deleted && right.values == row.values) {
-                        return Err(format!("G2: d{number} has {} {row:?}, the server {right:?}", table.name));
+                        return Err(format!(
+                            "G2: d{number} has {} {row:?}, the server {right:?}",
+                            table.name
+                        ));
                     }
                 }
             }
@@ -640,10 +671,13 @@ fn local_members(
             "done" => Value::Bool(random.bool()),
             "count" => Value::Integer(random.i64(0..100)),
             // The last part of a token is the step: ranks of other writers may be equal.
-            "rank" => Value::Integer(token.rsplit('.').next().and_then(|text| text.parse().ok()).unwrap_or(0)),
+            "rank" => {
+                Value::Integer(token.rsplit('.').next().and_then(|text| text.parse().ok()).unwrap_or(0))
+            }
             "list" => {
                 let ids = lists.take().map(|lists| lists()).unwrap_or_default();
-                let id = (!ids.is_empty() && random.u8(0..4) > 0).then(|| ids[random.usize(0..ids.len())].clone());
+                let id =
+                    (!ids.is_empty() && random.u8(0..4) > 0).then(|| ids[random.usize(0..ids.len())].clone());
                 id.map_or(Value::Null, Value::Text)
             }
             _ => Value::Text(token.to_owned()),

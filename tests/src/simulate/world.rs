@@ -26,11 +26,11 @@ type Answer = Result<Response, SendError>;
 
 /// How many requests of hundred go wrong, and which kinds of faults there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Weather {
+pub(super) struct Weather {
     /// Requests of hundred that meet a fault.
-    pub percent: u8,
+    pub(super) percent: u8,
     /// Bit n: fault n of [`Fault::ALL`] may come.
-    pub kinds: u32,
+    pub(super) kinds: u32,
 }
 
 /// What may go wrong with a request.
@@ -90,10 +90,19 @@ type SharedSlot = Arc<Mutex<Slot>>;
 enum Event {
     Wake(Waker),
     /// A request reaches the server; the answer goes to the slot.
-    Arrive { request: Box<Request>, reply: Option<Reply> },
-    Answer { slot: SharedSlot, answer: Box<Answer> },
+    Arrive {
+        request: Box<Request>,
+        reply: Option<Reply>,
+    },
+    Answer {
+        slot: SharedSlot,
+        answer: Box<Answer>,
+    },
     /// Another client's transaction is committed.
-    Edit { edits: Vec<Edit>, late: i64 },
+    Edit {
+        edits: Vec<Edit>,
+        late: i64,
+    },
     Cancel(Cancellation),
 }
 
