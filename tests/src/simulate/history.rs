@@ -213,7 +213,12 @@ impl Action {
         let cancel = percent(random, 8).then(|| random.u64(0..400));
         match random.u8(0..100) {
             0..9 => Self::Insert { table, is_shared: percent(random, 15) },
-            9..30 => Self::Update { table, pick: row, columns: random.u8(1..16) },
+            9..30 => {
+                // Often what is done alone: it may become what it was, and then there is nothing to send.
+                let done = pick(random, &[2, 8]);
+                let columns = if percent(random, 35) { done } else { random.u8(1..16) };
+                Self::Update { table, pick: row, columns }
+            }
             30..34 => Self::Delete { table, pick: row },
             34..36 => Self::Undelete { pick: row },
             36..52 => Self::Push {

@@ -39,6 +39,8 @@ pub(super) struct Ledger {
     decided: BTreeSet<(usize, Key)>,
     /// The last resolution seen of each device.
     seen: BTreeMap<usize, i64>,
+    /// Conflicts that were decided, with the server's version that was seen, and not yet looked at.
+    conflicts: Vec<(usize, Key, String)>,
     /// How many conflicts were decided.
     pub(super) decisions: u64,
 }
@@ -100,6 +102,9 @@ impl Ledger {
             self.decisions += 1;
             let key = (device, (record.table, record.item_id.clone()));
             self.decided.insert(key.clone());
+            if let Some(version) = record.remote_version {
+                self.conflicts.push((device, key.1.clone(), version));
+            }
             match record.decision {
                 ResolutionKind::TakeRemote | ResolutionKind::Store => {
                     self.written.remove(&key);
@@ -178,6 +183,15 @@ impl Ledger {
             }
         }
         None
+    }
+
+    /// F-10: nobody is asked about a conflict of a device with what it wrote itself.
+    pub(super) fn with_itself(&mut self, server: &Server) -> Option<String> {
+        let mut conflicts = self.conflicts.drain(..);
+        let found = conflicts.find(|(device, _, version)| server.writer(version) == Some(*device));
+        found.map(|(device, key, version)| {
+            format!("F-10: d{device} decided a conflict of {key:?} with its own version {version}")
+        })
     }
 
     /// G7: no value of a device took effect twice, unless somebody decided to send it again.

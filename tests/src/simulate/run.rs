@@ -8,10 +8,9 @@ use serde_json::{Map, Value as Json};
 use sync_core::engine::{Cancellation, PullRequest, PushOptions};
 use sync_core::entity::TableSchema;
 use sync_core::error::ErrorKind;
-use sync_core::evaluate;
 use sync_core::operation::OperationState;
 use sync_core::predicate::Predicate;
-use sync_core::row::{Row, TableRow};
+use sync_core::row::Row;
 use sync_core::store::{LocalChange, LocalChangeKind, Purge};
 use sync_core::value::Value;
 use tempfile::TempDir;
@@ -20,8 +19,10 @@ use super::device::{Call, Device, Done, Expected};
 use super::history::{Action, EditKind, History, Step};
 use super::ledger::{Ledger, json};
 use super::model::{NOTE, Query, TABLES};
-use super::server::{Edit, Key, Server, version_number};
+use super::server::{Edit, Key, Server};
 use super::world::{Fault, Weather, World};
+
+mod check;
 
 /// Entries of the queue after which a call that has not ended counts as endless.
 const ENDLESS: u32 = 50_000;
@@ -186,71 +187,6 @@ impl<'h> Run<'h> {
         }
         if matches!(done, Done::Pull(Ok(_))) {
             self.check_pulled(device, expected)?;
-        }
-        Ok(())
-    }
-
-    /// P-24: a push is a success only if everything it was to send is done.
-    fn check_push(
-        &self,
-        device: usize,
-        result: &sync_core::Result<sync_core::engine::PushReport>,
-    ) -> Checked {
-        let report = match result {
-            Ok(report) => report,
-            Err(error) => match error.push_report() {
-                Some(report) => report,
-                None => return Ok(()),
-            },
-        };
-        let failed = self.devices[device].database.errors();
-        for error in &report.errors {
-            if !failed.iter().any(|recorded| recorded.key.item_id == error.key.item_id) {
-                return Err(format!(
-                    "I-9: d{device}'s push reports an error that is not recorded: {error:?}"
-                ));
-            }
-        }
-        if result.is_ok() && !report.errors.is_empty() {
-            return Err(format!("P-24: d{device}'s push succeeded with errors"));
-        }
-        Ok(())
-    }
-
-    /// I-4: rows that matched when the pull began, and that nobody changed since, are here, unless the app's own
-    /// change of them waits.
-    fn check_pulled(&self, device: usize, expected: &Expected) -> Checked {
-        let database = &self.devices[device].database;
-        let operations = database.operations();
-        let quarantine = database.quarantine();
-        for ((table, id), stored) in expected {
-            let key = (*table, id.clone());
-            let is_same = self
-                .world
-                .server(|server| server.rows.get(&key).is_some_and(|now| now.version == stored.version));
-            let is_dirty = operations
-                .iter()
-                .any(|operation| operation.key.table == *table && operation.key.item_id == *id);
-            if !is_same || is_dirty || quarantine.iter().any(|row| row.item_id == *id) {
-                continue;
-            }
-            let schema = schema(table);
-            let row = database.row(schema, id);
-            let is_right = match &row {
-                None => stored.deleted,
-                Some(row) => {
-                    row.version.as_deref().and_then(version_number) == Some(stored.version)
-                        && row.deleted == stored.deleted
-                        && (schema.keep_deleted || !stored.deleted)
-                }
-            };
-            if !is_right {
-                return Err(format!(
-                    "I-4: d{device}'s pull succeeded, but {table} {id} is not as on the server since before it: \
-                     version {} there (deleted: {}), here {row:?}",
-                    stored.version, stored.deleted
-                ));
-            }
         }
         Ok(())
     }
@@ -467,55 +403,6 @@ impl<'h> Run<'h> {
         edits
     }
 
-    /// What must hold at every moment.
-    fn check(&mut self) -> Checked {
-        if let Some(complaint) = self.world.server(|server| server.complaints.pop()) {
-            return Err(complaint);
-        }
-        for device in &self.devices {
-            let number = device.number;
-            let operations = device.database.operations();
-            let ledger = self.ledger.lock().expect("no panic");
-            if let Some(lost) = self.world.server(|server| ledger.lost(number, &operations, server)) {
-                return Err(lost);
-            }
-            drop(ledger);
-            let errors = device.database.errors();
-            for operation in &operations {
-                let key = &operation.key;
-                let row = device.database.row(schema(key.table), &key.item_id).filter(|row| !row.deleted);
-                let is_delete = operation.kind == sync_core::operation::OperationKind::Delete;
-                if row.is_some() == is_delete {
-                    return Err(format!("I-2: d{number} has {operation:?} and the row {row:?}"));
-                }
-                let is_recorded = errors.iter().any(|error| error.key.item_id == key.item_id);
-                if operation.state == OperationState::Failed && !is_recorded {
-                    return Err(format!(
-                        "I-9: d{number} has a failed operation without error: {operation:?}"
-                    ));
-                }
-            }
-            for table in TABLES {
-                for row in device.database.rows(table) {
-                    let Some(version) = row.version.as_deref().and_then(version_number) else { continue };
-                    let last = self.versions.entry((number, (table.name, row.id.clone()))).or_default();
-                    if version < *last {
-                        return Err(format!(
-                            "G7: d{number} goes back from version {last} to {version} of {} {}",
-                            table.name, row.id
-                        ));
-                    }
-                    *last = version;
-                }
-            }
-        }
-        let ledger = self.ledger.lock().expect("no panic");
-        match self.world.server(|server| ledger.repeated(server)) {
-            Some(repeated) => Err(repeated),
-            None => Ok(()),
-        }
-    }
-
     /// Everything on its way arrives; from here on the network is well.
     fn heal(&mut self) -> Checked {
         self.world.note(|| "--- the network is well".to_owned());
@@ -554,9 +441,13 @@ impl<'h> Run<'h> {
     /// One device's turn of a round: push, decide what is open, push, and pull every query.
     fn turn(&mut self, device: usize) -> Checked {
         let may_fail = [ErrorKind::PushFailed];
-        self.now(device, Call::Push(self.push_options(device, None)), Vec::new(), &may_fail)?;
+        let done = self.now(device, Call::Push(self.push_options(device, None)), Vec::new(), &may_fail)?;
+        let report = done.error().and_then(|error| error.push_report());
+        let held = report.map(|report| report.held.clone()).unwrap_or_default();
         for operation in self.devices[device].database.operations() {
-            if operation.state != OperationState::Failed {
+            // P-22: it waits for one that failed.
+            let is_held = held.iter().any(|held| held.row == operation.key.row());
+            if operation.state != OperationState::Failed && !is_held {
                 return Err(format!("G3: d{device} could send {operation:?} and did not"));
             }
         }
@@ -570,80 +461,29 @@ impl<'h> Run<'h> {
     }
 
     /// A call that must succeed, or fail with one of these kinds.
-    fn now(&mut self, device: usize, call: Call, expected: Expected, may_fail: &[ErrorKind]) -> Checked {
+    fn now(
+        &mut self,
+        device: usize,
+        call: Call,
+        expected: Expected,
+        may_fail: &[ErrorKind],
+    ) -> Checked<Done> {
         self.world.note(|| format!("d{device} {call}"));
         self.devices[device].begin(call, expected);
         for _ in 0..ENDLESS {
             if let Some((done, expected)) = self.devices[device].advance() {
                 self.ended(device, &done, &expected)?;
-                return match done.error() {
-                    Some(error) if !may_fail.contains(&error.kind()) => {
-                        Err(format!("G3: the network is well, but d{device}: {done}"))
-                    }
-                    _ => self.check(),
-                };
+                if done.error().is_some_and(|error| !may_fail.contains(&error.kind())) {
+                    return Err(format!("G3: the network is well, but d{device}: {done}"));
+                }
+                self.check()?;
+                return Ok(done);
             }
             if !self.world.step(None) {
                 return Err(format!("G8: a call of d{device} waits for nothing"));
             }
         }
         Err(format!("G8: a call of d{device} does not end"))
-    }
-
-    /// G2: every device agrees with the server about the rows of its queries.
-    fn compare(&self) -> Checked {
-        for device in &self.devices {
-            let number = device.number;
-            let setting = &device.setting;
-            for table in TABLES {
-                let queries: Vec<Query> = setting
-                    .queries
-                    .iter()
-                    .copied()
-                    .filter(|query| query.predicate().table.name == table.name)
-                    .collect();
-                if queries.is_empty() {
-                    continue;
-                }
-                let here: BTreeMap<String, Row> =
-                    device.database.rows(table).into_iter().map(|row| (row.id.clone(), row)).collect();
-                let wants = |row: &Row| {
-                    queries
-                        .iter()
-                        .any(|query| evaluate::matches(&query.predicate().node, &TableRow { table, row }))
-                };
-                let there: BTreeMap<String, Row> = self.world.server(|server| {
-                    let of_table = server.rows.iter().filter(|((name, _), _)| *name == table.name);
-                    of_table.map(|((_, id), stored)| (id.clone(), server.row(table, id, stored))).collect()
-                });
-                for (id, row) in &there {
-                    let is_kept = !row.deleted || (table.keep_deleted && here.contains_key(id));
-                    if !is_kept || !wants(row) {
-                        continue;
-                    }
-                    let found = here.get(id);
-                    if !found.is_some_and(|found| found.values == row.values && found.version == row.version)
-                    {
-                        return Err(format!(
-                            "G2: d{number} should have {} {row:?} and has {found:?}",
-                            table.name
-                        ));
-                    }
-                }
-                // What left a filter is noticed only where every change is read.
-                let sees_all = queries.iter().any(|query| query.is_all()) || setting.tracks_exits;
-                for (id, row) in here.iter().filter(|(_, row)| sees_all && !row.deleted && wants(row)) {
-                    let right = there.get(id);
-                    if !right.is_some_and(|right| !right.deleted && right.values == row.values) {
-                        return Err(format!(
-                            "G2: d{number} has {} {row:?}, the server {right:?}",
-                            table.name
-                        ));
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 }
 

@@ -90,6 +90,10 @@ pub(super) struct Server {
     pub(super) past: BTreeMap<Key, Past>,
     /// Number of the last change; the versions are these numbers.
     pub(super) commits: u64,
+    /// The device that made each change; `None`: another client.
+    writers: Vec<Option<usize>>,
+    /// The device whose request is answered.
+    caller: Option<usize>,
     last: i64,
     /// What a client asked for and never should.
     pub(super) complaints: Vec<String>,
@@ -132,8 +136,20 @@ impl Call<'_> {
 
 impl Server {
     pub(super) fn new(dialect: Dialect, clock: Clock, cap: usize, is_dated: bool) -> Self {
-        let (rows, past, complaints) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Self { dialect, clock, offset: 0, cap, is_dated, rows, past, commits: 0, last: 0, complaints }
+        Self {
+            dialect,
+            clock,
+            offset: 0,
+            cap,
+            is_dated,
+            rows: BTreeMap::new(),
+            past: BTreeMap::new(),
+            commits: 0,
+            writers: Vec::new(),
+            caller: None,
+            last: 0,
+            complaints: Vec::new(),
+        }
     }
 
     /// The row as data, for conditions.
@@ -176,6 +192,7 @@ impl Server {
 
     fn commit(&mut self, key: Key, members: Map<String, Json>, deleted: bool, updated: i64) {
         self.commits += 1;
+        self.writers.push(self.caller);
         let before = self.rows.get(&key);
         let past = self.past.entry(key.clone()).or_default();
         past.was_deleted |= deleted;
@@ -217,9 +234,17 @@ impl Server {
         }
     }
 
-    /// Answers one request.
-    pub(super) fn handle(&mut self, request: &Request, now: i64) -> Response {
+    /// The device that made this version.
+    pub(super) fn writer(&self, version: &str) -> Option<usize> {
+        let index = usize::try_from(version_number(version)?.checked_sub(1)?).ok()?;
+        self.writers.get(index).copied().flatten()
+    }
+
+    /// Answers one request of a device.
+    pub(super) fn handle(&mut self, device: usize, request: &Request, now: i64) -> Response {
+        self.caller = Some(device);
         let mut response = self.answer(request, now);
+        self.caller = None;
         if self.is_dated {
             let date = instant(now + self.offset).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
             response.headers.insert(DATE, HeaderValue::from_str(&date).expect("a header"));

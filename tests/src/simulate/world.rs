@@ -91,6 +91,7 @@ enum Event {
     Wake(Waker),
     /// A request reaches the server; the answer goes to the slot.
     Arrive {
+        device: usize,
         request: Box<Request>,
         reply: Option<Reply>,
     },
@@ -216,16 +217,19 @@ impl State {
                 let lost = SendError { error: network("no answer"), may_have_sent: true };
                 self.put(500, answer(Err(lost)));
                 let late = random.u64(600..20_000);
-                self.put(late, Event::Arrive { request, reply: None });
+                self.put(late, Event::Arrive { device, request, reply: None });
             }
             Some(Fault::Twice) => {
                 let again = there + random.u64(0..3_000);
-                self.put(there, Event::Arrive { request: request.clone(), reply: reply(None, random) });
-                self.put(again, Event::Arrive { request, reply: None });
+                self.put(
+                    there,
+                    Event::Arrive { device, request: request.clone(), reply: reply(None, random) },
+                );
+                self.put(again, Event::Arrive { device, request, reply: None });
             }
             Some(Fault::Slow) => {
                 let there = random.u64(100..4_000);
-                self.put(there, Event::Arrive { request, reply: reply(None, random) });
+                self.put(there, Event::Arrive { device, request, reply: reply(None, random) });
             }
             Some(Fault::Status) => {
                 let refusals = [401, 403, 408, 422, 429, 500, 502, 503, 504];
@@ -233,7 +237,7 @@ impl State {
                 self.put(there + back, answer(Ok(status_answer(status, &mut random))));
             }
             Some(Fault::Page) => self.put(there + back, answer(Ok(page()))),
-            fault => self.put(there, Event::Arrive { request, reply: reply(fault, random) }),
+            fault => self.put(there, Event::Arrive { device, request, reply: reply(fault, random) }),
         }
         slot
     }
@@ -250,8 +254,8 @@ impl State {
                 self.server.edit(edits, self.now as i64, late);
             }
             Event::Answer { slot, answer } => deliver(&slot, *answer),
-            Event::Arrive { request, reply } => {
-                let response = self.server.handle(&request, self.now as i64);
+            Event::Arrive { device, request, reply } => {
+                let response = self.server.handle(device, &request, self.now as i64);
                 let commits = self.server.commits;
                 let what = || {
                     let body = String::from_utf8_lossy(&response.body).into_owned();
