@@ -201,9 +201,8 @@ impl Ledger {
                 if !is_unique(column) || value == "null" {
                     continue;
                 }
-                // A unique value names its writer; a rank does not, and is written together with a text that does.
-                let Some(writer) = writer(value) else { continue };
-                if !self.decided.contains(&(writer, key.clone())) {
+                // Whoever decided may send his whole row again, also with what others wrote.
+                if is_of_device(value) && !self.decided.iter().any(|(_, decided)| decided == key) {
                     return Some(format!("G7: {column} of {key:?} became {value} more than once"));
                 }
             }
@@ -212,7 +211,7 @@ impl Ledger {
     }
 }
 
-/// The device in a value such as `"d1.17"`.
-fn writer(value: &str) -> Option<usize> {
-    value.trim_matches('"').strip_prefix('d')?.split('.').next()?.parse().ok()
+/// Whether a device wrote a value such as `"d1.17"`; a number names no writer, but is written together with such a text.
+fn is_of_device(value: &str) -> bool {
+    value.trim_matches('"').starts_with('d')
 }
