@@ -6,6 +6,7 @@
 //! - [`proxy`]: [`FaultProxy`](proxy::FaultProxy) between a client and a server.
 //! - [`model`] and [`device`]: the entities of the suite, and local databases that keep them.
 //! - [`differential`]: random filters, judged by every engine.
+//! - [`simulate`]: random histories of devices, a server and a failing network, in virtual time.
 //! - [`http`]: HTTP/1.1 as bytes on a socket, so that a case decides each byte it sends.
 
 pub mod contract;
@@ -16,6 +17,7 @@ pub mod model;
 pub mod proxy;
 pub mod rules;
 pub mod servers;
+pub mod simulate;
 
 /// The README's example compiles.
 #[cfg(doctest)]

@@ -18,4 +18,5 @@ mod remote;
 mod rules;
 mod schemas;
 mod server_contract;
+mod simulate;
 mod ui;

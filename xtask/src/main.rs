@@ -6,6 +6,7 @@ mod differential;
 mod interop;
 mod migration;
 mod process;
+mod simulate;
 
 use clap::{Parser, Subcommand};
 
@@ -31,6 +32,8 @@ enum Command {
     Interop(interop::Arguments),
     /// An app's migrations, made from its entities.
     Migration(migration::Arguments),
+    /// Random histories of devices, a server and a network that fails: nothing may be lost.
+    Simulate(simulate::Arguments),
 }
 
 fn main() -> Result<()> {
@@ -40,5 +43,6 @@ fn main() -> Result<()> {
         Command::Differential(arguments) => differential::run(&arguments),
         Command::Interop(arguments) => interop::run(&arguments),
         Command::Migration(arguments) => migration::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
     }
 }

@@ -1,0 +1,161 @@
+//! Nothing is lost, nothing is doubled, and in the end all agree: random histories of devices, a server and a network
+//! that fails, run in virtual time.
+//!
+//! One seed is one [`History`]: its devices, its server, and what happens, in order. Everything runs in one thread;
+//! a device rests before and after each step of its store and each request, and there another may go on, or the device
+//! may be killed. The same seed gives the same trace, line by line.
+//!
+//! - [`model`]: the app's tables and queries.
+//! - `server`: a server of all three dialects, independent of `sync-server`.
+//! - `world`: virtual time and the network with its [`Fault`]s.
+//! - `store`, `device`: the real stores and the real engine, held so that they can be killed.
+//! - `ledger`: what each app was told to be done.
+//! - `run`: drives a history and checks it.
+//!
+//! # What is checked
+//!
+//! After every step: each acknowledged write is queued, or took effect, or was decided about (I-1, I-3, G1); rows and
+//! operations go together (I-2); failed operations have their error (I-9); versions never go back (G7); no write takes
+//! effect twice (G7); every write of a known row has a condition (I-5); parents come before children (G5). After every
+//! successful pull: what matched before it began, and nobody changed since, is here (I-4). At the end the network is
+//! well: within [`ROUNDS`](run::ROUNDS) rounds every queue is empty (I-10, G3), and every device agrees with the server
+//! about the rows of its queries (G2).
+//!
+//! # What a server may not do here
+//!
+//! An insert that its client gave up never arrives later than the client's next request: it could undo a delete that
+//! followed, and no client of this protocol could prevent it. Late and coarse times stay within the overlap that the
+//! server's profile asks for.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::AddAssign;
+
+pub use self::history::History;
+pub use self::run::{Outcome, run};
+pub use self::world::Fault;
+
+mod device;
+mod history;
+mod ledger;
+pub mod model;
+pub mod run;
+mod server;
+mod store;
+mod world;
+
+/// Lines of the trace that a violation shows.
+const SHOWN: usize = 120;
+
+/// What many histories did.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// Histories run.
+    pub histories: u64,
+    /// Requests sent.
+    pub requests: u64,
+    /// Changes that servers took.
+    pub commits: u64,
+    /// What apps wrote.
+    pub writes: u64,
+    /// Devices killed.
+    pub kills: u64,
+    /// Conflicts decided.
+    pub decisions: u64,
+    /// Most rounds until all was quiet.
+    pub rounds: u32,
+    /// Faults by kind.
+    pub faults: BTreeMap<Fault, u64>,
+}
+
+impl AddAssign<&Outcome> for Totals {
+    fn add_assign(&mut self, outcome: &Outcome) {
+        self.histories += 1;
+        self.requests += outcome.requests;
+        self.commits += outcome.commits;
+        self.writes += outcome.writes;
+        self.kills += outcome.kills;
+        self.decisions += outcome.decisions;
+        self.rounds = self.rounds.max(outcome.rounds);
+        for (fault, times) in &outcome.faults {
+            *self.faults.entry(*fault).or_default() += times;
+        }
+    }
+}
+
+/// A history in which something is wrong, made as short as it could be.
+#[derive(Debug)]
+pub struct Violation {
+    /// What is wrong.
+    pub what: String,
+    /// The shortest history found that shows it.
+    pub history: History,
+    trace: Vec<String>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {}: {}", self.history.seed, self.what)?;
+        writeln!(f, "{:?}", self.history.setting)?;
+        writeln!(f, "steps left after shrinking:")?;
+        for step in &self.history.steps {
+            writeln!(f, "  {step:?}")?;
+        }
+        let skipped = self.trace.len().saturating_sub(SHOWN);
+        writeln!(f, "trace ({skipped} lines before):")?;
+        self.trace.iter().skip(skipped).try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+/// Runs the history of a seed.
+///
+/// # Errors
+///
+/// What is wrong, with the shortest history that shows it.
+pub fn check(seed: u64) -> Result<Outcome, Box<Violation>> {
+    let history = History::of(seed);
+    let outcome = run(&history);
+    match &outcome.violation {
+        None => Ok(outcome),
+        Some(what) => Err(Box::new(shrunk(history, what.clone(), outcome.trace.clone()))),
+    }
+}
+
+/// Leaves out faults and steps as long as the same rule is broken.
+fn shrunk(history: History, what: String, trace: Vec<String>) -> Violation {
+    let rule = |what: &str| what.split(':').next().unwrap_or_default().to_owned();
+    let broken = rule(&what);
+    let mut smallest = Violation { what, history, trace };
+    let try_instead = |smallest: &mut Violation, history: History| {
+        let outcome = run(&history);
+        match outcome.violation {
+            Some(what) if rule(&what) == broken => {
+                *smallest = Violation { what, history, trace: outcome.trace };
+                true
+            }
+            _ => false,
+        }
+    };
+    let mut chunk = smallest.history.steps.len().div_ceil(2).max(1);
+    loop {
+        let mut from = 0;
+        while from < smallest.history.steps.len() {
+            let mut history = smallest.history.clone();
+            let to = (from + chunk).min(history.steps.len());
+            history.steps.drain(from..to);
+            if !try_instead(&mut smallest, history) {
+                from = to;
+            }
+        }
+        if chunk == 1 {
+            break;
+        }
+        chunk /= 2;
+    }
+    for bit in 0..Fault::ALL.len() {
+        let mut history = smallest.history.clone();
+        history.setting.weather.kinds &= !(1 << bit);
+        try_instead(&mut smallest, history);
+    }
+    smallest
+}
