@@ -130,10 +130,8 @@ impl History {
     pub fn of(seed: u64) -> Self {
         let random = &mut Rng::with_seed(seed);
         let setting = Setting::of(random);
-        let mut number = 0;
         let mut steps = Vec::new();
-        for _ in 0..random.usize(20..80) {
-            number += 1;
+        for number in 1..=random.u64(20..80) {
             let gap = match random.u8(0..20) {
                 0..14 => random.u64(0..80),
                 14..19 => random.u64(0..2_000),
