@@ -35,7 +35,7 @@ pub trait Crash {
     /// The store.
     type Store: LocalStore;
 
-    /// Makes a new, empty store with the tables of [`TABLES`](super::TABLES).
+    /// Makes a new, empty store with the tables of [`TABLES`].
     fn create(&mut self) -> impl Future<Output = Self::Store>;
 
     /// Everything the store keeps, in lines: also what no method shows. Equal contents give equal lines.
