@@ -124,6 +124,7 @@ async fn z_14_the_first_opening_is_whole_after_a_crash() {
 #[tokio::test]
 async fn z_14_system_tables_are_brought_up_to_date_in_one_commit() {
     let first = "DROP TABLE __resolutions; ALTER TABLE __errors DROP COLUMN uncertain;
+                 ALTER TABLE __errors DROP COLUMN parked; ALTER TABLE __errors DROP COLUMN push;
                  UPDATE __control SET system_version = 1";
     let (_fixture, path) = used(first).await;
     check("tables of the first version", &path, reopen).await;
