@@ -219,14 +219,15 @@ async fn c_10_close_waits_for_the_bookkeeping_and_ends_the_context() {
         async move { device.push().await }
     });
     gate.arrived().await;
-    let closing = tokio::spawn({
-        let device = device.clone();
-        async move { device.close().await }
-    });
-    tokio::task::yield_now().await;
-    assert!(!closing.is_finished());
+    let mut closing = Box::pin(device.close());
+    // Begun before the answer comes, and not done before it is stored.
+    tokio::select! {
+        biased;
+        () = &mut closing => panic!("an answer is under way"),
+        () = std::future::ready(()) => {}
+    }
     gate.open();
-    closing.await.expect("no panic");
+    closing.await;
     let error = pushing.await.expect("no panic").expect_err("it was asked to end");
     assert_eq!(error.kind(), ErrorKind::Cancelled);
     assert_eq!(error.push_report().map(|report| report.completed), Some(1), "what was answered is stored");

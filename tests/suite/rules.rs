@@ -238,6 +238,7 @@ fn i_7_the_devices_clock_decides_nothing() {
         "sync-diesel/src/migration/cli.rs",
         "sync-diesel/src/remote.rs",
         "sync-diesel/src/schema/create.rs",
+        "sync-diesel/src/sql_log.rs",
         "sync-diesel/src/table.rs",
     ];
     let mut readers = BTreeSet::new();
