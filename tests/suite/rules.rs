@@ -98,16 +98,26 @@ fn name_of(line: &str) -> Option<&str> {
     rest.split(['(', '<']).next()
 }
 
-/// Adds the functions of a source that are marked as tests, and are not ignored.
-fn tests_in(source: &str, tests: &mut BTreeSet<String>) {
+/// The tests of the sources, by name.
+#[derive(Default)]
+struct Tests {
+    run: BTreeSet<String>,
+    /// Skipped without a word by whoever runs the tests.
+    ignored: BTreeSet<String>,
+}
+
+/// Adds the functions of a source that are marked as tests.
+fn tests_in(source: &str, tests: &mut Tests) {
     let (mut is_test, mut is_ignored) = (false, false);
     for line in source.lines().map(str::trim_start) {
         if line.starts_with("#[test") || line.starts_with("#[tokio::test") {
             is_test = true;
-        } else if line.starts_with("#[ignore") {
+        } else if line.starts_with("#[ignore") || (line.starts_with("#[cfg_attr(") && line.contains("ignore"))
+        {
             is_ignored = true;
         } else if let Some(name) = name_of(line) {
-            if is_test && !is_ignored {
+            if is_test {
+                let tests = if is_ignored { &mut tests.ignored } else { &mut tests.run };
                 tests.insert(name.to_owned());
             }
             (is_test, is_ignored) = (false, false);
@@ -116,7 +126,7 @@ fn tests_in(source: &str, tests: &mut BTreeSet<String>) {
 }
 
 /// Everything a line of the table may name: test functions, and the cases that are run as tests.
-fn tests() -> BTreeSet<String> {
+fn tests() -> Tests {
     macro_rules! names {
         (; $($module:ident { $($case:ident)+ })+) => {
             [$($(stringify!($case)),+),+]
@@ -124,7 +134,8 @@ fn tests() -> BTreeSet<String> {
     }
     let cases = sync_tests::for_each_case! { names };
     let cases = cases.iter().chain(sync_core::store::contract::CASES);
-    let mut tests: BTreeSet<String> = cases.map(|&case| case.to_owned()).collect();
+    let run = cases.map(|&case| case.to_owned()).collect();
+    let mut tests = Tests { run, ignored: BTreeSet::new() };
     for path in workspace() {
         tests_in(&fs::read_to_string(path).expect("a source"), &mut tests);
     }
@@ -189,8 +200,13 @@ fn faults(table: &str, expected: &BTreeSet<String>, tests: &BTreeSet<String>) ->
 
 #[test]
 fn every_rule_has_a_test_or_a_reason() {
-    let faults = faults(TABLE, &expected(), &tests());
+    let faults = faults(TABLE, &expected(), &tests().run);
     assert!(faults.is_empty(), "tests/rules.txt:\n{faults}");
+}
+
+#[test]
+fn no_test_of_the_workspace_is_ignored() {
+    assert_eq!(tests().ignored, BTreeSet::new());
 }
 
 #[test]
@@ -212,11 +228,13 @@ fn faults_of_the_table_are_named() {
                     C-05: no line\n";
     assert_eq!(faults(table, &ids, &tests), expected);
 
-    let mut found = BTreeSet::new();
+    let mut found = Tests::default();
     let source = "#[test]\nfn one() {}\nfn helper() {}\n#[tokio::test(flavor = \"x\")]\n#[expect(lint)]\n\
-                  async fn two<T>() {}\n#[test]\n#[ignore = \"slow\"]\nfn three() {}\n";
+                  async fn two<T>() {}\n#[test]\n#[ignore = \"slow\"]\n\
+                  fn three() {}\n#[cfg_attr(windows, ignore)]\n#[test]\nfn four() {}\n";
     tests_in(source, &mut found);
-    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(found.run.into_iter().collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(found.ignored.into_iter().collect::<Vec<_>>(), ["four", "three"]);
 }
 
 /// I-7: the device's clock names files and ids, measures the life of a credential and the time of a request; nothing

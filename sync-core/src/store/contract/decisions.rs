@@ -29,18 +29,6 @@ fn into(kind: OperationKind, item: Option<Row>) -> Resolution {
     Resolution::ChangeKind { kind, item, version: None }
 }
 
-/// An update of `a` from "milk" in v1 to "bread" that got this outcome.
-async fn updated<S: LocalStore>(probe: &Probe<S>, outcome: Outcome) {
-    probe.pulled("a", "milk", "v1").await;
-    probe.update(part("a", &[("text", text("bread")), ("note", text("mine"))])).await;
-    probe.answer(outcome).await;
-}
-
-async fn inserted<S: LocalStore>(probe: &Probe<S>, outcome: Outcome) {
-    probe.insert(todo("a", "bread")).await;
-    probe.answer(outcome).await;
-}
-
 async fn removed<S: LocalStore>(probe: &Probe<S>, outcome: Outcome) {
     probe.pulled("a", "milk", "v1").await;
     probe.update(part("a", &[("note", text("mine"))])).await;

@@ -325,3 +325,16 @@ pub(super) const FAILED_UPDATE: Standing = (OperationKind::Update, OperationStat
 pub(super) fn requests(taken: &[Outgoing]) -> Vec<(SentKind, &str)> {
     taken.iter().map(|outgoing| (outgoing.sent, outgoing.key.item_id.as_str())).collect()
 }
+
+/// An update of `a` from "milk" in v1 to "bread" that got this outcome.
+pub(super) async fn updated<S: LocalStore>(probe: &Probe<S>, outcome: Outcome) {
+    probe.pulled("a", "milk", "v1").await;
+    probe.update(part("a", &[("text", text("bread")), ("note", text("mine"))])).await;
+    probe.answer(outcome).await;
+}
+
+/// An insert of `a` as "bread" that got this outcome.
+pub(super) async fn inserted<S: LocalStore>(probe: &Probe<S>, outcome: Outcome) {
+    probe.insert(todo("a", "bread")).await;
+    probe.answer(outcome).await;
+}
