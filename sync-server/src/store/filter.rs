@@ -6,6 +6,9 @@
 //! comparisons with a constant usable by an index.
 //!
 //! Text is never matched by `LIKE`: `instr` and byte-wise `substr` have no wildcards and no case folding.
+//!
+//! The client has a walk of its own over the same tree, though some of the SQL is alike: a mistake in one is found by
+//! comparing the answers of both (`tests/src/differential.rs`).
 
 use sync_core::entity::{ColumnRole, ColumnSchema};
 use sync_core::odata;

@@ -2,14 +2,14 @@
 
 use sync_core::predicate::{Comparison, Node};
 
-use super::scripts::Script;
+use super::scripts::Numbered;
 use super::*;
 
-pub(super) const SCRIPTS: &[(&[u16], Script)] = &[
-    (&[136], |dialect| Box::pin(protected_tables(dialect))),
-    (&[137], |dialect| Box::pin(forbidden_operations(dialect))),
-    (&[138, 139], |dialect| Box::pin(rows_of_others(dialect))),
-    (&[138, 139], |dialect| Box::pin(views_by_condition(dialect))),
+pub(super) const SCRIPTS: &[Numbered] = &[
+    (&[136], &Dialect::ALL, |dialect| Box::pin(protected_tables(dialect))),
+    (&[137], &Dialect::ALL, |dialect| Box::pin(forbidden_operations(dialect))),
+    (&[138, 139], &Dialect::ALL, |dialect| Box::pin(rows_of_others(dialect))),
+    (&[138, 139], &Dialect::ALL, |dialect| Box::pin(views_by_condition(dialect))),
 ];
 
 /// The server of `TodoItem` with these rules, where `ada` and `bob` are known by tokens and `bob` is an editor.

@@ -7,24 +7,27 @@ use super::*;
 
 pub(super) type Script = fn(Dialect) -> BoxFuture<'static, ()>;
 
-pub(super) const SCRIPTS: &[(&[u16], Script)] = &[
-    (&[2], |dialect| Box::pin(strict_versions(dialect))),
-    (&[23, 54], |dialect| Box::pin(a_column_named_version(dialect))),
-    (&[33], |dialect| Box::pin(ids_by_case(dialect))),
-    (&[64], |dialect| Box::pin(two_writers(dialect))),
-    (&[77], |dialect| Box::pin(undeleted_rows_are_pulled(dialect))),
-    (&[83, 86, 87], |dialect| Box::pin(next_links(dialect))),
-    (&[119], |dialect| Box::pin(casts_of_dates_and_uuids(dialect))),
-    (&[131], |dialect| Box::pin(a_thousand_writes(dialect))),
-    (&[129, 130, 133], |dialect| Box::pin(pulls(dialect))),
-    (&[132], |dialect| Box::pin(concurrent_writers(dialect))),
-    (&[142], |dialect| Box::pin(compressed_answers(dialect))),
-    (&[141], |dialect| Box::pin(cross_origin(dialect))),
-    (&[145], |dialect| Box::pin(one_row_three_faces(dialect))),
+/// The numbers, the dialects they apply to, and what is done in each.
+pub(super) type Numbered = (&'static [u16], &'static [Dialect], Script);
+
+pub(super) const SCRIPTS: &[Numbered] = &[
+    (&[2], &[Dialect::MobileServices], |dialect| Box::pin(strict_versions(dialect))),
+    (&[23, 54], &Dialect::ALL, |dialect| Box::pin(a_column_named_version(dialect))),
+    (&[33], &Dialect::ALL, |dialect| Box::pin(ids_by_case(dialect))),
+    (&[64], &Dialect::ALL, |dialect| Box::pin(two_writers(dialect))),
+    (&[77], &Dialect::ALL, |dialect| Box::pin(undeleted_rows_are_pulled(dialect))),
+    (&[83, 86, 87], &[Dialect::MobileApps, Dialect::Datasync], |dialect| Box::pin(next_links(dialect))),
+    (&[119], &[Dialect::Datasync], |dialect| Box::pin(casts_of_dates_and_uuids(dialect))),
+    (&[131], &Dialect::ALL, |dialect| Box::pin(a_thousand_writes(dialect))),
+    (&[129, 130, 133], &Dialect::ALL, |dialect| Box::pin(pulls(dialect))),
+    (&[132], &Dialect::ALL, |dialect| Box::pin(concurrent_writers(dialect))),
+    (&[142], &Dialect::ALL, |dialect| Box::pin(compressed_answers(dialect))),
+    (&[141], &Dialect::ALL, |dialect| Box::pin(cross_origin(dialect))),
+    (&[145], &Dialect::ALL, |dialect| Box::pin(one_row_three_faces(dialect))),
 ];
 
 /// The scripts of every file.
-pub(super) fn all() -> impl Iterator<Item = &'static (&'static [u16], Script)> {
+pub(super) fn all() -> impl Iterator<Item = &'static Numbered> {
     SCRIPTS.iter().chain(callers::SCRIPTS)
 }
 
@@ -62,9 +65,6 @@ fn text_of<'r>(row: &'r Value, member: &str) -> &'r str {
 }
 
 async fn strict_versions(dialect: Dialect) {
-    if dialect != Dialect::MobileServices {
-        return;
-    }
     let config = ServerConfig { dialect: Some(dialect), refuse_versions: true, ..ServerConfig::default() };
     let mut bench = Bench::new(Seed::Pair, dialect, false).await;
     bench.fixture = bench.fixture.reopen(config).await;
@@ -156,9 +156,6 @@ fn next_query(bench: &Bench, answer: &Answer) -> Option<String> {
 }
 
 async fn next_links(dialect: Dialect) {
-    if dialect == Dialect::MobileServices {
-        return;
-    }
     let bench = Bench::new(Seed::Many(120), dialect, false).await;
     let follow = async |query: &str| {
         let (mut sizes, mut ids, mut counts) = (Vec::new(), Vec::new(), Vec::new());
@@ -324,9 +321,6 @@ static TYPED: TableSchema = TableSchema {
 };
 
 async fn casts_of_dates_and_uuids(dialect: Dialect) {
-    if dialect != Dialect::Datasync {
-        return;
-    }
     let fixture = Fixture::of(Server::builder([&TYPED])).await;
     let (version, old, deleted) = Default::default();
     let bench = Bench { fixture, dialect, version, old, deleted };
