@@ -216,6 +216,9 @@ pub struct Outgoing {
     pub uncertain: bool,
     /// The content to send; only the columns present in it are sent. For a delete: the row as deleted.
     pub item: Row,
+    /// Of a delete that takes the place of an insert whose outcome is unknown: what that insert sent, which the server
+    /// perhaps holds.
+    pub earlier: Option<Row>,
     /// The version for `If-Match`; `None` = unconditional.
     pub base_version: Option<String>,
     /// The row before the first local change, as last seen from the server.

@@ -131,7 +131,9 @@ pub(crate) fn read_fetched(
     match fetched_row(operation, answer, dialect) {
         Ok(row) => Reading::Settled(compare(operation, row, doubt)),
         Err(Unread::Stop(stop)) => Reading::Stop(Outcome::Uncertain(None), stop),
-        Err(Unread::Failed(failure)) if failure.class == FailureClass::ServerError => {
+        Err(Unread::Failed(failure))
+            if failure.class == FailureClass::ServerError || is_earlier_attempt_open(operation) =>
+        {
             Reading::Settled(Outcome::Uncertain(Some(*failure)))
         }
         // The answer to the write was a refusal, of which only the reason is not known.
@@ -140,8 +142,8 @@ pub(crate) fn read_fetched(
 }
 
 /// Reads the look at the server's row before an operation whose base version is not known is sent (P-10): the version
-/// to send it on, if the row is still the one that was changed here; else what the row means for the operation, which
-/// was not sent.
+/// to send it on, if the row is one that this device has seen; else what the row means for the operation, which was not
+/// sent.
 pub(crate) fn read_look(
     operation: &Outgoing,
     answer: &Response,
@@ -153,15 +155,55 @@ pub(crate) fn read_look(
             Unread::Failed(failure) => Reading::Settled(Outcome::Refused(*failure)),
         })
     })?;
-    let is_as_read = |row: &Row| {
-        !row.deleted && operation.base.as_ref().is_some_and(|base| is_same_write(operation.table, base, row))
+    // An update starts from the base. A delete may also follow an insert of this device that perhaps arrived.
+    let deleted = Some(&operation.item).filter(|_| operation.sent == SentKind::Delete);
+    let seen = [operation.base.as_ref(), operation.earlier.as_ref(), deleted];
+    let was_seen = |row: &Row| {
+        !row.deleted && seen.iter().flatten().any(|seen| is_same_write(operation.table, seen, row))
     };
     match row {
-        Some(row) if is_as_read(&row) => Ok(row.version),
+        Some(row) if was_seen(&row) => Ok(row.version),
         row => {
             let message = "the row was changed on the server since it was read".to_owned();
             Err(Box::new(Reading::Settled(compare(operation, row, Doubt { status: None, message }))))
         }
+    }
+}
+
+/// Whether a refusal of this operation leaves open what an attempt before it did. It was known by what it sent, and after
+/// a further local change its row would look like somebody else's.
+pub(crate) fn is_earlier_attempt_open(operation: &Outgoing) -> bool {
+    operation.uncertain
+        && match operation.sent {
+            SentKind::Insert | SentKind::Undelete => true,
+            // Without a version there is nothing to tell an own change by, and none that it could be in conflict with.
+            SentKind::Update | SentKind::Delete => operation.base_version.is_some(),
+        }
+}
+
+/// Reads the look at the server's row after a request that repeats one of unknown outcome was refused: the refusal
+/// speaks of the repetition only.
+pub(crate) fn read_look_after_refusal(
+    operation: &Outgoing,
+    refusal: Failure,
+    answer: &Response,
+    dialect: Dialect,
+) -> Reading {
+    let is_untouched = |row: &Row| match operation.sent {
+        SentKind::Insert => false,
+        SentKind::Undelete => row.deleted,
+        SentKind::Update | SentKind::Delete => !row.deleted && row.version == operation.base_version,
+    };
+    match fetched_row(operation, answer, dialect) {
+        Ok(None) if operation.sent != SentKind::Delete => Reading::Settled(Outcome::Refused(refusal)),
+        Ok(Some(row)) if is_untouched(&row) => Reading::Settled(Outcome::Refused(refusal)),
+        Ok(row) => {
+            let doubt = Doubt { status: refusal.status, message: refusal.message };
+            Reading::Settled(compare(operation, row, doubt))
+        }
+        Err(Unread::Stop(stop)) => Reading::Stop(Outcome::Uncertain(None), stop),
+        // Repeated until the server shows the row, or the app drops the change.
+        Err(Unread::Failed(_)) => Reading::Settled(Outcome::Uncertain(Some(refusal))),
     }
 }
 
@@ -313,6 +355,7 @@ mod tests {
             item: Row::new("a", vec![Value::Text("milk".into())]),
             base_version: Some("v1".into()),
             base: None,
+            earlier: None,
             attempts: 1,
         }
     }
@@ -450,6 +493,50 @@ mod tests {
         ] {
             let doubt = Doubt { status: Some(409), message: String::new() };
             let reading = read_fetched(&sent(Insert), doubt, &answer(status, None, ""), Dialect::MobileApps);
+            assert_eq!(word(reading), expected, "{status}");
+        }
+        // A repetition: the attempt before it may be what the server does not show.
+        let repeated = Outgoing { uncertain: true, ..sent(Insert) };
+        let doubt = Doubt { status: Some(409), message: String::new() };
+        let reading = read_fetched(&repeated, doubt, &answer(403, None, ""), Dialect::MobileApps);
+        assert_eq!(word(reading), "uncertain, recorded");
+    }
+
+    #[test]
+    fn x_04_a_refused_repetition_is_explained_by_the_servers_row() {
+        use SentKind::{Delete, Insert, Undelete, Update};
+        let unchanged = ROW.replace("milk", "beer").replace("v2", "v1");
+        for (kind, body, expected) in [
+            (Insert, String::new(), "refused"),
+            (Insert, ROW.to_owned(), "done with row"),
+            (Insert, OTHER.to_owned(), "conflict"),
+            (Insert, DELETED.to_owned(), "gone, deleted row"),
+            (Update, unchanged.clone(), "refused"),
+            (Update, ROW.to_owned(), "done with row"),
+            (Update, OTHER.to_owned(), "conflict"),
+            (Update, DELETED.to_owned(), "gone, deleted row"),
+            (Update, String::new(), "refused"),
+            (Delete, unchanged, "refused"),
+            (Delete, OTHER.to_owned(), "conflict"),
+            (Delete, DELETED.to_owned(), "done with row"),
+            (Delete, String::new(), "done"),
+            (Undelete, DELETED.to_owned(), "refused"),
+            (Undelete, ROW.to_owned(), "done with row"),
+        ] {
+            let refusal = refused(403, &answer(403, None, ""));
+            let mut fetched = answer(200, None, "");
+            fetched.body = Bytes::from(format!("[{body}]"));
+            let reading = read_look_after_refusal(&sent(kind), refusal, &fetched, Dialect::MobileApps);
+            assert_eq!(word(reading), expected, "{kind:?} {body}");
+        }
+        for (status, expected) in [
+            (401, "stop, uncertain"),
+            (503, "stop busy, uncertain"),
+            (403, "uncertain, recorded"),
+            (500, "uncertain, recorded"),
+        ] {
+            let (refusal, looked) = (refused(403, &answer(403, None, "")), answer(status, None, ""));
+            let reading = read_look_after_refusal(&sent(Insert), refusal, &looked, Dialect::MobileApps);
             assert_eq!(word(reading), expected, "{status}");
         }
     }

@@ -312,6 +312,7 @@ fn outgoing(
         item,
         base_version,
         base: None,
+        earlier: None,
         attempts: 1,
     }
 }

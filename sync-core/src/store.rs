@@ -495,8 +495,9 @@ pub struct PullScope {
 pub struct PullStart {
     /// Where the last pull of this query ended.
     pub token: Option<DeltaToken>,
-    /// From which change time on rows may have left the filter without this query having seen it (R12); `None` if
-    /// that is not known.
+    /// From which change time on rows may have left the filter without this query having seen it (R12). Without a token
+    /// and a known one it is the least change time of the rows here that match (1970 for one without), those with an
+    /// operation in any case, and is remembered; `None` if there are no such rows.
     pub feed: Option<DateTime<Utc>>,
     /// The table got columns that this pull has not filled yet (S-06, R11).
     pub refill: bool,

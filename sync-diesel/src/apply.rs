@@ -86,7 +86,10 @@ pub(crate) fn begin_pull(
         return Ok(PullStart { refetch, refill, ..PullStart::default() });
     };
     let (token, restarted) = token::start(conn, table.schema.name, query)?;
-    let feed = wanted::feed(conn, table.schema.name, &query.query_id)?;
+    let mut feed = wanted::feed(conn, table.schema.name, &query.query_id)?;
+    if feed.is_none() && token.is_none() {
+        feed = wanted::begin_feed(conn, table, scope, &query.query_id)?;
+    }
     Ok(PullStart { token, feed, refill, restarted, refetch })
 }
 

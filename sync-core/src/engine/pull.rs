@@ -10,8 +10,9 @@
 //! asks for every change of the table instead, without the app's filter, and judges the rows itself; what left goes
 //! ([`wanted`](crate::wanted)). Its token serves both ways of asking, since whoever saw every change saw the matching
 //! ones. The other way round it does not: while a filtered pull runs, a row may leave at a time that its token then
-//! passes. So a second point is kept per query id, the *feed*: exits up to it were seen. The first filtered pull sets it
-//! to the server's clock at its first answer, less [`FEED_MARGIN`], also if no row came; only unfiltered pulls move it.
+//! passes. So a second point is kept per query id, the *feed*: exits up to it were seen. The store starts it at the
+//! oldest change time of the rows that are here before the first pull; if there are none, the first filtered pull sets it
+//! to the server's clock at its first answer, less [`FEED_MARGIN`], also if no row came. Only unfiltered pulls move it.
 //! A pull that tracks exits starts at the smaller of both. Without a token, because no row came yet or because it was
 //! dropped, the matching rows are read first and then, in the same pull, every change since the feed. So tracking may
 //! be switched off and on, and a pull may be interrupted, without an exit being missed; without a known feed the whole
@@ -296,7 +297,7 @@ struct Received {
 enum Feed {
     /// Every change is read: it moves with the token.
     Followed,
-    /// The first filtered pull sets it.
+    /// The first filtered pull sets it: no row is here that could have left.
     Unset,
     /// It stays.
     Kept,

@@ -239,8 +239,10 @@ fn prepare(table: &TableState, id: &str, body: UpdateBody) -> Option<Candidate<N
     let sent = match repeated {
         Some(_) => None,
         None => {
-            let row = match entry.kind {
-                OperationKind::Delete => entry.kept.clone(),
+            let row = match (&entry.sent, entry.kind) {
+                // What the server perhaps holds.
+                (Some(earlier), OperationKind::Delete) => Some(earlier.row.clone()),
+                (None, OperationKind::Delete) => entry.kept.clone(),
                 _ => table.rows.get(id).cloned(),
             }?;
             let changed_only = request == SentKind::Update && body == UpdateBody::Changed;
@@ -251,12 +253,20 @@ fn prepare(table: &TableState, id: &str, body: UpdateBody) -> Option<Candidate<N
     };
     let forgets_version = sent.is_some() && uncertain;
     let sending = sent.as_ref().or(repeated)?;
+    let (item, earlier) = match (request, &entry.kept) {
+        (SentKind::Delete, Some(kept)) if uncertain => {
+            let all = columns_to_send(schema, kept, None);
+            (content(kept, &all), Some(sending.item()))
+        }
+        _ => (sending.item(), None),
+    };
     let outgoing = Outgoing {
         key: OperationKey { revision: sending.revision, ..entry.key(schema, id) },
         table: schema,
         sent: request,
         uncertain,
-        item: sending.item(),
+        item,
+        earlier,
         base_version: entry.base_version.clone().filter(|_| schema.versioned && !forgets_version),
         base,
         attempts: entry.attempts + 1,
@@ -279,12 +289,17 @@ fn columns_to_send(schema: &TableSchema, row: &Row, base: Option<&Row>) -> Vec<b
 impl Sent {
     /// The row with only the sent columns.
     fn item(&self) -> Row {
-        let mut item = self.row.clone();
-        for (value, sent) in item.values.iter_mut().zip(&self.columns) {
-            if !sent {
-                *value = None;
-            }
-        }
-        item
+        content(&self.row, &self.columns)
     }
+}
+
+/// The row with only these columns.
+fn content(row: &Row, columns: &[bool]) -> Row {
+    let mut item = row.clone();
+    for (value, sent) in item.values.iter_mut().zip(columns) {
+        if !sent {
+            *value = None;
+        }
+    }
+    item
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 
 use super::default;
 use super::state::{Quarantined, State, TableState, Token};
@@ -33,9 +33,26 @@ pub(super) fn begin(state: &mut State, scope: PullScope) -> Result<PullStart> {
     if restarted {
         drop_tokens(table, Some(&query.query_id));
     }
-    let feed = table.queries.get(&query.query_id).and_then(|wanted| wanted.feed);
     let token = table.tokens.get(&query.query_id).map(|token| token.token.clone());
+    let oldest = oldest_held(table, &scope.wanted);
+    let wanted = table.queries.entry(query.query_id).or_default();
+    if token.is_none() && wanted.feed.is_none() {
+        wanted.feed = oldest;
+    }
+    let feed = wanted.feed;
     Ok(PullStart { token, feed, restarted, refetch, refill: false })
+}
+
+/// The least change time of the rows here that a query wants, whichever pull brought them: they may have left since. A
+/// row with an operation counts whatever it looks like now.
+fn oldest_held(table: &TableState, wanted: &str) -> Option<DateTime<Utc>> {
+    let (schema, filter) = (table.schema, codec::decode(table.schema, wanted));
+    let is_wanted = |row: &Row| {
+        filter.as_ref().is_none_or(|node| evaluate::matches(node, &TableRow { table: schema, row }))
+    };
+    let clean = table.rows.iter().filter(|(id, row)| !table.entries.contains_key(*id) && is_wanted(row));
+    let held = clean.map(|(_, row)| row).chain(table.bases.values());
+    held.map(|row| row.updated_at.unwrap_or(DateTime::UNIX_EPOCH)).min()
 }
 
 /// Forgets the tokens of a table, or one of them. What left may be anywhere: the times the server gave are not trusted

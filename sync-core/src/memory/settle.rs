@@ -190,8 +190,10 @@ fn conflict(table: &mut TableState, id: &str, sent: &Sent, failure: Failure) {
     let inserted = matches!(sent.kind, SentKind::Insert | SentKind::Undelete);
     let holds = match &failure.remote {
         Some(remote) if inserted && !remote.deleted => ServerMayHold::Foreign,
-        None if failure.class != FailureClass::Gone => held_before(table, id, sent),
-        _ => ServerMayHold::No,
+        Some(_) if inserted => ServerMayHold::No,
+        None if failure.class == FailureClass::Gone => ServerMayHold::No,
+        // A row whose insert may have arrived is there or not whatever became of its deletion.
+        _ => held_before(table, id, sent),
     };
     refuse(table, id, sent, failure, holds);
 }

@@ -279,6 +279,7 @@ cases! {
         r_12_absent_members_are_judged_as_they_are_here,
         r_12_a_quarantined_row_that_nobody_wants_any_more_goes,
         l_24_what_one_query_does_not_want_waits_for_another,
+        r_12_a_new_query_may_have_missed_what_happened_to_rows_here,
         r_12_the_feed_moves_forward_until_a_reset,
         l_13_a_mirroring_pull_removes_what_did_not_come,
         l_13_a_mirroring_pull_removes_what_left_its_filter,

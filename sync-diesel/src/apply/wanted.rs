@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use diesel::{OptionalExtension, RunQueryDsl};
+use sync_core::diesel::TableFilter;
 use sync_core::entity::TableSchema;
 use sync_core::error::{Error, ErrorKind, Result};
 use sync_core::predicate::{Node, codec};
@@ -12,7 +13,8 @@ use sync_core::time;
 use sync_core::wanted::{MAX_FULL_PULLS, Wanted};
 
 use crate::failure::OrStore;
-use crate::statement::{Bind, query, run};
+use crate::statement::{Bind, filtered, literal, query, run};
+use crate::synced::SyncedTable;
 
 /// The first instant a pull asks for, in its SQLite form.
 const EVER: &str = "'1970-01-01 00:00:00+00:00'";
@@ -102,6 +104,37 @@ pub(super) fn feed(
         })
     })
     .transpose()
+}
+
+/// Starts the feed of a new query at the least change time of the rows here that it wants, whichever pull brought them:
+/// they may have left since. A row with an operation counts whatever it looks like now. `None`: there are no such rows.
+pub(super) fn begin_feed(
+    conn: &mut SqliteConnection,
+    table: &SyncedTable,
+    scope: &PullScope,
+    query_id: &str,
+) -> Result<Option<DateTime<Utc>>> {
+    let node = codec::decode(table.schema, &scope.wanted).unwrap_or(Node::ALWAYS);
+    let name = literal(table.schema.name);
+    let head = format!(
+        "SELECT min(at) FROM (
+             SELECT coalesce(updated_at, {EVER}) AS at FROM \"__shadow\" WHERE table_name = {name}
+             UNION ALL SELECT coalesce(\"__updatedAt\", {EVER}) FROM {table}
+             WHERE \"id\" NOT IN (SELECT item_id FROM \"__operations\" WHERE table_name = {name}) AND ",
+        table = table.name
+    );
+    let filter = TableFilter { table: table.schema, node: &node };
+    let oldest =
+        filtered::<Nullable<Text>>(&head, filter, ")").get_result::<Option<String>>(conn).or_store()?;
+    // Instants are stored in one form, which sorts as text.
+    let Some(oldest) = oldest else { return Ok(None) };
+    run(
+        conn,
+        "UPDATE \"__queries\" SET feed = ? WHERE table_name = ? AND query_id = ?",
+        &[(&oldest).into(), table.schema.name.into(), query_id.into()],
+    )
+    .or_store()?;
+    feed(conn, table.schema.name, query_id)
 }
 
 /// The rows of `__queries` and `__tokens` of a table or of one query id, as a condition and its values.

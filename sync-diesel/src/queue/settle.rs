@@ -353,7 +353,7 @@ impl Flight<'_> {
         let inserted = matches!(self.sent, SentKind::Insert | SentKind::Undelete);
         let holds = match &failure.remote {
             Some(remote) if conflict && inserted && !remote.deleted => ServerMayHold::Foreign,
-            Some(_) if conflict => ServerMayHold::No,
+            Some(_) if conflict && inserted => ServerMayHold::No,
             None if conflict && failure.class == FailureClass::Gone => ServerMayHold::No,
             // This request had no effect; what the server may hold since an earlier one it still may.
             _ => self.operation.prior_hold.and_then(ServerMayHold::parse).unwrap_or(ServerMayHold::No),

@@ -207,12 +207,14 @@ struct Request {
     revision: i64,
     /// The request differs from the one whose outcome is unknown, and replaces it.
     replaces: bool,
-    /// The whole row, in the storage form.
+    /// The whole row, in the storage form. Of a delete in place of an insert: as that insert sent it.
     whole: String,
     /// The columns sent; `None` = all.
     columns: Option<Vec<&'static str>>,
     /// The content sent.
     item: Row,
+    /// What an insert sent, in place of which this deletes.
+    earlier: Option<Row>,
     base: Option<Row>,
 }
 
@@ -267,12 +269,13 @@ impl Request {
             whole,
             columns,
             item,
+            earlier: None,
             base,
         }))
     }
 
-    /// R2: an uncertain insert whose row was deleted since sends only the delete; every other uncertain
-    /// operation sends its sent form again.
+    /// R2: an uncertain insert whose row was deleted since sends only the delete, which keeps the sent form to know the
+    /// row by; every other uncertain operation sends its sent form again.
     fn again(
         table: &SyncedTable,
         operation: &QueuedOperation,
@@ -280,27 +283,19 @@ impl Request {
         base: Option<Row>,
     ) -> Result<Self> {
         let sent = operation.sent_kind()?.ok_or_else(|| operation.unknown("mark without a request"))?;
-        if matches!(sent, SentKind::Insert | SentKind::Undelete) && kind == OperationKind::Delete {
-            let whole = operation.item.clone().ok_or_else(|| missing_row(operation))?;
-            let row = table.whole_row(&whole)?;
-            let item = content(table.schema, row, None);
-            return Ok(Self {
-                sent: SentKind::Delete,
-                uncertain: true,
-                replaces: true,
-                revision: operation.revision,
-                whole,
-                columns: None,
-                item,
-                base,
-            });
-        }
+        let replaces = matches!(sent, SentKind::Insert | SentKind::Undelete) && kind == OperationKind::Delete;
         let whole = operation.sent_item.clone().ok_or_else(|| missing_row(operation))?;
-        let row = table.whole_row(&whole)?;
-        let columns = operation.columns_sent(table.schema)?;
-        let item = content(table.schema, row, columns.as_deref());
-        let revision = operation.sent_revision.unwrap_or(operation.revision);
-        Ok(Self { sent, uncertain: true, replaces: false, revision, whole, columns, item, base })
+        let columns = operation.columns_sent(table.schema)?.filter(|_| !replaces);
+        let as_sent = content(table.schema, table.whole_row(&whole)?, columns.as_deref());
+        let sent = if replaces { SentKind::Delete } else { sent };
+        let (item, earlier) = match (sent, &operation.item) {
+            (SentKind::Delete, Some(deleted)) => {
+                (content(table.schema, table.whole_row(deleted)?, None), Some(as_sent))
+            }
+            _ => (as_sent, None),
+        };
+        let revision = operation.sent_revision.filter(|_| !replaces).unwrap_or(operation.revision);
+        Ok(Self { sent, uncertain: true, replaces, revision, whole, columns, item, earlier, base })
     }
 }
 
@@ -380,6 +375,7 @@ impl Request {
             sent: self.sent,
             uncertain: self.uncertain,
             item: self.item.clone(),
+            earlier: self.earlier.clone(),
             base_version: operation.base_version.clone().filter(|_| is_checked),
             base: self.base.clone(),
             attempts: operation.attempts + 1,

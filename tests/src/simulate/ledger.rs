@@ -12,7 +12,7 @@ use sync_core::store::{ResolutionKind, ResolutionRecord};
 use sync_core::value::Value;
 
 use super::model::TABLES;
-use super::server::{Key, Server};
+use super::server::{Key, Server, version_number};
 use super::store::Database;
 
 /// The newest acknowledged writes of one row on one device.
@@ -174,7 +174,11 @@ impl Ledger {
             let is_lost = match &written.deleted {
                 None => false,
                 Some(Deleted::Known) => true,
-                Some(Deleted::Own(value)) => past.held(first, value),
+                // what somebody else changed since is not deleted unseen.
+                Some(Deleted::Own(value)) => {
+                    let version = server.rows.get(key).map(|stored| stored.version);
+                    past.held(first, value) && version.is_some_and(|version| server.wrote(device, version))
+                }
             };
             if is_lost {
                 return Some(format!(
@@ -188,7 +192,9 @@ impl Ledger {
     /// F-10: nobody is asked about a conflict of a device with what it wrote itself.
     pub(super) fn with_itself(&mut self, server: &Server) -> Option<String> {
         let mut conflicts = self.conflicts.drain(..);
-        let found = conflicts.find(|(device, _, version)| server.writer(version) == Some(*device));
+        let found = conflicts.find(|(device, _, version)| {
+            version_number(version).is_some_and(|version| server.wrote(*device, version))
+        });
         found.map(|(device, key, version)| {
             format!("F-10: d{device} decided a conflict of {key:?} with its own version {version}")
         })

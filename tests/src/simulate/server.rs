@@ -234,15 +234,15 @@ impl Server {
         }
     }
 
-    /// The device that made this version.
-    pub(super) fn writer(&self, version: &str) -> Option<usize> {
-        let index = usize::try_from(version_number(version)?.checked_sub(1)?).ok()?;
-        self.writers.get(index).copied().flatten()
+    /// Whether this device made this version.
+    pub(super) fn wrote(&self, device: usize, version: u64) -> bool {
+        let index = version.checked_sub(1).and_then(|index| usize::try_from(index).ok());
+        index.and_then(|index| self.writers.get(index)) == Some(&Some(device))
     }
 
-    /// Answers one request of a device.
-    pub(super) fn handle(&mut self, device: usize, request: &Request, now: i64) -> Response {
-        self.caller = Some(device);
+    /// Answers one request, of a device or of nobody who still waits for it.
+    pub(super) fn handle(&mut self, device: Option<usize>, request: &Request, now: i64) -> Response {
+        self.caller = device;
         let mut response = self.answer(request, now);
         self.caller = None;
         if self.is_dated {
@@ -440,9 +440,7 @@ impl Server {
         if is_stale {
             return self.shown(&key, StatusCode::PRECONDITION_FAILED);
         }
-        // an insert of unknown outcome that was deleted since is deleted without a version.
-        let may_be_own_insert = *method == Method::DELETE && !key.1.starts_with('s');
-        if condition.is_none() && !may_be_own_insert {
+        if condition.is_none() {
             self.complaints.push(format!("{method} of {key:?} has no condition (I-5)"));
         }
         let sent = self.user_members(table, &call.body);

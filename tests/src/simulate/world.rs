@@ -255,7 +255,9 @@ impl State {
             }
             Event::Answer { slot, answer } => deliver(&slot, *answer),
             Event::Arrive { device, request, reply } => {
-                let response = self.server.handle(device, &request, self.now as i64);
+                // What arrives after its client went on is like the change of somebody else.
+                let caller = reply.is_some().then_some(device);
+                let response = self.server.handle(caller, &request, self.now as i64);
                 let commits = self.server.commits;
                 let what = || {
                     let body = String::from_utf8_lossy(&response.body).into_owned();

@@ -9,8 +9,11 @@ use http::{HeaderName, StatusCode};
 use super::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::{FailureClass, Outgoing, SentKind, is_same_write};
-use crate::push::{Doubt, Reading, Stop, read_answer, read_fetched, read_look};
-use crate::store::{LocalStore, Outcome};
+use crate::push::{
+    Doubt, Reading, Stop, is_earlier_attempt_open, read_answer, read_fetched, read_look,
+    read_look_after_refusal,
+};
+use crate::store::{Failure, LocalStore, Outcome};
 use crate::transport::{Request, Response, SendError};
 
 /// The header that names a write, the same for each repetition of it (W-17).
@@ -58,7 +61,7 @@ impl<S: LocalStore> Exchange<'_, S> {
         }
     }
 
-    /// P-10: what was changed here was read, but not its version. The server's row must still be what was read.
+    /// P-10, X-04: what was changed here has a version that is not known. The server's row must still be what was seen.
     async fn look(&mut self, operation: &Outgoing) -> Result<Result<Option<String>, Box<Reading>>> {
         let request = self.engine.requests.fetch(operation.table, &operation.key.item_id)?;
         Ok(match self.send(request).await {
@@ -87,8 +90,24 @@ impl<S: LocalStore> Exchange<'_, S> {
         };
         match reading {
             Reading::Fetch(doubt) => self.fetch(operation, doubt).await,
+            Reading::Settled(Outcome::Refused(refusal)) if is_earlier_attempt_open(operation) => {
+                self.look_after_refusal(operation, refusal).await
+            }
             reading => Ok(reading),
         }
+    }
+
+    /// The refused repetition says nothing of the attempt before it.
+    async fn look_after_refusal(&mut self, operation: &Outgoing, refusal: Failure) -> Result<Reading> {
+        let request = self.engine.requests.fetch(operation.table, &operation.key.item_id)?;
+        Ok(match self.send(request).await {
+            Ok(answer) => {
+                read_look_after_refusal(operation, refusal, &answer, self.engine.requests.dialect())
+            }
+            Err(failure) => {
+                Reading::Stop(Outcome::Uncertain(None), Stop::Failed(about(operation, failure.error)))
+            }
+        })
     }
 
     async fn fetch(&mut self, operation: &Outgoing, doubt: Doubt) -> Result<Reading> {
@@ -96,7 +115,9 @@ impl<S: LocalStore> Exchange<'_, S> {
         Ok(match self.send(request).await {
             Ok(answer) => read_fetched(operation, doubt, &answer, self.engine.requests.dialect()),
             // The write was answered; only what it means is open.
-            Err(failure) => Reading::Stop(Outcome::Uncertain(None), Stop::Failed(failure.error)),
+            Err(failure) => {
+                Reading::Stop(Outcome::Uncertain(None), Stop::Failed(about(operation, failure.error)))
+            }
         })
     }
 
@@ -108,12 +129,16 @@ impl<S: LocalStore> Exchange<'_, S> {
     }
 }
 
-/// The row is of a table with versions, was read from the server, and its version was not (P-10, P-13).
+/// The row is of a table with versions, and which one the server has is not known: it was read without its version
+/// (P-10, P-13), or an insert of it may have arrived and it was deleted here since. A delete without condition
+/// could remove what another device wrote meanwhile (I-5).
 fn is_version_unknown(operation: &Outgoing) -> bool {
-    operation.table.versioned
-        && operation.base_version.is_none()
-        && matches!(operation.sent, SentKind::Update | SentKind::Delete)
-        && operation.base.as_ref().is_some_and(|base| !base.deleted)
+    let is_of_known_row = match operation.sent {
+        SentKind::Update => operation.base.as_ref().is_some_and(|base| !base.deleted),
+        SentKind::Delete => true,
+        SentKind::Insert | SentKind::Undelete => false,
+    };
+    operation.table.versioned && operation.base_version.is_none() && is_of_known_row
 }
 
 /// The version of a server row that is in another version than the one read, and column by column the same (F-11):

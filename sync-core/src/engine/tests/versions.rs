@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value as Json, json};
 
 use super::*;
+use crate::operation::OperationKind;
 use crate::transport::{Request, Response, SendError};
 
 /// Answers from a list, with what was asked on record: method, `If-Match`, body.
@@ -81,6 +82,61 @@ pub(super) async fn known(script: &Arc<Script>, version: Option<&str>) -> Engine
 
 fn put(tag: Option<&str>) -> (Method, Option<String>) {
     (Method::PATCH, tag.map(str::to_owned))
+}
+
+/// I-5: whether the lost insert arrived, and what others did to its row since, shows before the row is deleted.
+#[tokio::test]
+async fn x_04_a_row_whose_insert_may_have_arrived_is_looked_at_before_it_is_deleted() {
+    let get = || (Method::GET, None);
+    let delete = (Method::DELETE, Some("v7".to_owned()));
+    let lost = || answer(504, &Json::Null);
+    for (on_server, expected) in [
+        (json!([]), vec![get()]),
+        (json!([{ "id": "a", "text": "old", "version": "v7", "deleted": true }]), vec![get()]),
+        // As it was sent, or as it was when it was deleted here.
+        (json!([stored("old", "v7")]), vec![get(), delete.clone()]),
+        (json!([stored("new", "v7")]), vec![get(), delete.clone()]),
+    ] {
+        let script = Script::of([lost()]);
+        let device = device(&script);
+        write(&device, &TODO, LocalChangeKind::Insert(row("a", "old"))).await;
+        push(&device).await.expect_err("lost");
+        write(&device, &TODO, LocalChangeKind::Update(row("a", "new"))).await;
+        write(&device, &TODO, LocalChangeKind::Delete("a".into())).await;
+        script.asked();
+        // The look itself may get lost.
+        script.then([lost()]);
+        push(&device).await.expect_err("lost");
+        assert_eq!(script.asked(), [get()]);
+        script.then([answer(200, &on_server)]);
+        if expected.len() == 2 {
+            script.then([answer(204, &Json::Null)]);
+        }
+        assert_eq!(push(&device).await.expect("pushed").completed, 1, "{on_server}");
+        assert_eq!(script.asked(), expected);
+    }
+
+    // Somebody changed it: nothing is deleted until it is decided, in no later push either.
+    let script = Script::of([lost()]);
+    let device = device(&script);
+    write(&device, &TODO, LocalChangeKind::Insert(row("a", "old"))).await;
+    push(&device).await.expect_err("lost");
+    write(&device, &TODO, LocalChangeKind::Delete("a".into())).await;
+    script.asked();
+    for _ in 0..2 {
+        script.then([answer(200, &json!([stored("theirs", "v8")]))]);
+        let error = push(&device).await.expect_err("a conflict");
+        let report = error.push_report().expect("a report");
+        assert_eq!(
+            (report.errors[0].kind, report.errors[0].class),
+            (OperationKind::Delete, FailureClass::Conflict)
+        );
+        assert_eq!(script.asked(), [get()]);
+    }
+    device.resolve_all(None, ConflictPolicy::ClientWins).await.expect("decided");
+    script.then([answer(204, &Json::Null)]);
+    push(&device).await.expect("pushed");
+    assert_eq!(script.asked(), [(Method::DELETE, Some("v8".to_owned()))]);
 }
 
 #[tokio::test]

@@ -52,6 +52,7 @@ fn outgoing(dialect: Dialect, sent: SentKind) -> Outgoing {
         item,
         base_version: Some("MQ==".into()),
         base: None,
+        earlier: None,
         attempts: 1,
     }
 }

@@ -203,6 +203,20 @@ pub(super) async fn x_04_insert_of_unknown_outcome_and_delete<S: LocalStore>(pro
     assert_eq!(probe.standing("a").await, (Delete, Attempted, Maybe));
     assert_eq!(probe.operation("a").await.base_version, None);
     assert_eq!(probe.find("a").await, None);
+    // The delete carries what the insert sent, by which the server's row is known, until its own outcome is clear.
+    for outcome in [Outcome::Unsent, Outcome::Uncertain(None), Outcome::Unsent] {
+        let sent = probe.answer(outcome).await;
+        assert_eq!((sent.sent, sent.uncertain, sent.base_version), (SentKind::Delete, true, None));
+        assert_eq!(content(&sent.item), Some(text("bread")));
+        assert_eq!(sent.earlier.as_ref().and_then(content), Some(text("milk")));
+    }
+    // A row that somebody changed since is a conflict of the delete; whether there is one of ours stays open.
+    probe.answer(conflict(server("a", "theirs", "v2"))).await;
+    assert_eq!(probe.standing("a").await, (Delete, Failed, Maybe));
+    assert_eq!(probe.error("a").await.kind, Delete);
+    let sent = probe.answer(acknowledged(None)).await;
+    assert_eq!((sent.sent, sent.base_version, sent.earlier), (SentKind::Delete, None, None));
+    probe.assert_clean("a").await;
 }
 
 pub(super) async fn x_05_refused_insert_and_delete_vanish<S: LocalStore>(probe: Probe<S>) {

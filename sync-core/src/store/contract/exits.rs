@@ -213,6 +213,34 @@ pub(super) async fn l_24_what_one_query_does_not_want_waits_for_another<S: Local
     assert_eq!(waiting().await, 0);
 }
 
+pub(super) async fn r_12_a_new_query_may_have_missed_what_happened_to_rows_here<S: LocalStore>(
+    probe: Probe<S>,
+) {
+    let milk = of_text("milk");
+    let changed_at = |id: &str, content: &str, instant: &str| {
+        json(id, content, "v1").replace("\"updatedAt\":\"2024-01-01T00:00:00.000Z\"", instant)
+    };
+    let of_july =
+        |id: &str, content: &str| changed_at(id, content, "\"updatedAt\":\"2024-07-01T00:00:00.000Z\"");
+    // A row that does not match comes by the pull of the new query once it does.
+    probe.pulled("other", "bread", "v1").await;
+    assert_eq!(probe.begin(&wanting(Some("none"), &milk)).await.feed, None);
+    probe.insert(todo("made here", "milk")).await;
+    assert_eq!(probe.begin(&wanting(Some("mine"), &milk)).await.feed, None, "the server does not know it");
+    probe.pull(&format!("[{}]", of_july("brought", "milk"))).await;
+    let scope = wanting(Some("clean"), &milk);
+    let july = Some(at("2024-07-01T00:00:00Z"));
+    assert_eq!(probe.begin(&scope).await.feed, july);
+    assert_eq!(probe.begin(&scope).await.feed, july, "remembered");
+    // What it looks like on the server is not what it looks like here.
+    probe.update(part("other", &[("text", text("jam"))])).await;
+    assert_eq!(probe.begin(&wanting(Some("dirty"), &milk)).await.feed, Some(at("2024-01-01T00:00:00Z")));
+    let without_time = changed_at("timeless", "milk", "\"unknown\":1");
+    probe.pull(&format!("[{without_time}]")).await;
+    assert_eq!(probe.begin(&wanting(Some("all"), &milk)).await.feed, Some(at("1970-01-01T00:00:00Z")));
+    assert_eq!(probe.begin(&scope).await.feed, july, "a known feed stays");
+}
+
 pub(super) async fn r_12_the_feed_moves_forward_until_a_reset<S: LocalStore>(probe: Probe<S>) {
     let milk = of_text("milk");
     let scope = wanting(Some("q"), &milk);

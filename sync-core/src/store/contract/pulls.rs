@@ -332,7 +332,7 @@ pub(super) async fn t_07_a_pull_without_token_leaves_none<S: LocalStore>(probe: 
     start(&probe, query("q")).await;
     let body = format!("[{}]", json("a", "milk", "v1"));
     probe.apply(PullBatch { query: Some(query("q")), ..batch(&TODO, &["[]", &body]) }).await;
-    assert_eq!(start(&probe, query("q")).await, PullStart::default());
+    assert_eq!(start(&probe, query("q")).await.token, None);
 }
 
 pub(super) async fn t_08_rows_kept_beside_count_for_the_token<S: LocalStore>(probe: Probe<S>) {
@@ -382,7 +382,7 @@ pub(super) async fn t_06_a_token_can_be_reset<S: LocalStore>(probe: Probe<S>) {
     }
     probe.store.reset_token(&TODO, Some("a")).await.expect("a reset");
     probe.store.reset_token(&TODO, Some("unknown")).await.expect("a reset of nothing");
-    assert_eq!(start(&probe, query("a")).await, PullStart::default());
+    assert_eq!(start(&probe, query("a")).await.token, None);
     assert!(start(&probe, query("b")).await.token.is_some());
     probe.store.reset_token(&LIST, None).await.expect("a reset");
     assert!(start(&probe, query("b")).await.token.is_some());

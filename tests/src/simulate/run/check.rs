@@ -90,8 +90,10 @@ impl Run<'_> {
             let errors = device.database.errors();
             for error in &errors {
                 let version = error.remote.as_ref().and_then(|remote| remote.version.as_deref());
-                let writer = version.and_then(|version| self.world.server(|server| server.writer(version)));
-                if error.class == FailureClass::Conflict && writer == Some(number) {
+                let is_own = version
+                    .and_then(version_number)
+                    .is_some_and(|version| self.world.server(|server| server.wrote(number, version)));
+                if error.class == FailureClass::Conflict && is_own {
                     return Err(format!("F-10: d{number} has a conflict with itself: {error:?}"));
                 }
             }
