@@ -15,11 +15,18 @@
 //! # What is checked
 //!
 //! After every step: each acknowledged write is queued, or took effect, or was decided about (I-1, I-3, G1); rows and
-//! operations go together (I-2); failed operations have their error (I-9); versions never go back (G7); no write takes
-//! effect twice (G7); every write of a known row has a condition (I-5); parents come before children (G5). After every
-//! successful pull: what matched before it began, and nobody changed since, is here (I-4). At the end the network is
-//! well: within [`ROUNDS`](run::ROUNDS) rounds every queue is empty (I-10, G3), and every device agrees with the server
-//! about the rows of its queries (G2).
+//! operations go together, also after a kill (I-2, G6); failed operations have their error (I-9); versions never go back
+//! (G7); no write takes effect twice (G4, G7); every write of a known row has a condition (I-5); what a client does not
+//! know stays on the server (I-6); parents come before children (G5); a purge without force drops no operation (G10).
+//! Writes of the app happen while calls are under way, at any point (I-8, G8). After every successful pull: what matched
+//! before it began, and nobody changed since, is here (I-4). At the end the network is well: within
+//! [`ROUNDS`](run::ROUNDS) rounds every queue is empty (I-10, G3), every device agrees with the server about the rows of
+//! its queries (G2), and the store finds by a query what the evaluator finds (G9).
+//!
+//! No device has a clock (I-7). Every history runs twice, and both traces must be the same.
+//!
+//! A violation is shrunk and printed as a text that [`History::parse`] reads; such texts are kept in `tests/histories`
+//! and run for ever.
 //!
 //! # What a server may not do here
 //!
@@ -29,7 +36,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::AddAssign;
+use std::ops::{AddAssign, Range};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 pub use self::history::History;
 pub use self::run::{Outcome, run};
@@ -68,6 +78,28 @@ pub struct Totals {
     pub faults: BTreeMap<Fault, u64>,
 }
 
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} histories", self.histories)?;
+        writeln!(
+            f,
+            "{} writes of apps, {} of them and of others taken by servers",
+            self.writes, self.commits
+        )?;
+        writeln!(
+            f,
+            "{} requests, {} conflicts decided, {} devices killed",
+            self.requests, self.decisions, self.kills
+        )?;
+        writeln!(f, "quiet after at most {} rounds of push and pull once the network was well", self.rounds)?;
+        writeln!(f, "{} faults of the network:", self.faults.values().sum::<u64>())?;
+        for (fault, times) in &self.faults {
+            writeln!(f, "  {:<12}{times:>8}", format!("{fault:?}"))?;
+        }
+        Ok(())
+    }
+}
+
 impl AddAssign<&Outcome> for Totals {
     fn add_assign(&mut self, outcome: &Outcome) {
         self.histories += 1;
@@ -97,6 +129,7 @@ impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed {}: {}", self.history.seed, self.what)?;
         writeln!(f, "{:?}", self.history.setting)?;
+        writeln!(f, "to be kept in tests/histories: {}", self.history.to_text())?;
         writeln!(f, "steps left after shrinking:")?;
         for step in &self.history.steps {
             writeln!(f, "  {step:?}")?;
@@ -107,17 +140,47 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Runs the history of a seed.
+/// Failures after which [`many`] begins no further history.
+const ENOUGH: usize = 5;
+
+/// Runs the histories of these seeds, several at a time.
+pub fn many(seeds: Range<u64>) -> (Totals, Vec<Violation>) {
+    let next = AtomicU64::new(seeds.start);
+    let (totals, violations) = (Mutex::new(Totals::default()), Mutex::new(Vec::new()));
+    let work = || {
+        while violations.lock().expect("no panic").len() < ENOUGH {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                break;
+            }
+            match check(History::of(seed)) {
+                Ok(outcome) => *totals.lock().expect("no panic") += &outcome,
+                Err(violation) => violations.lock().expect("no panic").push(*violation),
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    (totals.into_inner().expect("no panic"), violations.into_inner().expect("no panic"))
+}
+
+/// Runs a history twice.
 ///
 /// # Errors
 ///
 /// What is wrong, with the shortest history that shows it.
-pub fn check(seed: u64) -> Result<Outcome, Box<Violation>> {
-    let history = History::of(seed);
+pub fn check(history: History) -> Result<Outcome, Box<Violation>> {
     let outcome = run(&history);
     match &outcome.violation {
-        None => Ok(outcome),
         Some(what) => Err(Box::new(shrunk(history, what.clone(), outcome.trace.clone()))),
+        None if run(&history).trace != outcome.trace => {
+            let what = "two runs of one history differ".to_owned();
+            Err(Box::new(Violation { what, history, trace: outcome.trace }))
+        }
+        None => Ok(outcome),
     }
 }
 

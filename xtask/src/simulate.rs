@@ -14,11 +14,18 @@ pub(crate) struct Arguments {
     /// The first seed; a failure names the seed that shows it again.
     #[arg(long, default_value_t = 0)]
     from: u64,
+    /// Build optimised first: worth it for some thousands of histories.
+    #[arg(long)]
+    release: bool,
 }
 
 /// Runs the tests of that name with the wanted number.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let test = ["test", "-p", "sync-tests", "--test", "suite", "--", "simulate::", "--nocapture"];
+    let mut test = vec!["test", "-p", "sync-tests", "--test", "suite"];
+    if arguments.release {
+        test.push("--release");
+    }
+    test.extend(["--", "simulate::", "--nocapture"]);
     process::run(
         cargo(&test)
             .env("SYNC_SIMULATE_SEEDS", arguments.seeds.to_string())

@@ -14,14 +14,16 @@ use sync_core::engine::{Engine, PullReport, PullRequest, PushOptions, PushReport
 use sync_core::error::{Error, ErrorKind, Result};
 use sync_core::profile::ServerProfile;
 use sync_core::protocol::{Endpoint, RequestBuilder};
-use sync_core::store::{ConflictPolicy, Purge, Purged, Resolution};
+use sync_core::store::{ConflictPolicy, OtherAccount, Owner, Purge, Purged, Resolution};
 
 use super::history::{DeviceSetting, Handler, Setting};
 use super::ledger::Ledger;
-use super::model::TABLES;
+use super::model::{FIRST_TABLES, TABLES, Tables};
 use super::server::{Clock, Key, Stored, version_number};
 use super::store::{Database, SimStore};
 use super::world::{Network, VirtualTimer, World};
+
+const ADDRESS: &str = "http://server.test";
 
 /// How a call ended.
 #[derive(Debug)]
@@ -44,6 +46,7 @@ impl Done {
                 | ErrorKind::ServerBusy
                 | ErrorKind::Refused
                 | ErrorKind::InvalidResponse
+                | ErrorKind::InvalidQuery
                 | ErrorKind::PushFailed
                 | ErrorKind::Aborted
                 | ErrorKind::Cancelled
@@ -88,6 +91,7 @@ pub(super) enum Call {
     Push(PushOptions),
     Pull(PullRequest),
     Resolve(ConflictPolicy),
+    Unpark,
     Purge(Purge),
     Reset(usize, &'static str),
 }
@@ -102,6 +106,7 @@ impl fmt::Display for Call {
                 request.predicate.table.name, request.query_id, request.page_size
             ),
             Self::Resolve(policy) => write!(f, "decides: {policy:?}"),
+            Self::Unpark => f.write_str("sends again what it parked"),
             Self::Purge(purge) => write!(f, "purges {}", purge.predicate.table.name),
             Self::Reset(_, query) => write!(f, "forgets the token of {query}"),
         }
@@ -131,8 +136,11 @@ pub(super) struct Device {
     pub(super) number: usize,
     pub(super) setting: DeviceSetting,
     pub(super) database: Database,
+    /// The tables of the app's release.
+    pub(super) tables: Tables,
     /// The file; `None` for a store in memory.
     file: Option<PathBuf>,
+    account: u32,
     store: SimStore,
     engine: Option<Arc<Engine<SimStore>>>,
     task: Option<Task>,
@@ -163,21 +171,53 @@ impl Device {
         world: &Arc<World>,
         ledger: &Arc<Mutex<Ledger>>,
     ) -> Self {
-        let database = file.as_deref().map_or_else(Database::memory, Database::open);
+        let tables = if setting.is_first_release && file.is_some() { FIRST_TABLES } else { TABLES };
+        let database = file.as_deref().map_or_else(Database::memory, |file| Database::open(file, tables));
         let store = SimStore {
             database: database.clone(),
             world: Arc::clone(world),
             device: number,
             ledger: Arc::clone(ledger),
         };
-        Self { number, setting: setting.clone(), database, file, store, engine: None, task: None }
+        let setting = setting.clone();
+        let mut device =
+            Self { number, setting, database, tables, file, account: 0, store, engine: None, task: None };
+        device.claim(OtherAccount::Refuse).expect("a new queue is nobody's");
+        device
+    }
+
+    /// Takes the queue for another account than before; the app does not run.
+    pub(super) fn claim(&mut self, answer: OtherAccount) -> Result<u64> {
+        let account = Some(format!("account {}", self.account + 1));
+        let owner = Owner { endpoint: ADDRESS.to_owned(), account };
+        let dropped = self.database.claim(owner, answer)?;
+        self.account += 1;
+        Ok(dropped)
+    }
+
+    /// A newer release of the app opens the file; the app does not run. Only files can grow.
+    pub(super) fn grow(&mut self) {
+        if self.file.is_some() {
+            self.tables = TABLES;
+            self.reopen();
+        }
+    }
+
+    fn reopen(&mut self) {
+        let Some(file) = &self.file else { return };
+        // The store in use goes first, as with a process.
+        let idle = Database::memory();
+        self.database = idle.clone();
+        self.store.database = idle;
+        self.database = Database::open(file, self.tables);
+        self.store.database = self.database.clone();
     }
 
     /// Starts the app; with `decides` conflicts are decided during a push.
     pub(super) fn start(&mut self, setting: &Setting, decides: bool) {
         let world = Arc::clone(&self.store.world);
         let network = Network { world: Arc::clone(&world), device: self.number };
-        let endpoint = Endpoint::parse("http://server.test").expect("an address");
+        let endpoint = Endpoint::parse(ADDRESS).expect("an address");
         let requests = RequestBuilder::new(endpoint, setting.dialect);
         let profile = match setting.clock {
             Clock::Strict if setting.cap >= 1_000 => ServerProfile::sync_server(),
@@ -201,14 +241,7 @@ impl Device {
     pub(super) fn kill(&mut self) {
         self.task = None;
         self.engine = None;
-        if let Some(file) = &self.file {
-            // The store in use goes first, as with a process.
-            let idle = Database::memory();
-            self.database = idle.clone();
-            self.store.database = idle;
-            self.database = Database::open(file);
-            self.store.database = self.database.clone();
-        }
+        self.reopen();
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -217,14 +250,21 @@ impl Device {
 
     pub(super) fn begin(&mut self, call: Call, expected: Expected) {
         let engine = Arc::clone(self.engine.as_ref().expect("the device runs"));
+        let tables = self.tables;
         let future = Box::pin(async move {
             match call {
                 Call::Push(options) => Done::Push(engine.push(options).await),
                 Call::Pull(request) => Done::Pull(engine.pull(request).await),
                 Call::Resolve(policy) => Done::Resolve(engine.resolve_all(None, policy).await),
+                Call::Unpark => {
+                    let unpark = |conflict: &Conflict| {
+                        Ok(if conflict.parked { Resolution::Unpark } else { Resolution::Leave })
+                    };
+                    Done::Resolve(engine.resolve_with(None, unpark).await)
+                }
                 Call::Purge(purge) => Done::Purge(engine.purge(purge).await),
                 Call::Reset(table, query) => {
-                    Done::Reset(engine.reset_token(TABLES[table], Some(query)).await)
+                    Done::Reset(engine.reset_token(tables[table], Some(query)).await)
                 }
             }
         });

@@ -1,6 +1,7 @@
 //! A history: how the world is set up, and what happens in it. All of it comes from a seed.
 
 use fastrand::Rng;
+use serde::{Deserialize, Serialize};
 use sync_core::protocol::Dialect;
 use sync_core::store::ConflictPolicy;
 
@@ -9,7 +10,7 @@ use super::server::Clock;
 use super::world::Weather;
 
 /// A history.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct History {
     /// Where it came from.
     pub seed: u64,
@@ -19,8 +20,9 @@ pub struct History {
 }
 
 /// How the world is set up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Setting {
+    #[serde(with = "named")]
     pub(super) dialect: Dialect,
     pub(super) clock: Clock,
     /// Most rows of a page of the server.
@@ -34,32 +36,35 @@ pub(super) struct Setting {
     pub(super) rows: [usize; 3],
     pub(super) weather: Weather,
     /// How conflicts are decided at the end.
+    #[serde(with = "named")]
     pub(super) last_word: ConflictPolicy,
 }
 
 /// How a device is set up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct DeviceSetting {
     pub(super) queries: Vec<Query>,
     pub(super) tracks_exits: bool,
     pub(super) handler: Handler,
     pub(super) window: usize,
     pub(super) page_size: u32,
+    /// The app is of the release before notes had a color; only with SQLite.
+    pub(super) is_first_release: bool,
 }
 
 /// Who decides conflicts during a push.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Handler {
     /// Nobody but the columns' rules.
     None,
     /// A policy.
-    Policy(ConflictPolicy),
+    Policy(#[serde(with = "named")] ConflictPolicy),
     /// Now this way, now that; sometimes it fails, sometimes it ends the push.
     Fickle,
 }
 
 /// One step.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Step {
     /// Names the step; what it chooses follows from it, so that it does the same when others are left out.
     pub(super) number: u64,
@@ -70,7 +75,7 @@ pub(super) struct Step {
 }
 
 /// What happens.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Action {
     /// The app inserts a row; with an id that another device may use as well, if so wanted.
     Insert { table: usize, is_shared: bool },
@@ -87,7 +92,7 @@ pub(super) enum Action {
     /// A full pull of a table.
     Full { table: usize, mirror: bool },
     /// The app decides the open conflicts.
-    Resolve(ConflictPolicy),
+    Resolve(#[serde(with = "named")] ConflictPolicy),
     /// The app forgets the rows of a query.
     Purge { query: usize, force: bool },
     /// The app forgets a token.
@@ -98,10 +103,22 @@ pub(super) enum Action {
     Edit { table: usize, picks: Vec<usize>, kind: EditKind, late: u64 },
     /// The server's clock is moved by so many milliseconds.
     MoveClock(i64),
+    /// Another account signs in, after the app was ended.
+    SignIn(OldChanges),
+    /// The app is ended, and a newer release opens its file.
+    Grow,
+}
+
+/// What becomes of the changes that wait when another account signs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum OldChanges {
+    Refuse,
+    Discard,
+    Adopt,
 }
 
 /// What other clients do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum EditKind {
     Insert,
     Update,
@@ -109,12 +126,44 @@ pub(super) enum EditKind {
     Undelete,
 }
 
-const POLICIES: [ConflictPolicy; 5] = [
+/// Values of other crates, by the names of their variants.
+mod named {
+    use std::fmt::Debug;
+
+    use serde::{Deserialize, Deserializer, Serializer, de};
+    use sync_core::protocol::Dialect;
+    use sync_core::store::ConflictPolicy;
+
+    pub(super) trait Named: Debug + Copy + 'static {
+        const ALL: &'static [Self];
+    }
+
+    impl Named for Dialect {
+        const ALL: &'static [Self] = &Self::ALL;
+    }
+
+    impl Named for ConflictPolicy {
+        const ALL: &'static [Self] = &super::POLICIES;
+    }
+
+    pub(super) fn serialize<T: Named, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{value:?}"))
+    }
+
+    pub(super) fn deserialize<'de, T: Named, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let found = T::ALL.iter().find(|value| format!("{value:?}") == name);
+        found.copied().ok_or_else(|| de::Error::custom(format!("no such name: {name}")))
+    }
+}
+
+const POLICIES: [ConflictPolicy; 6] = [
     ConflictPolicy::ClientWins,
     ConflictPolicy::ServerWins,
     ConflictPolicy::Merge,
     ConflictPolicy::MergeElseClient,
     ConflictPolicy::MergeElseServer,
+    ConflictPolicy::Park,
 ];
 
 fn pick<T: Clone>(random: &mut Rng, from: &[T]) -> T {
@@ -142,6 +191,20 @@ impl History {
         }
         Self { seed, setting, steps }
     }
+
+    /// A history that was kept: the text that a [violation](super::Violation) shows.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the text.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+
+    /// The history as text.
+    pub(super) fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("a history is plain data")
+    }
 }
 
 impl Setting {
@@ -156,7 +219,7 @@ impl Setting {
             clock,
             cap: pick(random, &[2, 3, 7, 1_000]),
             is_dated: percent(random, 70),
-            on_file: percent(random, 12),
+            on_file: percent(random, 20),
             devices: (0..random.usize(2..4)).map(|_| DeviceSetting::of(random)).collect(),
             rows: [random.usize(0..3), random.usize(0..7), random.usize(0..4)],
             weather,
@@ -198,6 +261,7 @@ impl DeviceSetting {
             handler,
             window: pick(random, &[1, 1, 8, 32]),
             page_size: pick(random, &[2, 5, 50, 1_000]),
+            is_first_release: random.bool(),
         }
     }
 }
@@ -231,15 +295,19 @@ impl Action {
             72..75 => Self::Resolve(pick(random, &POLICIES)),
             75..76 => Self::Purge { query, force: random.bool() },
             76..77 => Self::Reset { query },
-            77..83 => Self::Kill { after: percent(random, 80).then(|| random.u32(0..25)) },
-            83..98 => {
+            77..82 => Self::Kill { after: percent(random, 80).then(|| random.u32(0..25)) },
+            82..83 => {
+                Self::SignIn(pick(random, &[OldChanges::Refuse, OldChanges::Discard, OldChanges::Adopt]))
+            }
+            83..84 => Self::Grow,
+            84..98 => {
                 let kind = match random.u8(0..10) {
                     0..3 => EditKind::Insert,
                     3..8 => EditKind::Update,
                     8..9 => EditKind::Delete,
                     _ => EditKind::Undelete,
                 };
-                let picks = (0..pick(random, &[1, 1, 1, 2, 6]))
+                let picks = (0..pick(random, &[1, 1, 1, 2, 6, 40]))
                     .map(|_| if random.bool() { row } else { random.usize(0..9) })
                     .collect();
                 // Only with an overlap may rows become visible after their time.

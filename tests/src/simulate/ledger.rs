@@ -110,8 +110,7 @@ impl Ledger {
                     self.written.remove(&key);
                 }
                 ResolutionKind::Merge => {
-                    let table = TABLES.into_iter().find(|table| table.name == record.table);
-                    let table = table.expect("a table of the app");
+                    let table = database.table(record.table);
                     let row = database.row(table, &record.item_id);
                     if let Some(written) = self.written.get_mut(&key) {
                         let holds = |column: &str, value: &Json| {
@@ -123,6 +122,13 @@ impl Ledger {
                 ResolutionKind::KeepLocal | ResolutionKind::ChangeKind => {}
                 _ => {}
             }
+        }
+    }
+
+    /// Takes in that the app dropped these operations.
+    pub(super) fn discarded(&mut self, device: usize, operations: &[Operation]) {
+        for operation in operations {
+            self.written.remove(&(device, (operation.key.table, operation.key.item_id.clone())));
         }
     }
 

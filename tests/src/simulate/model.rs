@@ -1,5 +1,6 @@
 //! The entities of the simulated app.
 
+use serde::{Deserialize, Serialize};
 use sync_core::entity::{SyncEntity, TableSchema};
 use sync_core::predicate::{Comparison, Predicate};
 use sync_core::value::Value;
@@ -45,8 +46,38 @@ pub struct Note {
 
 sync_schema!(pub Schema: List, Todo, Note);
 
+/// The app before notes had a color.
+pub mod before {
+    use sync_diesel::prelude::*;
+
+    /// The first release of [`super::Note`].
+    #[derive(SyncEntity, Clone, Debug)]
+    #[sync(keep_deleted)]
+    pub struct Note {
+        /// Unique to each write.
+        pub body: String,
+        /// A counter.
+        #[sync(merge = add)]
+        pub count: i64,
+        /// What is done stays done.
+        #[sync(merge = max)]
+        pub done: bool,
+    }
+
+    sync_schema!(pub Schema: Note);
+}
+
+/// Tables of a release of the app: lists, todos and notes.
+pub type Tables = [&'static TableSchema; 3];
+
 /// The tables of the app.
-pub const TABLES: [&TableSchema; 3] = [List::SCHEMA, Todo::SCHEMA, Note::SCHEMA];
+pub const TABLES: Tables = [List::SCHEMA, Todo::SCHEMA, Note::SCHEMA];
+
+/// The tables of its first release.
+pub const FIRST_TABLES: Tables = [List::SCHEMA, Todo::SCHEMA, before::Note::SCHEMA];
+
+/// Index of [`List`] in [`TABLES`].
+pub const LIST: usize = 0;
 
 /// Index of [`Todo`] in [`TABLES`].
 pub const TODO: usize = 1;
@@ -54,7 +85,7 @@ pub const TODO: usize = 1;
 pub const NOTE: usize = 2;
 
 /// An incremental query of a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Query {
     /// Every list.
     Lists,
@@ -86,8 +117,8 @@ impl Query {
         }
     }
 
-    /// What is pulled.
-    pub fn predicate(self) -> Predicate {
+    /// What a release of the app pulls.
+    pub fn predicate(self, tables: &Tables) -> Predicate {
         let column = |name| {
             let index = Todo::SCHEMA.column_index(name).expect("a column of the table");
             &Todo::SCHEMA.columns[index]
@@ -98,7 +129,7 @@ impl Query {
         };
         match self {
             Self::Lists => Predicate::all(List::SCHEMA),
-            Self::Notes => Predicate::all(Note::SCHEMA),
+            Self::Notes => Predicate::all(tables[NOTE]),
             Self::Todos => Predicate::all(Todo::SCHEMA),
             Self::Open => compare("done", Comparison::Eq, Value::Bool(false)),
             Self::Done => compare("done", Comparison::Eq, Value::Bool(true)),

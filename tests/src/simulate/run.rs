@@ -11,14 +11,14 @@ use sync_core::error::ErrorKind;
 use sync_core::operation::OperationState;
 use sync_core::predicate::Predicate;
 use sync_core::row::Row;
-use sync_core::store::{LocalChange, LocalChangeKind, Purge};
+use sync_core::store::{LocalChange, LocalChangeKind, OtherAccount, Purge};
 use sync_core::value::Value;
 use tempfile::TempDir;
 
 use super::device::{Call, Device, Done, Expected};
-use super::history::{Action, EditKind, History, Step};
+use super::history::{Action, EditKind, History, OldChanges, Step};
 use super::ledger::{Ledger, json};
-use super::model::{NOTE, Query, TABLES};
+use super::model::{LIST, NOTE, Query, TABLES, TODO};
 use super::server::{Edit, Key, Server};
 use super::world::{Fault, Weather, World};
 
@@ -158,11 +158,48 @@ impl<'h> Run<'h> {
     }
 
     fn restart(&mut self, device: usize) {
+        self.restart_with(device, |_| ());
+    }
+
+    /// Kills a device, does something to what it left behind, and starts it again.
+    fn restart_with<T>(&mut self, device: usize, meanwhile: impl FnOnce(&mut Device) -> T) -> T {
         self.world.light_fuse(device, None);
         self.world.note(|| format!("d{device} is started again"));
         self.outcome.kills += 1;
         self.devices[device].kill();
+        let done = meanwhile(&mut self.devices[device]);
         self.devices[device].start(&self.history.setting, true);
+        done
+    }
+
+    /// C-12: another account waits, or drops or takes over what is queued.
+    fn sign_in(&mut self, device: usize, old_changes: OldChanges) -> Checked {
+        let before = self.devices[device].database.operations();
+        let answer = match old_changes {
+            OldChanges::Refuse => OtherAccount::Refuse,
+            OldChanges::Discard => OtherAccount::Discard,
+            OldChanges::Adopt => OtherAccount::Adopt,
+        };
+        let claimed = self.restart_with(device, |device| device.claim(answer));
+        self.world.note(|| format!("d{device} is another account's: {claimed:?}"));
+        let after = self.devices[device].database.operations();
+        let is_refused = old_changes == OldChanges::Refuse && !before.is_empty();
+        let is_discarded = old_changes == OldChanges::Discard;
+        let is_right = match &claimed {
+            Err(error) => is_refused && error.kind() == ErrorKind::OtherAccount && after == before,
+            Ok(_) if is_discarded => after.is_empty(),
+            Ok(_) => !is_refused && after == before,
+        };
+        if !is_right {
+            return Err(format!(
+                "C-12: d{device} has {after:?} after {old_changes:?} of {before:?}: {claimed:?}"
+            ));
+        }
+        if is_discarded {
+            self.ledger.lock().expect("no panic").discarded(device, &before);
+            self.world.server(|server| server.forget(device));
+        }
+        Ok(())
     }
 
     /// Waits for the call of a device.
@@ -197,10 +234,11 @@ impl<'h> Run<'h> {
     fn step(&mut self, step: &Step) -> Checked {
         let random = &mut Rng::with_seed(self.history.seed ^ step.number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let device = step.device;
+        let tables = self.devices[device].tables;
         let token = format!("d{device}.{}", step.number);
         match &step.action {
             Action::Insert { table, is_shared } => {
-                let schema = TABLES[*table];
+                let schema = tables[*table];
                 let id = if *is_shared {
                     format!("x{}", random.u8(0..3))
                 } else {
@@ -211,16 +249,16 @@ impl<'h> Run<'h> {
                 self.write(device, schema, LocalChangeKind::Insert(row));
             }
             Action::Update { table, pick, columns } => {
-                let schema = TABLES[*table];
+                let schema = tables[*table];
                 let Some(found) = self.pick(device, schema, *pick, false) else { return Ok(()) };
                 let mut row = Row::empty(schema, found.id);
                 self.fill(device, &mut row, schema, random, &token, *columns);
                 self.write(device, schema, LocalChangeKind::Update(row));
             }
             Action::Delete { table, pick } => {
-                let schema = TABLES[*table];
+                let schema = tables[*table];
                 let Some(found) = self.pick(device, schema, *pick, false) else { return Ok(()) };
-                let children = || self.devices[device].database.rows(TABLES[1]);
+                let children = || self.devices[device].database.rows(tables[TODO]);
                 // An app does not delete what its own rows refer to.
                 let refers = |row: &Row| row.values[3] == Some(Value::Text(found.id.clone()));
                 if *table == 0 && children().iter().any(refers) {
@@ -229,13 +267,13 @@ impl<'h> Run<'h> {
                 self.write(device, schema, LocalChangeKind::Delete(found.id));
             }
             Action::Undelete { pick } => {
-                let schema = TABLES[NOTE];
+                let schema = tables[NOTE];
                 let Some(found) = self.pick(device, schema, *pick, true) else { return Ok(()) };
                 self.write(device, schema, LocalChangeKind::Undelete(found.id));
             }
             Action::Push { table, retry_failed, cancel } => {
                 let options = PushOptions {
-                    tables: table.iter().map(|table| TABLES[*table].name.to_owned()).collect(),
+                    tables: table.iter().map(|table| tables[*table].name.to_owned()).collect(),
                     retry_failed: *retry_failed,
                     ..self.push_options(device, *cancel)
                 };
@@ -249,10 +287,10 @@ impl<'h> Run<'h> {
                     push: self.push_options(device, *cancel),
                     ..self.pull_request(device, query)
                 };
-                self.pull(step, query.predicate(), request)?;
+                self.pull(step, query.predicate(&tables), request)?;
             }
             Action::Full { table, mirror } => {
-                let predicate = Predicate::all(TABLES[*table]);
+                let predicate = Predicate::all(tables[*table]);
                 let mut request = PullRequest::new(None, predicate.clone());
                 request.page_size = self.devices[device].setting.page_size;
                 request.mirror = *mirror;
@@ -261,16 +299,16 @@ impl<'h> Run<'h> {
             }
             Action::Resolve(policy) => self.call(step, Call::Resolve(*policy), Vec::new())?,
             Action::Purge { query, force } => {
-                let predicate = self.query(device, *query).predicate();
+                let predicate = self.query(device, *query).predicate(&tables);
                 // Lists go by force only if nothing here refers to them.
-                let force = *force && predicate.table.name != TABLES[0].name;
+                let force = *force && predicate.table.name != tables[LIST].name;
                 let purge = Purge { force, ..Purge::new(predicate) };
                 self.call(step, Call::Purge(purge), Vec::new())?;
             }
             Action::Reset { query } => {
                 let query = self.query(device, *query);
-                let table = query.predicate().table;
-                let index = TABLES.iter().position(|known| known.name == table.name).expect("a table");
+                let table = query.predicate(&tables).table;
+                let index = tables.iter().position(|known| known.name == table.name).expect("a table");
                 self.call(step, Call::Reset(index, query.id()), Vec::new())?;
             }
             Action::Kill { after: Some(length) } => self.world.light_fuse(device, Some(*length)),
@@ -278,6 +316,10 @@ impl<'h> Run<'h> {
             Action::Edit { table, picks, kind, late } => {
                 let edits = self.edits(*table, picks, *kind, step.number, random);
                 self.world.edit_in(*late, edits);
+            }
+            Action::SignIn(old_changes) => self.sign_in(device, *old_changes)?,
+            Action::Grow => {
+                self.restart_with(device, Device::grow);
             }
             Action::MoveClock(offset) => self.world.server(|server| server.offset = *offset),
         }
@@ -299,7 +341,8 @@ impl<'h> Run<'h> {
 
     fn pull_request(&self, device: usize, query: Query) -> PullRequest {
         let setting = &self.devices[device].setting;
-        let mut request = PullRequest::new(Some(query.id().to_owned()), query.predicate());
+        let mut request =
+            PullRequest::new(Some(query.id().to_owned()), query.predicate(&self.devices[device].tables));
         request.page_size = setting.page_size;
         request.track_exits = Some(setting.tracks_exits);
         request.push.window = setting.window;
@@ -338,7 +381,7 @@ impl<'h> Run<'h> {
         mask: u8,
     ) {
         let lists = || {
-            let rows = self.devices[device].database.rows(TABLES[0]);
+            let rows = self.devices[device].database.rows(TABLES[LIST]);
             rows.into_iter().filter(|row| !row.deleted).map(|row| row.id).collect::<Vec<_>>()
         };
         let members = local_members(table, random, token, mask, lists);
@@ -443,6 +486,7 @@ impl<'h> Run<'h> {
 
     /// One device's turn of a round: push, decide what is open, push, and pull every query.
     fn turn(&mut self, device: usize) -> Checked {
+        self.now(device, Call::Unpark, Vec::new(), &[])?;
         for pushed in 0..=CHAIN {
             // P-22: a row that waits for one with a conflict meets its own only in the next push.
             let may_fail: &[_] = if pushed < CHAIN { &[ErrorKind::PushFailed] } else { &[] };
@@ -462,7 +506,8 @@ impl<'h> Run<'h> {
             self.now(device, Call::Resolve(self.history.setting.last_word), Vec::new(), &[])?;
         }
         for query in self.devices[device].setting.queries.clone() {
-            let expected = self.world.server(|server| server.matching(&query.predicate()));
+            let predicate = query.predicate(&self.devices[device].tables);
+            let expected = self.world.server(|server| server.matching(&predicate));
             self.now(device, Call::Pull(self.pull_request(device, query)), expected, &[])?;
         }
         Ok(())
@@ -493,10 +538,6 @@ impl<'h> Run<'h> {
         }
         Err(format!("G8: a call of d{device} does not end"))
     }
-}
-
-fn schema(name: &str) -> &'static TableSchema {
-    TABLES.into_iter().find(|table| table.name == name).expect("a table of the app")
 }
 
 /// Which columns an edit changes: at least one.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use http::header::{CONTENT_TYPE, DATE, ETAG, HeaderName, HeaderValue, IF_MATCH};
 use http::{HeaderMap, Method, StatusCode};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use sync_core::entity::TableSchema;
 use sync_core::evaluate;
@@ -24,8 +25,15 @@ use super::model::TABLES;
 /// Table and id.
 pub(super) type Key = (&'static str, String);
 
-/// Where change times come from.
+/// A device, as long as it knows what it sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Caller {
+    device: usize,
+    forgot: u32,
+}
+
+/// Where change times come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Clock {
     /// No two changes have the same time, and none is earlier than one before it.
     Strict,
@@ -90,10 +98,12 @@ pub(super) struct Server {
     pub(super) past: BTreeMap<Key, Past>,
     /// Number of the last change; the versions are these numbers.
     pub(super) commits: u64,
-    /// The device that made each change; `None`: another client.
-    writers: Vec<Option<usize>>,
-    /// The device whose request is answered.
-    caller: Option<usize>,
+    /// The device that wrote the content of each version; `None`: another client, or a deletion.
+    writers: Vec<Option<Caller>>,
+    /// Whose request is answered.
+    caller: Option<Caller>,
+    /// How often each device forgot what it had sent.
+    forgot: BTreeMap<usize, u32>,
     last: i64,
     /// What a client asked for and never should.
     pub(super) complaints: Vec<String>,
@@ -147,6 +157,7 @@ impl Server {
             commits: 0,
             writers: Vec::new(),
             caller: None,
+            forgot: BTreeMap::new(),
             last: 0,
             complaints: Vec::new(),
         }
@@ -192,7 +203,7 @@ impl Server {
 
     fn commit(&mut self, key: Key, members: Map<String, Json>, deleted: bool, updated: i64) {
         self.commits += 1;
-        self.writers.push(self.caller);
+        self.writers.push(self.caller.filter(|_| !deleted));
         let before = self.rows.get(&key);
         let past = self.past.entry(key.clone()).or_default();
         past.was_deleted |= deleted;
@@ -234,15 +245,25 @@ impl Server {
         }
     }
 
-    /// Whether this device made this version.
+    /// Whether this device wrote the content of this version.
     pub(super) fn wrote(&self, device: usize, version: u64) -> bool {
         let index = version.checked_sub(1).and_then(|index| usize::try_from(index).ok());
-        index.and_then(|index| self.writers.get(index)) == Some(&Some(device))
+        index.and_then(|index| self.writers.get(index)) == Some(&Some(self.caller(device)))
+    }
+
+    /// The device as it is now.
+    pub(super) fn caller(&self, device: usize) -> Caller {
+        Caller { device, forgot: self.forgot.get(&device).copied().unwrap_or_default() }
+    }
+
+    /// The app dropped its changes: what it sent of them is like the change of somebody else.
+    pub(super) fn forget(&mut self, device: usize) {
+        *self.forgot.entry(device).or_default() += 1;
     }
 
     /// Answers one request, of a device or of nobody who still waits for it.
-    pub(super) fn handle(&mut self, device: Option<usize>, request: &Request, now: i64) -> Response {
-        self.caller = device;
+    pub(super) fn handle(&mut self, caller: Option<Caller>, request: &Request, now: i64) -> Response {
+        self.caller = caller;
         let mut response = self.answer(request, now);
         self.caller = None;
         if self.is_dated {
@@ -463,6 +484,13 @@ impl Server {
                 let mut members: Map<String, Json> =
                     table.columns.iter().map(|column| (column.name.to_owned(), Json::Null)).collect();
                 members.extend(sent);
+                let is_lost = |(name, before): (&String, &Json)| {
+                    !before.is_null() && members[name].is_null() && !call.body.contains_key(name)
+                };
+                if stored.members.iter().any(is_lost) {
+                    self.complaints
+                        .push(format!("PUT of {key:?} erases what the client does not know (I-6, S-08)"));
+                }
                 (members, false, StatusCode::OK)
             }
             _ => return reply(StatusCode::METHOD_NOT_ALLOWED, &Json::Null, None),

@@ -1,6 +1,7 @@
 //! A device's database: either store, with a point of rest before and after each step, so that a device can be killed
 //! between any two of them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::path::Path;
@@ -21,11 +22,12 @@ use sync_core::store::{
     PullBatch, PullEnd, PullScope, PullStart, Purge, Purged, PushSession, QuarantinedRow, Resolution,
     ResolutionRecord, Resolver,
 };
+use sync_diesel::__private::TableEntry;
 use sync_diesel::prelude::SyncSchema;
 use sync_diesel::{DatabaseOptions, DieselStore, Synchronous};
 
 use super::ledger::Ledger;
-use super::model::{Schema, TABLES};
+use super::model::{NOTE, Schema, TABLES, Tables, before};
 use super::world::World;
 
 /// What keeps the rows.
@@ -34,6 +36,8 @@ pub(super) enum Database {
     Memory(Arc<MemoryStore>),
     Sqlite(DieselStore),
 }
+
+const FIRST_ENTRIES: &[TableEntry] = &[Schema::TABLES[0], Schema::TABLES[1], before::Schema::TABLES[0]];
 
 struct Unpark(Thread);
 
@@ -93,22 +97,52 @@ impl Database {
         Self::Memory(Arc::new(MemoryStore::new(TABLES)))
     }
 
-    pub(super) fn open(path: &Path) -> Self {
+    /// A file as a release of the app opens it.
+    pub(super) fn open(path: &Path, tables: Tables) -> Self {
         // A crash of the process alone loses nothing without it.
+        let is_grown = tables[NOTE].columns.len() == TABLES[NOTE].columns.len();
+        let entries = if is_grown { Schema::TABLES } else { FIRST_ENTRIES };
         let options = DatabaseOptions { synchronous: Synchronous::Normal, ..DatabaseOptions::default() };
-        let make = |conn: &mut diesel::sqlite::SqliteConnection| {
+        let make = move |conn: &mut diesel::sqlite::SqliteConnection| {
             use diesel::connection::SimpleConnection;
             let is_new = conn.batch_execute("SELECT 1 FROM \"Todo\" LIMIT 1").is_err();
             if is_new {
-                for table in TABLES {
+                for table in tables {
                     let made = conn.batch_execute(&sync_diesel::create_table_sql(table));
                     made.expect("the table can be made");
                 }
+            } else if is_grown && conn.batch_execute("SELECT Note.color FROM Note LIMIT 1").is_err() {
+                let grown = conn.batch_execute("ALTER TABLE \"Note\" ADD COLUMN \"color\" TEXT");
+                grown.expect("the table can grow");
             }
             Ok(())
         };
-        let store = wait(DieselStore::open_with(path, Schema::TABLES, options, make));
+        let store = wait(DieselStore::open_with(path, entries, options, make));
         Self::Sqlite(store.expect("the database opens"))
+    }
+
+    /// The tables, as the app's release has them.
+    pub(super) fn tables(&self) -> &[&'static TableSchema] {
+        match self {
+            Self::Memory(store) => store.tables(),
+            Self::Sqlite(store) => store.tables(),
+        }
+    }
+
+    /// The table of this name.
+    pub(super) fn table(&self, name: &str) -> &'static TableSchema {
+        self.tables().iter().find(|table| table.name == name).expect("a table of the app")
+    }
+
+    /// Hands the queue to an account; nothing is under way.
+    pub(super) fn claim(&self, owner: Owner, answer: OtherAccount) -> Result<u64> {
+        on!(self, store => LocalStore::claim(store.as_store(), owner, answer))
+    }
+
+    /// Ids of the rows of the store for which it says that the condition is true.
+    pub(super) fn matching(&self, predicate: Predicate) -> BTreeSet<String> {
+        let rows = on!(self, store => store.select(predicate)).expect("the rows can be read");
+        rows.into_iter().map(|row| row.id).collect()
     }
 
     pub(super) fn write(&self, change: LocalChange) -> Result<()> {
@@ -195,10 +229,7 @@ impl LocalStore for SimStore {
     }
 
     fn tables(&self) -> &[&'static TableSchema] {
-        match &self.database {
-            Database::Memory(store) => store.tables(),
-            Database::Sqlite(store) => store.tables(),
-        }
+        self.database.tables()
     }
 
     fn events(&self) -> Events {
@@ -277,9 +308,12 @@ impl LocalStore for SimStore {
     async fn purge(&self, purge: Purge) -> Result<Purged> {
         let (predicate, is_forced) = (purge.predicate.clone(), purge.force);
         self.world.rest(self.device, "before purge").await;
-        let before = if is_forced { self.database.rows(predicate.table) } else { Vec::new() };
-        let operations = if is_forced { self.database.operations() } else { Vec::new() };
+        let (before, operations) = (self.database.rows(predicate.table), self.database.operations());
         let done = on!(&self.database, store => store.purge(purge));
+        if !is_forced && self.database.operations() != operations {
+            let complaint = format!("G10: a purge of d{} without force dropped operations", self.device);
+            self.world.server(|server| server.complaints.push(complaint));
+        }
         if is_forced && done.is_ok() {
             let mut ledger = self.ledger.lock().expect("no panic");
             ledger.purged(self.device, &self.database, predicate.table, &before, &operations);

@@ -15,17 +15,18 @@ use bytes::Bytes;
 use fastrand::Rng;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method, StatusCode};
+use serde::{Deserialize, Serialize};
 use sync_core::engine::Cancellation;
 use sync_core::error::{Error, ErrorKind};
 use sync_core::transport::{Request, Response, SendError, Timer, Transport};
 
-use super::server::{Edit, Server};
+use super::server::{Caller, Edit, Server};
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 type Answer = Result<Response, SendError>;
 
 /// How many requests of hundred go wrong, and which kinds of faults there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Weather {
     /// Requests of hundred that meet a fault.
     pub(super) percent: u8,
@@ -58,11 +59,13 @@ pub enum Fault {
     Page,
     /// A page of a proxy with status 200 instead of the answer.
     PageAfter,
+    /// The answer says that it is something else than JSON.
+    Mislabelled,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Refused,
         Self::LostRequest,
         Self::LostAnswer,
@@ -74,6 +77,7 @@ impl Fault {
         Self::Cut,
         Self::Page,
         Self::PageAfter,
+        Self::Mislabelled,
     ];
 }
 
@@ -91,7 +95,7 @@ enum Event {
     Wake(Waker),
     /// A request reaches the server; the answer goes to the slot.
     Arrive {
-        device: usize,
+        caller: Caller,
         request: Box<Request>,
         reply: Option<Reply>,
     },
@@ -202,6 +206,7 @@ impl State {
         let network = |what: &str| Error::new(ErrorKind::Network, what.to_owned());
         let answer = |answer: Answer| Event::Answer { slot: Arc::clone(&slot), answer: Box::new(answer) };
         let request = Box::new(request);
+        let caller = self.server.caller(device);
         let reply = |fault, random| {
             Some(Reply { slot: Arc::clone(&slot), label: label.clone(), back, fault, random })
         };
@@ -217,27 +222,29 @@ impl State {
                 let lost = SendError { error: network("no answer"), may_have_sent: true };
                 self.put(500, answer(Err(lost)));
                 let late = random.u64(600..20_000);
-                self.put(late, Event::Arrive { device, request, reply: None });
+                self.put(late, Event::Arrive { caller, request, reply: None });
             }
             Some(Fault::Twice) => {
                 let again = there + random.u64(0..3_000);
                 self.put(
                     there,
-                    Event::Arrive { device, request: request.clone(), reply: reply(None, random) },
+                    Event::Arrive { caller, request: request.clone(), reply: reply(None, random) },
                 );
-                self.put(again, Event::Arrive { device, request, reply: None });
+                self.put(again, Event::Arrive { caller, request, reply: None });
             }
             Some(Fault::Slow) => {
                 let there = random.u64(100..4_000);
-                self.put(there, Event::Arrive { device, request, reply: reply(None, random) });
+                self.put(there, Event::Arrive { caller, request, reply: reply(None, random) });
             }
             Some(Fault::Status) => {
-                let refusals = [401, 403, 408, 422, 429, 500, 502, 503, 504];
+                // Not those by which a tables server speaks of a row: 404, 409, 410 and 412 would be lies.
+                let refusals =
+                    [302, 307, 400, 401, 403, 405, 408, 413, 415, 422, 429, 500, 501, 502, 503, 504, 507];
                 let status = refusals[random.usize(0..refusals.len())];
                 self.put(there + back, answer(Ok(status_answer(status, &mut random))));
             }
             Some(Fault::Page) => self.put(there + back, answer(Ok(page()))),
-            fault => self.put(there, Event::Arrive { device, request, reply: reply(fault, random) }),
+            fault => self.put(there, Event::Arrive { caller, request, reply: reply(fault, random) }),
         }
         slot
     }
@@ -254,9 +261,9 @@ impl State {
                 self.server.edit(edits, self.now as i64, late);
             }
             Event::Answer { slot, answer } => deliver(&slot, *answer),
-            Event::Arrive { device, request, reply } => {
+            Event::Arrive { caller, request, reply } => {
                 // What arrives after its client went on is like the change of somebody else.
-                let caller = reply.is_some().then_some(device);
+                let caller = reply.is_some().then_some(caller);
                 let response = self.server.handle(caller, &request, self.now as i64);
                 let commits = self.server.commits;
                 let what = || {
@@ -280,6 +287,11 @@ impl State {
                         Ok(status_answer(doubtful[random.usize(0..doubtful.len())], &mut random))
                     }
                     Some(Fault::PageAfter) => Ok(page()),
+                    Some(Fault::Mislabelled) => {
+                        let mut response = response;
+                        response.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+                        Ok(response)
+                    }
                     Some(Fault::Cut) if response.body.len() > 1 => {
                         let body = response.body.slice(..random.usize(1..response.body.len()));
                         Ok(Response { body, ..response })

@@ -8,9 +8,9 @@ use sync_core::operation::{FailureClass, OperationKind, OperationState};
 use sync_core::row::{Row, TableRow};
 
 use super::super::device::Expected;
-use super::super::model::{Query, TABLES};
+use super::super::model::Query;
 use super::super::server::version_number;
-use super::{Checked, Run, schema};
+use super::{Checked, Run};
 
 impl Run<'_> {
     /// P-24: a push is a success only if everything it was to send is done.
@@ -53,7 +53,7 @@ impl Run<'_> {
             if !is_same || is_dirty || quarantine.iter().any(|row| row.item_id == *id) {
                 continue;
             }
-            let schema = schema(table);
+            let schema = database.table(table);
             let row = database.row(schema, id);
             let is_right = match &row {
                 None => stored.deleted,
@@ -99,7 +99,8 @@ impl Run<'_> {
             }
             for operation in &operations {
                 let key = &operation.key;
-                let row = device.database.row(schema(key.table), &key.item_id).filter(|row| !row.deleted);
+                let schema = device.database.table(key.table);
+                let row = device.database.row(schema, &key.item_id).filter(|row| !row.deleted);
                 let is_delete = operation.kind == OperationKind::Delete;
                 if row.is_some() == is_delete {
                     return Err(format!("I-2: d{number} has {operation:?} and the row {row:?}"));
@@ -111,7 +112,7 @@ impl Run<'_> {
                     ));
                 }
             }
-            for table in TABLES {
+            for table in device.tables {
                 for row in device.database.rows(table) {
                     let Some(version) = row.version.as_deref().and_then(version_number) else { continue };
                     let last = self.versions.entry((number, (table.name, row.id.clone()))).or_default();
@@ -136,12 +137,12 @@ impl Run<'_> {
         for device in &self.devices {
             let number = device.number;
             let setting = &device.setting;
-            for table in TABLES {
+            for table in device.tables {
                 let queries: Vec<Query> = setting
                     .queries
                     .iter()
                     .copied()
-                    .filter(|query| query.predicate().table.name == table.name)
+                    .filter(|query| query.predicate(&device.tables).table.name == table.name)
                     .collect();
                 if queries.is_empty() {
                     continue;
@@ -149,10 +150,20 @@ impl Run<'_> {
                 let here: BTreeMap<String, Row> =
                     device.database.rows(table).into_iter().map(|row| (row.id.clone(), row)).collect();
                 let wants = |row: &Row| {
-                    queries
-                        .iter()
-                        .any(|query| evaluate::matches(&query.predicate().node, &TableRow { table, row }))
+                    queries.iter().any(|query| {
+                        let node = query.predicate(&device.tables).node;
+                        evaluate::matches(&node, &TableRow { table, row })
+                    })
                 };
+                for query in &queries {
+                    let predicate = query.predicate(&device.tables);
+                    let holds = |row: &Row| evaluate::matches(&predicate.node, &TableRow { table, row });
+                    let expected = here.values().filter(|row| holds(row)).map(|row| row.id.clone()).collect();
+                    let found = device.database.matching(predicate.clone());
+                    if found != expected {
+                        return Err(format!("G9: d{number} finds {found:?} by {query:?}, not {expected:?}"));
+                    }
+                }
                 let there: BTreeMap<String, Row> = self.world.server(|server| {
                     let of_table = server.rows.iter().filter(|((name, _), _)| *name == table.name);
                     of_table.map(|((_, id), stored)| (id.clone(), server.row(table, id, stored))).collect()
