@@ -138,7 +138,8 @@ pub struct PushReport {
     /// incomplete, but for those parked by this push, which are in [`errors`](Self::errors) as well. Not counted in a
     /// push that the local database ended.
     pub parked: u64,
-    /// The recorded errors of this push, by sequence.
+    /// The recorded errors of this push, by sequence. With [`PushOptions::retry_failed`] off also those of the
+    /// operations it left alone, which are [`old`](OperationError::old).
     pub errors: Vec<OperationError>,
     /// Operations that were not sent because one that must come first failed, is parked, is held itself, or was not part
     /// of this push (P-22); in the order of the queue.
@@ -203,13 +204,16 @@ impl PushReport {
 
 /// Runs one push; the caller holds the turn.
 pub(super) async fn run<S: LocalStore>(engine: &Engine<S>, options: &PushOptions) -> Result<PushReport> {
+    let tables = options.resolve(engine.store.tables())?;
     let session = engine.store.begin_push().await?;
+    let queued = if tables.is_empty() { session.queued } else { waiting(&*engine.store, &tables).await? };
     engine.events.emit(|| Event::PushStarted { queued: session.queued });
     let run = Run {
         engine,
         session,
+        queued,
         cancellation: options.cancellation.clone(),
-        tables: options.resolve(engine.store.tables())?,
+        tables,
         window: options.window,
         retry_failed: options.retry_failed,
         handler_repeats: options.handler_repeats,
@@ -240,6 +244,8 @@ pub(super) async fn run<S: LocalStore>(engine: &Engine<S>, options: &PushOptions
 struct Run<'e, S> {
     engine: &'e Engine<S>,
     session: PushSession,
+    /// Operations of the pushed tables at the beginning.
+    queued: u64,
     cancellation: Cancellation,
     tables: Vec<&'static str>,
     window: usize,
@@ -265,7 +271,7 @@ impl<S: LocalStore> Run<'_, S> {
                 self.report.status = PushStatus::LocalStore;
                 self.report.cause = Some(std::sync::Arc::new(error));
                 let done = self.report.completed + self.report.unneeded;
-                self.report.remaining = self.session.queued.saturating_sub(done);
+                self.report.remaining = self.queued.saturating_sub(done);
                 self.report.held = std::mem::take(&mut self.line).held(false, &HashSet::new());
                 Ok(self.report)
             }
@@ -409,13 +415,15 @@ impl<S: LocalStore> Run<'_, S> {
             Outcome::Acknowledged { .. } => {
                 self.failed.remove(&row);
             }
+            // A choice may not apply to the row any more (K-12), or be refused by the database (P-20h): the store
+            // records the conflict then. Of what it did settle there is no error to report.
             Outcome::Refused(_)
             | Outcome::Conflict(_)
             | Outcome::Uncertain(Some(_))
-            | Outcome::Resolved { resolution: Resolution::Park, .. } => {
+            | Outcome::Resolved { .. } => {
                 self.failed.insert(row);
             }
-            Outcome::Uncertain(None) | Outcome::Unsent | Outcome::Resolved { .. } => {}
+            Outcome::Uncertain(None) | Outcome::Unsent => {}
         }
         // The content of a revived row follows, and so does what a handler chose.
         let follows =
@@ -490,16 +498,7 @@ impl<S: LocalStore> Run<'_, S> {
 
     async fn finish(mut self) -> Result<PushReport> {
         let store = &self.engine.store;
-        let mut wanted: Vec<Option<&'static TableSchema>> = Vec::new();
-        if self.tables.is_empty() {
-            wanted.push(None);
-        }
-        for name in &self.tables {
-            wanted.extend(store.tables().iter().find(|table| table.name == *name).map(|table| Some(*table)));
-        }
-        for table in wanted {
-            self.report.remaining += store.pending(table).await?;
-        }
+        self.report.remaining = waiting(&**store, &self.tables).await?;
         // Of every table: what is pushed may wait for a row of another one.
         let recorded = store.errors(None).await?;
         let is_complete = self.report.status == PushStatus::Complete;
@@ -507,8 +506,11 @@ impl<S: LocalStore> Run<'_, S> {
         self.report.held = std::mem::take(&mut self.line).held(is_complete, &parked);
         let is_wanted = |table| self.tables.is_empty() || self.tables.contains(&table);
         self.report.parked = parked.iter().filter(|row| is_wanted(row.table)).count() as u64;
-        self.report.errors =
-            recorded.into_iter().filter(|error| self.failed.contains(&row_of(&error.key))).collect();
+        let is_of_this = |error: &OperationError| {
+            let is_left = !self.retry_failed && error.old && !error.parked && is_wanted(error.key.table);
+            is_left || self.failed.contains(&row_of(&error.key))
+        };
+        self.report.errors = recorded.into_iter().filter(is_of_this).collect();
         tracing::debug!(
             status = ?self.report.status,
             sent = self.report.sent,
@@ -519,6 +521,18 @@ impl<S: LocalStore> Run<'_, S> {
         );
         Ok(self.report)
     }
+}
+
+/// Operations of these tables, or of all.
+async fn waiting<S: LocalStore>(store: &S, tables: &[&'static str]) -> Result<u64> {
+    if tables.is_empty() {
+        return store.pending(None).await;
+    }
+    let mut count = 0;
+    for table in store.tables().iter().filter(|table| tables.contains(&table.name)) {
+        count += store.pending(Some(table)).await?;
+    }
+    Ok(count)
 }
 
 /// What a handler sees. The server's row is whole: what its answer left out is as in the base.
