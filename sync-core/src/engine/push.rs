@@ -39,6 +39,8 @@ mod send;
 const SERVER_ERRORS: u32 = 5;
 /// How long running requests may finish after a push has to stop (F-08).
 const GRACE: Duration = Duration::from_secs(2);
+/// How long an outcome waits for others to be stored with it (R8).
+const COMPANY: Duration = Duration::from_millis(100);
 
 /// What to push and how.
 #[derive(Clone, Debug)]
@@ -283,14 +285,18 @@ impl<S: LocalStore> Run<'_, S> {
         let mut in_flight: Vec<InFlight> = Vec::new();
         let mut settlements: Vec<Settlement> = Vec::new();
         let mut grace: Option<BoxFuture<'static, ()>> = None;
-        // With a window above 1 outcomes are stored in groups of half of it, or when nothing is in flight.
+        // With a window above 1 outcomes are stored in groups of half of it, when nothing is in flight, or when the
+        // first has waited for long enough.
         let group = (self.window / 2).max(1);
+        let mut company: Option<BoxFuture<'static, ()>> = None;
+        let mut is_due = false;
         loop {
             if self.cancellation.is_cancelled() || self.engine.closing.is_cancelled() {
                 self.end(PushStatus::Cancelled);
             }
             let stopped = self.report.status != PushStatus::Complete;
-            if settlements.len() >= group || sending.is_empty() {
+            if settlements.len() >= group || sending.is_empty() || is_due {
+                (company, is_due) = (None, false);
                 let room = self.window - sending.len();
                 settlements.iter().for_each(|settlement| self.line.wake(&settlement.key.row()));
                 let take = (!stopped && room > 0).then(|| self.next(room, &in_flight));
@@ -326,6 +332,10 @@ impl<S: LocalStore> Run<'_, S> {
                     biased;
                     next = sending.next() => next,
                     () = self.engine.ended(&self.cancellation) => continue,
+                    () = done(&mut company) => {
+                        is_due = true;
+                        continue;
+                    }
                 }
             };
             if let Some(Answered { operation, reading, bytes }) = next {
@@ -333,6 +343,9 @@ impl<S: LocalStore> Run<'_, S> {
                 in_flight.retain(|other| other.row != row);
                 self.report.bytes += bytes;
                 settlements.push(self.settle(operation, reading).await?);
+                if settlements.len() < group {
+                    company.get_or_insert_with(|| self.engine.timer.sleep(COMPANY));
+                }
             }
         }
     }
@@ -575,5 +588,13 @@ const fn update_body(dialect: Dialect) -> UpdateBody {
     match dialect {
         Dialect::MobileServices | Dialect::MobileApps => UpdateBody::Changed,
         Dialect::Datasync => UpdateBody::Whole,
+    }
+}
+
+/// Resolves with the future; never without one.
+async fn done(future: &mut Option<BoxFuture<'static, ()>>) {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
     }
 }
