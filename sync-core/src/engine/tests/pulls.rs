@@ -207,6 +207,7 @@ async fn m_06_impossible_options_send_nothing() {
     let parameter = |name: &str| vec![(name.to_owned(), "true".to_owned())];
     let all = || full(Predicate::all(&TODO));
     let with_id = |id: &str| PullRequest { query_id: Some(id.into()), ..all() };
+    let push = PushOptions::default;
     for (rule, request) in [
         ("L-02", PullRequest { order_by: vec![(&TEXT, false)], ..pull_all() }),
         ("L-02", PullRequest { top: Some(1), ..pull_all() }),
@@ -224,10 +225,16 @@ async fn m_06_impossible_options_send_nothing() {
         ("L-13", PullRequest { mirror: true, ..pull_all() }),
         ("L-13", PullRequest { mirror: true, top: Some(1), ..all() }),
         ("R-12", PullRequest { track_exits: Some(true), ..all() }),
+        ("the push before", PullRequest { push: PushOptions { window: 0, ..push() }, ..all() }),
+        ("the push before", PullRequest { push: PushOptions { window: 65, ..push() }, ..all() }),
     ] {
         let error = device.pull(request).await.expect_err(rule);
         assert_eq!((error.kind(), error.table()), (ErrorKind::InvalidArgument, Some("Todo")), "{rule}");
     }
+    let tables = vec!["No".into()];
+    let error = device.pull(PullRequest { push: PushOptions { tables, ..push() }, ..all() }).await;
+    let error = error.expect_err("P-02: the push before");
+    assert_eq!((error.kind(), error.table()), (ErrorKind::InvalidArgument, Some("No")));
     assert_eq!(server.count(), 0, "not even a push");
     device.pull(with_id(&"ä|'x".repeat(63))).await.expect("any other text is a name");
 }
