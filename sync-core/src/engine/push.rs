@@ -15,7 +15,7 @@ use self::line::Line;
 use self::send::{Answered, send};
 use super::{Cancellation, Engine};
 use crate::check::check_resolution;
-use crate::conflict::{Conflict, Decision};
+use crate::conflict::{Conflict, Decision, base_of_changes};
 use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{self, Event, PushFinished};
@@ -569,7 +569,7 @@ fn conflict_of(operation: &Outgoing, failure: &Failure, local: Option<Row>, repe
         sent: Some(operation.sent),
         class: failure.class,
         status: failure.status,
-        base: operation.base.clone(),
+        base: base_of_changes(operation.table, operation.base.clone(), operation.base_version.as_deref()),
         local,
         remote,
         // An attempt of an earlier push may have arrived; within this push each attempt was answered.

@@ -81,6 +81,7 @@ cases! {
         r_4_an_update_of_nothing_queues_nothing,
         r_4_local_only_columns_queue_nothing,
         k_17_a_carried_version_is_the_base,
+        k_17_a_stale_object_over_a_pending_change_is_judged_by_its_version,
         k_17_a_version_that_only_we_moved_is_not_stale,
         k_18_system_columns_are_the_servers,
         insert_fills_defaults,

@@ -75,6 +75,38 @@ async fn f_10_a_sum_whose_answer_was_lost_is_not_counted_twice() {
     assert_eq!(count(&device).await, Value::Integer(6));
 }
 
+#[tokio::test]
+async fn k_17_an_object_of_an_older_version_is_not_merged_as_if_it_had_seen_the_newer_one() {
+    let script = Script::of([answer(201, &stored(5, "v1"))]);
+    let device = device(&script, Dialect::MobileApps);
+    write(&device, &COUNTER, LocalChangeKind::Insert(counted(5))).await;
+    push(&device).await.expect("pushed");
+    // Somebody counts ten more, which a pull brings while an object from before is edited.
+    let mut theirs = stored(15, "v2");
+    theirs["updatedAt"] = json!("2024-01-01T00:00:00.000Z");
+    theirs["createdAt"] = json!("2024-01-01T00:00:00.000Z");
+    script.then([answer(200, &json!([theirs])), answer(200, &json!([]))]);
+    device.pull(PullRequest::new(None, Predicate::all(&COUNTER))).await.expect("pulled");
+    assert_eq!(count(&device).await, Value::Integer(15));
+    let edited = Row::new("a", vec![Value::Text("mine".into()), Value::Integer(5)]);
+    let edited = Row { version: Some("v1".into()), ..edited };
+    write(&device, &COUNTER, LocalChangeKind::Update(edited)).await;
+
+    script.asked();
+    script.then([answer(412, &stored(15, "v2"))]);
+    let error = push(&device).await.expect_err("nobody knows what was changed from what");
+    assert_eq!(error.kind(), ErrorKind::PushFailed);
+    assert_eq!(script.asked(), [(Method::PATCH, Some("v1".to_owned()))], "their ten are not taken back");
+    let left = device.resolve_all(None, ConflictPolicy::Merge).await.expect("decided");
+    assert_eq!((left.resolved, left.left.len()), (0, 1));
+    let open = device.store().conflicts(None).await.expect("a read").remove(0);
+    assert_eq!(Conflict::from_store(open).base, None);
+
+    // Whoever wins is for the app to say.
+    device.resolve_all(None, ConflictPolicy::MergeElseServer).await.expect("decided");
+    assert_eq!(count(&device).await, Value::Integer(15));
+}
+
 /// Queues an update of row `a` of TODO known in v1, and an insert into LIST behind it.
 async fn two_operations(script: &Arc<Script>, dialect: Dialect) -> Engine<MemoryStore> {
     let device = device(script, dialect);
