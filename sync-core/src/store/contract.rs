@@ -197,6 +197,7 @@ cases! {
         k_09_take_remote_of_a_deleted_row_removes_it,
         k_09_take_remote_without_answer_uses_the_shadow,
         k_09_take_remote_of_a_refused_insert_removes_it,
+        k_09_a_handler_that_failed_does_not_hide_that_the_row_is_gone,
         k_12_a_changed_operation_is_not_resolved,
         k_13_a_second_resolution_is_refused,
         leave_changes_nothing,
