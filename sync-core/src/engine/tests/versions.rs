@@ -58,7 +58,7 @@ pub(super) fn stored(text: &str, version: &str) -> Json {
     json!({ "id": "a", "text": text, "version": version, "deleted": false })
 }
 
-fn device(script: &Arc<Script>) -> Engine<MemoryStore> {
+pub(super) fn device(script: &Arc<Script>) -> Engine<MemoryStore> {
     let requests = RequestBuilder::new(Endpoint::parse("http://script").expect("valid"), Dialect::MobileApps);
     let store = Arc::new(MemoryStore::new([&TODO]));
     let profile = ServerProfile::conservative();
