@@ -32,7 +32,8 @@ pub struct Conflict {
     pub class: FailureClass,
     /// HTTP status of the answer.
     pub status: Option<u16>,
-    /// The row before the first local change, as last seen from the server.
+    /// The row before the first local change, as last seen from the server. `None` if there is none, or if the
+    /// change was made on an older version than that row (K-17): what was changed then cannot be told from it.
     pub base: Option<Row>,
     /// The local row; for a delete the row as it was deleted.
     pub local: Option<Row>,
@@ -52,6 +53,7 @@ impl Conflict {
     /// A conflict as the store shows it.
     pub fn from_store(open: OpenConflict) -> Self {
         let OpenConflict { table, operation, error, base, local, remote } = open;
+        let base = base_of_changes(table, base, operation.base_version.as_deref());
         let gone = remote.as_ref().is_some_and(|remote| remote.deleted);
         let shown = if gone { FailureClass::Gone } else { FailureClass::Conflict };
         Self {
@@ -151,6 +153,19 @@ impl Conflict {
     fn can_be_guarded(&self) -> bool {
         !self.table.versioned || self.remote.as_ref().is_none_or(|remote| remote.version.is_some())
     }
+}
+
+/// The row that local changes start from, unless they were made on another version than that row's: merged from it,
+/// what somebody did between the two would be taken back as if the app had changed it (K-17).
+pub(crate) fn base_of_changes(
+    table: &TableSchema,
+    base: Option<Row>,
+    base_version: Option<&str>,
+) -> Option<Row> {
+    base.filter(|base| match (base.version.as_deref(), base_version) {
+        (Some(row), Some(change)) if table.versioned => row == change,
+        _ => true,
+    })
 }
 
 impl ConflictPolicy {

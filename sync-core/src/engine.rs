@@ -243,6 +243,7 @@ impl<S: LocalStore> Engine<S> {
         request.check()?;
         let table = request.predicate.table;
         self.known(table)?;
+        request.push.check(self.store.tables()).map_err(|error| error.with_table(table.name))?;
         let _turn = self.turn(request.push.wait, &request.push.cancellation).await?;
         let name = request.event_ref();
         self.events.emit(|| Event::PullStarted(name.clone()));

@@ -324,6 +324,8 @@ impl<'t> Texts<'t> {
         )
     }
 
+    /// An object of an older version, saved over a change that was made on the row's, has not seen what that
+    /// change stands on (K-17); what is under way has its base.
     fn after_update(&self) -> String {
         let of = self.of("NEW");
         let has_operation = self.has("__operations", "NEW");
@@ -331,7 +333,9 @@ impl<'t> Texts<'t> {
         format!(
             "{NEXT_SEQ}\
              DELETE FROM \"__errors\" WHERE {of};\n\
-             UPDATE \"__operations\" SET {revised} WHERE {of};\n\
+             UPDATE \"__operations\" SET base_version = CASE WHEN NEW.\"__version\" IS NOT OLD.\"__version\" \
+             AND NEW.\"__version\" IS NOT NULL AND kind = 1 AND state <> 1 AND base_version IS OLD.\"__version\" \
+             AND NOT ({is_own}) THEN NEW.\"__version\" ELSE base_version END, {revised} WHERE {of};\n\
              INSERT OR REPLACE INTO \"__shadow\" (table_name, item_id, version, updated_at, deleted, item, extra) \
              SELECT {literal}, OLD.\"id\", OLD.\"__version\", OLD.\"__updatedAt\", OLD.\"__deleted\", {item}, {extra} \
              WHERE NOT {has_operation};\n\

@@ -28,7 +28,8 @@ pub struct Conflict<E> {
     pub class: FailureClass,
     /// HTTP status of the answer.
     pub status: Option<u16>,
-    /// The row before the first local change, as last seen from the server.
+    /// The row before the first local change, as last seen from the server. `None` if there is none, or if the
+    /// change was made on an older version than that row.
     pub base: Option<Record<E>>,
     /// The local row; for a delete the row as it was deleted.
     pub local: Option<Record<E>>,

@@ -250,15 +250,23 @@ async fn c_10_close_waits_for_the_bookkeeping_and_ends_the_context() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn w_18_a_body_that_stalls_ends_as_a_timeout_and_leaves_the_operation_uncertain() {
+    let half =
+        "HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 200\r\n\r\n{\"id\":";
+    // No byte at all, and none after the first ones.
+    for head in ["", half] {
+        ends_as_a_timeout(head).await;
+    }
+}
+
+/// Pushes to a server that answers with these bytes and falls silent.
+async fn ends_as_a_timeout(head: &'static str) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let stalling = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.expect("a connection");
         let mut request = vec![0; 4096];
         let _ = stream.read(&mut request).await.expect("a request");
-        let head =
-            "HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 200\r\n\r\n{\"id\":";
-        stream.write_all(head.as_bytes()).await.expect("half an answer");
+        stream.write_all(head.as_bytes()).await.expect("a part of an answer");
         // Held open, and silent, until the client gives up.
         let _ = stream.read(&mut request).await;
     });
@@ -270,7 +278,9 @@ async fn w_18_a_body_that_stalls_ends_as_a_timeout_and_leaves_the_operation_unce
     let device =
         model::device(&url, &folder.path().join("a.db")).http(options).open().await.expect("a context");
     device.table::<Todo>().insert(Todo::new("milk")).await.expect("inserted");
-    let error = device.push().await.expect_err("no whole answer came");
+    let push = async { device.push().await };
+    let pushed = tokio::time::timeout(Duration::from_secs(30), push).await.expect("the wait has an end");
+    let error = pushed.expect_err("no whole answer came");
     assert_eq!((error.kind(), error.is_offline()), (ErrorKind::Network, true), "p_17");
     let operations = device.pending_operations().await.expect("operations");
     assert_eq!(operations[0].state, OperationState::Attempted);
@@ -314,6 +324,10 @@ async fn w_17_p_15_headers_that_are_asked_for_are_sent_and_repeated() {
         .collect();
     assert_eq!(keys.len(), 3);
     assert!(keys[0] == keys[1] && keys[1] != keys[2], "one per write, the same when it is repeated");
+
+    device.remote::<Todo>().query(Todo::all()).load().await.expect("a direct call");
+    let seen = world.proxy.take_seen().remove(0);
+    assert_eq!((of("idempotency-key", &seen), of("x-zumo-features", &seen)), (None, None), "not of sync");
 }
 
 #[tokio::test(flavor = "multi_thread")]

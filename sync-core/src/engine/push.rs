@@ -15,7 +15,7 @@ use self::line::Line;
 use self::send::{Answered, send};
 use super::{Cancellation, Engine};
 use crate::check::check_resolution;
-use crate::conflict::{Conflict, Decision};
+use crate::conflict::{Conflict, Decision, base_of_changes};
 use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{self, Event, PushFinished};
@@ -39,6 +39,8 @@ mod send;
 const SERVER_ERRORS: u32 = 5;
 /// How long running requests may finish after a push has to stop (F-08).
 const GRACE: Duration = Duration::from_secs(2);
+/// How long an outcome waits for others to be stored with it (R8).
+const COMPANY: Duration = Duration::from_millis(100);
 
 /// What to push and how.
 #[derive(Clone, Debug)]
@@ -138,7 +140,8 @@ pub struct PushReport {
     /// incomplete, but for those parked by this push, which are in [`errors`](Self::errors) as well. Not counted in a
     /// push that the local database ended.
     pub parked: u64,
-    /// The recorded errors of this push, by sequence.
+    /// The recorded errors of this push, by sequence. With [`PushOptions::retry_failed`] off also those of the
+    /// operations it left alone, which are [`old`](OperationError::old).
     pub errors: Vec<OperationError>,
     /// Operations that were not sent because one that must come first failed, is parked, is held itself, or was not part
     /// of this push (P-22); in the order of the queue.
@@ -203,13 +206,16 @@ impl PushReport {
 
 /// Runs one push; the caller holds the turn.
 pub(super) async fn run<S: LocalStore>(engine: &Engine<S>, options: &PushOptions) -> Result<PushReport> {
+    let tables = options.resolve(engine.store.tables())?;
     let session = engine.store.begin_push().await?;
+    let queued = if tables.is_empty() { session.queued } else { waiting(&*engine.store, &tables).await? };
     engine.events.emit(|| Event::PushStarted { queued: session.queued });
     let run = Run {
         engine,
         session,
+        queued,
         cancellation: options.cancellation.clone(),
-        tables: options.resolve(engine.store.tables())?,
+        tables,
         window: options.window,
         retry_failed: options.retry_failed,
         handler_repeats: options.handler_repeats,
@@ -240,6 +246,8 @@ pub(super) async fn run<S: LocalStore>(engine: &Engine<S>, options: &PushOptions
 struct Run<'e, S> {
     engine: &'e Engine<S>,
     session: PushSession,
+    /// Operations of the pushed tables at the beginning.
+    queued: u64,
     cancellation: Cancellation,
     tables: Vec<&'static str>,
     window: usize,
@@ -265,7 +273,7 @@ impl<S: LocalStore> Run<'_, S> {
                 self.report.status = PushStatus::LocalStore;
                 self.report.cause = Some(std::sync::Arc::new(error));
                 let done = self.report.completed + self.report.unneeded;
-                self.report.remaining = self.session.queued.saturating_sub(done);
+                self.report.remaining = self.queued.saturating_sub(done);
                 self.report.held = std::mem::take(&mut self.line).held(false, &HashSet::new());
                 Ok(self.report)
             }
@@ -277,14 +285,18 @@ impl<S: LocalStore> Run<'_, S> {
         let mut in_flight: Vec<InFlight> = Vec::new();
         let mut settlements: Vec<Settlement> = Vec::new();
         let mut grace: Option<BoxFuture<'static, ()>> = None;
-        // With a window above 1 outcomes are stored in groups of half of it, or when nothing is in flight.
+        // With a window above 1 outcomes are stored in groups of half of it, when nothing is in flight, or when the
+        // first has waited for long enough.
         let group = (self.window / 2).max(1);
+        let mut company: Option<BoxFuture<'static, ()>> = None;
+        let mut is_due = false;
         loop {
             if self.cancellation.is_cancelled() || self.engine.closing.is_cancelled() {
                 self.end(PushStatus::Cancelled);
             }
             let stopped = self.report.status != PushStatus::Complete;
-            if settlements.len() >= group || sending.is_empty() {
+            if settlements.len() >= group || sending.is_empty() || is_due {
+                (company, is_due) = (None, false);
                 let room = self.window - sending.len();
                 settlements.iter().for_each(|settlement| self.line.wake(&settlement.key.row()));
                 let take = (!stopped && room > 0).then(|| self.next(room, &in_flight));
@@ -320,6 +332,10 @@ impl<S: LocalStore> Run<'_, S> {
                     biased;
                     next = sending.next() => next,
                     () = self.engine.ended(&self.cancellation) => continue,
+                    () = done(&mut company) => {
+                        is_due = true;
+                        continue;
+                    }
                 }
             };
             if let Some(Answered { operation, reading, bytes }) = next {
@@ -327,6 +343,9 @@ impl<S: LocalStore> Run<'_, S> {
                 in_flight.retain(|other| other.row != row);
                 self.report.bytes += bytes;
                 settlements.push(self.settle(operation, reading).await?);
+                if settlements.len() < group {
+                    company.get_or_insert_with(|| self.engine.timer.sleep(COMPANY));
+                }
             }
         }
     }
@@ -409,13 +428,15 @@ impl<S: LocalStore> Run<'_, S> {
             Outcome::Acknowledged { .. } => {
                 self.failed.remove(&row);
             }
+            // A choice may not apply to the row any more (K-12), or be refused by the database (P-20h): the store
+            // records the conflict then. Of what it did settle there is no error to report.
             Outcome::Refused(_)
             | Outcome::Conflict(_)
             | Outcome::Uncertain(Some(_))
-            | Outcome::Resolved { resolution: Resolution::Park, .. } => {
+            | Outcome::Resolved { .. } => {
                 self.failed.insert(row);
             }
-            Outcome::Uncertain(None) | Outcome::Unsent | Outcome::Resolved { .. } => {}
+            Outcome::Uncertain(None) | Outcome::Unsent => {}
         }
         // The content of a revived row follows, and so does what a handler chose.
         let follows =
@@ -490,16 +511,7 @@ impl<S: LocalStore> Run<'_, S> {
 
     async fn finish(mut self) -> Result<PushReport> {
         let store = &self.engine.store;
-        let mut wanted: Vec<Option<&'static TableSchema>> = Vec::new();
-        if self.tables.is_empty() {
-            wanted.push(None);
-        }
-        for name in &self.tables {
-            wanted.extend(store.tables().iter().find(|table| table.name == *name).map(|table| Some(*table)));
-        }
-        for table in wanted {
-            self.report.remaining += store.pending(table).await?;
-        }
+        self.report.remaining = waiting(&**store, &self.tables).await?;
         // Of every table: what is pushed may wait for a row of another one.
         let recorded = store.errors(None).await?;
         let is_complete = self.report.status == PushStatus::Complete;
@@ -507,8 +519,11 @@ impl<S: LocalStore> Run<'_, S> {
         self.report.held = std::mem::take(&mut self.line).held(is_complete, &parked);
         let is_wanted = |table| self.tables.is_empty() || self.tables.contains(&table);
         self.report.parked = parked.iter().filter(|row| is_wanted(row.table)).count() as u64;
-        self.report.errors =
-            recorded.into_iter().filter(|error| self.failed.contains(&row_of(&error.key))).collect();
+        let is_of_this = |error: &OperationError| {
+            let is_left = !self.retry_failed && error.old && !error.parked && is_wanted(error.key.table);
+            is_left || self.failed.contains(&row_of(&error.key))
+        };
+        self.report.errors = recorded.into_iter().filter(is_of_this).collect();
         tracing::debug!(
             status = ?self.report.status,
             sent = self.report.sent,
@@ -519,6 +534,18 @@ impl<S: LocalStore> Run<'_, S> {
         );
         Ok(self.report)
     }
+}
+
+/// Operations of these tables, or of all.
+async fn waiting<S: LocalStore>(store: &S, tables: &[&'static str]) -> Result<u64> {
+    if tables.is_empty() {
+        return store.pending(None).await;
+    }
+    let mut count = 0;
+    for table in store.tables().iter().filter(|table| tables.contains(&table.name)) {
+        count += store.pending(Some(table)).await?;
+    }
+    Ok(count)
 }
 
 /// What a handler sees. The server's row is whole: what its answer left out is as in the base.
@@ -542,7 +569,7 @@ fn conflict_of(operation: &Outgoing, failure: &Failure, local: Option<Row>, repe
         sent: Some(operation.sent),
         class: failure.class,
         status: failure.status,
-        base: operation.base.clone(),
+        base: base_of_changes(operation.table, operation.base.clone(), operation.base_version.as_deref()),
         local,
         remote,
         // An attempt of an earlier push may have arrived; within this push each attempt was answered.
@@ -561,5 +588,13 @@ const fn update_body(dialect: Dialect) -> UpdateBody {
     match dialect {
         Dialect::MobileServices | Dialect::MobileApps => UpdateBody::Changed,
         Dialect::Datasync => UpdateBody::Whole,
+    }
+}
+
+/// Resolves with the future; never without one.
+async fn done(future: &mut Option<BoxFuture<'static, ()>>) {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
     }
 }

@@ -59,8 +59,13 @@ fn update(state: &mut State, schema: &'static TableSchema, change: &Row) -> Resu
             .version
             .clone()
             .filter(|carried| !table.is_own_version(id, carried, old.version.as_deref()));
-        let base_version = carried.or_else(|| old.version.clone());
-        requeue(state, schema, id, Change::Update, Some(Before { base_version, row: old }))?;
+        let of_row = old.version.clone();
+        let base_version = carried.or_else(|| of_row.clone());
+        let before = Before { base_version: base_version.clone(), row: old };
+        requeue(state, schema, id, Change::Update, Some(before))?;
+        if let Some(entry) = state.table_mut(schema)?.entries.get_mut(id) {
+            lower_base(entry, of_row.as_deref(), base_version);
+        }
     }
     state.table_mut(schema)?.rows.insert(id.clone(), new);
     Ok(())
@@ -214,6 +219,15 @@ fn change_entry(entry: &mut Entry, kind: OperationKind, before: Option<Before>) 
     entry.kept = before.map(|before| before.row).filter(|_| kind == OperationKind::Delete);
     if entry.state != OperationState::Attempted {
         entry.state = OperationState::Pending;
+    }
+}
+
+/// K-17: an object of an older version, saved over a change that was made on the row's, has not seen what that change
+/// stands on. What is under way has its base.
+fn lower_base(entry: &mut Entry, of_row: Option<&str>, carried: Option<String>) {
+    let stands_on_row = entry.base_version.as_deref() == of_row;
+    if entry.kind == OperationKind::Update && entry.state != OperationState::Attempted && stands_on_row {
+        entry.base_version = carried;
     }
 }
 

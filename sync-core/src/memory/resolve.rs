@@ -334,8 +334,9 @@ fn take_remote(table: &mut TableState, id: &str) {
     let kept = table.entries.get(id).and_then(|entry| entry.kept.clone());
     table.forget_operation(id);
     let local = table.rows.remove(id).or(kept);
-    if matches!(known, Known::Row(_)) && error.class == FailureClass::Conflict && error.remote.is_none() {
-        // Somebody has a newer one.
+    let is_unseen = matches!(error.class, FailureClass::Conflict | FailureClass::Handler);
+    if matches!(known, Known::Row(_)) && is_unseen && error.remote.is_none() {
+        // Somebody has a newer one, or it is gone.
         table.refetch.entry(id.to_owned()).or_default();
     }
     match (known, local) {

@@ -452,8 +452,9 @@ fn newest_known(
         server = Copy::Base.load(conn, table, &operation.item_id)?;
     }
     if let Some(server) = server {
-        if failure.class == FailureClass::Conflict && failure.remote.is_none() {
-            // Somebody has a newer one.
+        let is_unseen = matches!(failure.class, FailureClass::Conflict | FailureClass::Handler);
+        if is_unseen && failure.remote.is_none() {
+            // Somebody has a newer one, or it is gone.
             note_refetch(conn, table.schema.name, &operation.item_id)?;
         }
         return Ok(Known::Row(server));

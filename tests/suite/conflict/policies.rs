@@ -218,6 +218,27 @@ async fn p_20h_a_handler_that_asks_for_the_impossible_fails_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn p_20h_p_24_a_choice_the_database_refuses_fails_the_push() {
+    let world = World::new().await;
+    let builder = builder(&world, Dialect::MobileApps, "a.db")
+        .on_conflict::<Counted>(|conflict| conflict.merge_with(|merged, _, _| merged.text = "taken".into()));
+    let file = world.folder.path().join("a.db");
+    let mut connection =
+        SqliteConnection::establish(file.to_str().expect("the path of a database is text")).expect("opens");
+    connection.batch_execute("CREATE UNIQUE INDEX one_text ON \"TodoItem\" (text)").expect("an index");
+    let (device, id) =
+        edited(&world, builder, |mine| mine.text = "mine".into(), json!({"text": "theirs"})).await;
+    let other = Counted { text: "taken".into(), ..start() };
+    device.table::<Counted>().insert(other).await.expect("inserted");
+    let error = device.push().await.expect_err("one conflict");
+    let report = error.push_report().expect("a report");
+    assert_eq!((error.kind(), report.completed, report.remaining), (ErrorKind::PushFailed, 1, 1));
+    assert!(matches!(&report.errors[..], [only] if only.class == FailureClass::Handler), "{report:?}");
+    let local = device.table::<Counted>().get(&id).await.expect("read").expect("there");
+    assert_eq!(local.text, "mine", "the change waits");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn w_09_a_row_kept_as_deleted_is_read_and_revived_in_each_dialect() {
     for dialect in Dialect::ALL {
         let world = World::new().await;

@@ -54,6 +54,10 @@ impl<S: LocalStore> Exchange<'_, S> {
         // F-11, once: a second one in a row is somebody else at work.
         match moved_version(operation, &reading) {
             Some(version) => {
+                // The row that was read is the one of this version as well.
+                if let Some(base) = &mut operation.base {
+                    base.version = Some(version.clone());
+                }
                 operation.base_version = Some(version);
                 self.write(operation).await
             }

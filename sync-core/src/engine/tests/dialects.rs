@@ -122,6 +122,52 @@ async fn w_05_k_15_a_row_deleted_there_and_edited_here_is_gone_and_can_be_revive
 }
 
 #[tokio::test]
+async fn k_15_every_choice_about_a_gone_row_holds_in_each_dialect() {
+    use ConflictPolicy::{ClientWins, Leave, ServerWins};
+    // Marked deleted, or removed for good; decided on the way, or later.
+    for (removed, by_handler) in [(false, false), (true, false), (false, true), (true, true)] {
+        for (policy, server) in [ClientWins, ServerWins, Leave]
+            .into_iter()
+            .flat_map(|policy| servers().into_iter().map(move |server| (policy, server)))
+        {
+            let what = format!("{policy:?} {:?} removed {removed} by handler {by_handler}", server.dialect);
+            let mut device = device(&server);
+            if by_handler {
+                let decide = move |conflict: &Conflict| {
+                    assert!(conflict.class == FailureClass::Gone && conflict.is_deleted_there());
+                    Ok(Decision::Policy(policy))
+                };
+                device = device.with_conflict_handler(Arc::new(decide));
+            }
+            server.seed(json!({"id": "a", "text": "milk"}));
+            device.pull(pull_all()).await.expect("pulled");
+            if removed {
+                server.with(|state| state.rows.clear());
+            } else {
+                server.delete("a");
+            }
+            write(&device, &TODO, update("a", "bread")).await;
+            if !by_handler {
+                device.push(PushOptions::default()).await.expect_err(&what);
+                let open = device.store().conflicts(None).await.expect("a read").remove(0);
+                assert_eq!(open.remote.is_none(), removed, "{what}");
+                device.resolve_all(None, policy).await.expect("resolved");
+            }
+            let pushed = device.push(PushOptions::default()).await;
+            assert_eq!(pushed.is_ok(), policy != Leave, "{what}");
+            let (here, there) = (texts(&device).await, server.row("a"));
+            let there = there.filter(|(_, deleted)| !deleted).map(|(members, _)| members["text"].clone());
+            let (text, kept) = ("bread", policy == ClientWins);
+            assert_eq!(there, kept.then(|| json!(text)), "{what}");
+            let local = vec![("a".to_owned(), Some(Value::Text(text.into())))];
+            assert_eq!(here, if policy == ServerWins { Vec::new() } else { local }, "{what}");
+            let waiting = device.store().pending(None).await.expect("counted");
+            assert_eq!(waiting, u64::from(policy == Leave), "{what}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn w_06_a_delete_of_a_row_deleted_there_is_done() {
     for server in servers() {
         let device = device(&server);

@@ -158,7 +158,10 @@ async fn p_20e_a_store_that_fails_stops_the_push_and_the_next_one_goes_on() {
                 let kind = LocalChangeKind::Insert(row(&number.to_string(), "x"));
                 device.store().write(vec![LocalChange { table: &TODO, kind }]).await.expect("written");
             }
-            let options = || PushOptions { window, ..PushOptions::default() };
+            // P-02: of a table that is not pushed.
+            let kind = LocalChangeKind::Insert(row("l", "x"));
+            device.store().write(vec![LocalChange { table: &LIST, kind }]).await.expect("written");
+            let options = || PushOptions { window, tables: vec![TODO.name.into()], ..PushOptions::default() };
             let outcome = device.push(options()).await;
             if !device.store().has_failed() {
                 outcome.expect("nothing failed");
@@ -170,7 +173,7 @@ async fn p_20e_a_store_that_fails_stops_the_push_and_the_next_one_goes_on() {
             let requests = server.count();
             let report = error.push_report();
             assert!(report.is_some() || requests == 0, "what was sent is told: window {window}, step {at}");
-            let pending = device.store().pending(None).await.expect("counted");
+            let pending = device.store().pending(Some(&TODO)).await.expect("counted");
             if let Some(report) = report {
                 assert_eq!(report.status, PushStatus::LocalStore);
                 assert_eq!((report.completed, report.remaining), (5 - pending, pending));

@@ -6,6 +6,7 @@ use crate::entity::MergeRule;
 use crate::value::IntegerWidth;
 use http::Method;
 use serde_json::{Value as Json, json};
+use std::sync::atomic::AtomicBool;
 
 static COUNTER: TableSchema = TableSchema {
     name: "Counter",
@@ -72,6 +73,38 @@ async fn f_10_a_sum_whose_answer_was_lost_is_not_counted_twice() {
     script.then([answer(412, &stored(6, "v2"))]);
     assert_eq!(push(&device).await.expect("it had arrived").completed, 1);
     assert_eq!(count(&device).await, Value::Integer(6));
+}
+
+#[tokio::test]
+async fn k_17_an_object_of_an_older_version_is_not_merged_as_if_it_had_seen_the_newer_one() {
+    let script = Script::of([answer(201, &stored(5, "v1"))]);
+    let device = device(&script, Dialect::MobileApps);
+    write(&device, &COUNTER, LocalChangeKind::Insert(counted(5))).await;
+    push(&device).await.expect("pushed");
+    // Somebody counts ten more, which a pull brings while an object from before is edited.
+    let mut theirs = stored(15, "v2");
+    theirs["updatedAt"] = json!("2024-01-01T00:00:00.000Z");
+    theirs["createdAt"] = json!("2024-01-01T00:00:00.000Z");
+    script.then([answer(200, &json!([theirs])), answer(200, &json!([]))]);
+    device.pull(PullRequest::new(None, Predicate::all(&COUNTER))).await.expect("pulled");
+    assert_eq!(count(&device).await, Value::Integer(15));
+    let edited = Row::new("a", vec![Value::Text("mine".into()), Value::Integer(5)]);
+    let edited = Row { version: Some("v1".into()), ..edited };
+    write(&device, &COUNTER, LocalChangeKind::Update(edited)).await;
+
+    script.asked();
+    script.then([answer(412, &stored(15, "v2"))]);
+    let error = push(&device).await.expect_err("nobody knows what was changed from what");
+    assert_eq!(error.kind(), ErrorKind::PushFailed);
+    assert_eq!(script.asked(), [(Method::PATCH, Some("v1".to_owned()))], "their ten are not taken back");
+    let left = device.resolve_all(None, ConflictPolicy::Merge).await.expect("decided");
+    assert_eq!((left.resolved, left.left.len()), (0, 1));
+    let open = device.store().conflicts(None).await.expect("a read").remove(0);
+    assert_eq!(Conflict::from_store(open).base, None);
+
+    // Whoever wins is for the app to say.
+    device.resolve_all(None, ConflictPolicy::MergeElseServer).await.expect("decided");
+    assert_eq!(count(&device).await, Value::Integer(15));
 }
 
 /// Queues an update of row `a` of TODO known in v1, and an insert into LIST behind it.
@@ -176,4 +209,59 @@ async fn w_09_a_row_that_somebody_revived_and_changed_is_not_overwritten_unseen(
         errors[0].remote.as_ref().and_then(|row| row.values[0].clone()),
         Some(Value::Text("theirs".into()))
     );
+}
+
+/// Edits row `a` of TODO once, while its request is under way.
+fn edit_once(store: &Arc<MemoryStore>, done: &AtomicBool) {
+    if !done.swap(true, Ordering::SeqCst) {
+        let kind = LocalChangeKind::Update(row("a", "newer"));
+        let write = store.write(vec![LocalChange { table: &TODO, kind }]);
+        write.now_or_never().expect("a store in memory does not wait").expect("written");
+    }
+}
+
+#[tokio::test]
+async fn p_24_a_choice_that_came_too_late_fails_the_push() {
+    for resolution in [Resolution::TakeRemote, Resolution::Merge(row("a", "both")), Resolution::Park] {
+        let script = Script::of([]);
+        let device = two_operations(&script, Dialect::MobileApps).await;
+        let (store, done, chosen) = (Arc::clone(device.store()), AtomicBool::new(false), resolution.clone());
+        let decide = move |_: &Conflict| {
+            edit_once(&store, &done);
+            Ok(Decision::Resolve(chosen.clone()))
+        };
+        let device = device.with_conflict_handler(Arc::new(decide));
+        let theirs = json!({ "id": "a", "text": "theirs", "version": "v2", "deleted": false });
+        script.then([answer(412, &theirs), answer(201, &Json::Null)]);
+        let error = push(&device).await.expect_err("the conflict waits for a decision");
+        assert_eq!(error.kind(), ErrorKind::PushFailed, "{resolution:?}");
+        let report = error.push_report().expect("a report");
+        assert_eq!((report.completed, report.remaining, report.errors.len()), (1, 1, 1), "{resolution:?}");
+        assert!(report.errors[0].superseded && !report.errors[0].parked);
+        assert_eq!(texts(&device).await, [("a".to_owned(), Some(Value::Text("newer".into())))]);
+    }
+}
+
+#[tokio::test]
+async fn p_24_a_push_that_leaves_failed_operations_alone_is_not_complete() {
+    let script = Script::of([]);
+    let device = two_operations(&script, Dialect::MobileApps).await;
+    script.then([answer(400, &json!({ "error": "no" })), answer(201, &Json::Null)]);
+    push(&device).await.expect_err("one is refused");
+    script.asked();
+    let left = |tables: &[&str]| PushOptions {
+        retry_failed: false,
+        tables: tables.iter().map(|name| (*name).to_owned()).collect(),
+        ..PushOptions::default()
+    };
+    let error = device.push(left(&[])).await.expect_err("one is left alone");
+    let report = error.push_report().expect("a report");
+    assert_eq!((error.kind(), report.sent, report.remaining), (ErrorKind::PushFailed, 0, 1));
+    assert!(matches!(&report.errors[..], [only] if only.old && only.status == Some(400)), "P-27");
+    // P-02: no matter of another table.
+    device.push(left(&["List"])).await.expect("nothing of it is left");
+    assert!(script.asked().is_empty());
+
+    device.resolve_all(None, ConflictPolicy::Park).await.expect("parked");
+    assert_eq!(device.push(left(&[])).await.expect("parked is no failure").parked, 1);
 }

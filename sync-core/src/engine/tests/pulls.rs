@@ -6,6 +6,7 @@ use futures_util::FutureExt;
 use http::StatusCode;
 use serde_json::json;
 
+use super::versions::{Script, answer, device as scripted};
 use super::*;
 use crate::predicate::{Comparison, Node};
 use crate::store::Purge;
@@ -207,6 +208,7 @@ async fn m_06_impossible_options_send_nothing() {
     let parameter = |name: &str| vec![(name.to_owned(), "true".to_owned())];
     let all = || full(Predicate::all(&TODO));
     let with_id = |id: &str| PullRequest { query_id: Some(id.into()), ..all() };
+    let push = PushOptions::default;
     for (rule, request) in [
         ("L-02", PullRequest { order_by: vec![(&TEXT, false)], ..pull_all() }),
         ("L-02", PullRequest { top: Some(1), ..pull_all() }),
@@ -224,12 +226,33 @@ async fn m_06_impossible_options_send_nothing() {
         ("L-13", PullRequest { mirror: true, ..pull_all() }),
         ("L-13", PullRequest { mirror: true, top: Some(1), ..all() }),
         ("R-12", PullRequest { track_exits: Some(true), ..all() }),
+        ("the push before", PullRequest { push: PushOptions { window: 0, ..push() }, ..all() }),
+        ("the push before", PullRequest { push: PushOptions { window: 65, ..push() }, ..all() }),
     ] {
         let error = device.pull(request).await.expect_err(rule);
         assert_eq!((error.kind(), error.table()), (ErrorKind::InvalidArgument, Some("Todo")), "{rule}");
     }
+    let tables = vec!["No".into()];
+    let error = device.pull(PullRequest { push: PushOptions { tables, ..push() }, ..all() }).await;
+    let error = error.expect_err("P-02: the push before");
+    assert_eq!((error.kind(), error.table()), (ErrorKind::InvalidArgument, Some("No")));
     assert_eq!(server.count(), 0, "not even a push");
     device.pull(with_id(&"ä|'x".repeat(63))).await.expect("any other text is a name");
+}
+
+#[tokio::test]
+async fn m_04_a_push_that_stopped_early_fails_the_pull_whatever_the_app_says() {
+    for (status, kind) in
+        [(503, ErrorKind::ServerBusy), (401, ErrorKind::Unauthorized), (504, ErrorKind::ServerBusy)]
+    {
+        let script = Script::of([answer(status, &json!({ "error": "no" }))]);
+        let device = scripted(&script);
+        write(&device, &TODO, LocalChangeKind::Insert(row("a", "mine"))).await;
+        let request = PullRequest { pull_anyway: true, ..pull_all() };
+        let error = device.pull(request).await.expect_err("nothing is known of what is not sent");
+        assert_eq!((error.kind(), script.asked().len()), (kind, 1), "{status}: no read request");
+        assert!(error.push_report().is_some_and(|report| report.remaining == 1));
+    }
 }
 
 #[tokio::test]

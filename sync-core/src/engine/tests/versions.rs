@@ -59,7 +59,7 @@ pub(super) fn stored(text: &str, version: &str) -> Json {
     json!({ "id": "a", "text": text, "version": version, "deleted": false })
 }
 
-fn device(script: &Arc<Script>) -> Engine<MemoryStore> {
+pub(super) fn device(script: &Arc<Script>) -> Engine<MemoryStore> {
     let requests = RequestBuilder::new(Endpoint::parse("http://script").expect("valid"), Dialect::MobileApps);
     let store = Arc::new(MemoryStore::new([&TODO]));
     let profile = ServerProfile::conservative();
@@ -310,4 +310,62 @@ async fn p_20g_a_handler_that_stops_the_push_leaves_what_is_done_done() {
     let operations = device.store().operations(None).await.expect("operations");
     let states: Vec<_> = operations.iter().map(|each| (each.key.item_id.as_str(), each.state)).collect();
     assert_eq!(states, [("b", OperationState::Failed), ("c", OperationState::Pending)]);
+}
+
+#[tokio::test]
+async fn p_20h_a_handler_that_fails_is_the_error_of_its_operation_alone() {
+    let failing: [Arc<dyn ConflictHandler>; 2] = [
+        Arc::new(|_: &Conflict| Err(Error::new(ErrorKind::Store, "no answer from the user"))),
+        Arc::new(|_: &Conflict| -> Result<Decision> { panic!("a bug in the app") }),
+    ];
+    for (handler, why) in failing.into_iter().zip(["no answer from the user", "panicked"]) {
+        let script = Script::of([]);
+        let device = device(&script).with_conflict_handler(handler);
+        for id in ["a", "b"] {
+            write(&device, &TODO, LocalChangeKind::Insert(row(id, "mine"))).await;
+        }
+        script.then([answer(409, &stored("theirs", "v2")), answer(201, &Json::Null)]);
+        let error = push(&device).await.expect_err("a conflict");
+        let report = error.push_report().expect("a report");
+        assert_eq!((report.status, report.completed), (PushStatus::Complete, 1), "the push went on");
+        let [only] = &report.errors[..] else { panic!("{:?}", report.errors) };
+        assert_eq!((&*only.key.item_id, only.class), ("a", FailureClass::Handler));
+        assert!(only.message.contains(why), "{}", only.message);
+        assert_eq!(only.remote.as_ref().and_then(|row| row.version.as_deref()), Some("v2"));
+    }
+}
+
+/// Does not answer the write of row `c` before the outcomes of all others are stored.
+struct OneWaits {
+    store: Arc<MemoryStore>,
+}
+
+impl Transport for OneWaits {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, SendError>> {
+        let body = request.body.expect("an insert");
+        let id = serde_json::from_slice::<Json>(&body).expect("a row")["id"].clone();
+        async move {
+            for _ in 0..10_000 {
+                if id != "c" || self.store.pending(None).await.expect("counted") == 1 {
+                    return Ok(answer(201, &Json::Null));
+                }
+                tokio::task::yield_now().await;
+            }
+            panic!("outcomes wait for an answer that does not come");
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test]
+async fn r_8_outcomes_do_not_wait_for_a_slow_answer_to_be_stored() {
+    let store = Arc::new(MemoryStore::new([&TODO]));
+    let requests = RequestBuilder::new(Endpoint::parse("http://slow").expect("valid"), Dialect::MobileApps);
+    let transport = Arc::new(OneWaits { store: Arc::clone(&store) });
+    let device = Engine::new(store, transport, Arc::new(NoWait), requests, ServerProfile::conservative());
+    for id in ["a", "b", "c"] {
+        write(&device, &TODO, LocalChangeKind::Insert(row(id, "mine"))).await;
+    }
+    let options = PushOptions { window: 8, ..PushOptions::default() };
+    assert_eq!(device.push(options).await.expect("pushed").completed, 3);
 }

@@ -192,6 +192,8 @@ pub(super) async fn k_12_every_resolution_is_checked<S: LocalStore>(probe: Probe
         Resolution::Store(todo("a", "x")),
         into(OperationKind::Delete, None),
         Resolution::Leave,
+        Resolution::Park,
+        Resolution::Unpark,
     ] {
         let what = format!("{resolution:?}");
         let outdated = probe.store.resolve(key.clone(), resolution, Resolver::App).await;

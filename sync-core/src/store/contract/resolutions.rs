@@ -1,6 +1,7 @@
 //! Resolving recorded errors, and conflicts inside a push.
 
 use super::probe::*;
+use super::tables::TODO;
 use crate::error::ErrorKind;
 use crate::operation::OperationKind::Update;
 use crate::operation::OperationState::Failed;
@@ -154,6 +155,17 @@ pub(super) async fn k_09_take_remote_of_a_refused_insert_removes_it<S: LocalStor
     resolve(&probe, "a", Resolution::TakeRemote).await;
     probe.assert_clean("a").await;
     assert_eq!(probe.find("a").await, None);
+}
+
+pub(super) async fn k_09_a_handler_that_failed_does_not_hide_that_the_row_is_gone<S: LocalStore>(
+    probe: Probe<S>,
+) {
+    updated(&probe, Outcome::Conflict(failure(FailureClass::Handler, None))).await;
+    resolve(&probe, "a", Resolution::TakeRemote).await;
+    probe.assert_clean("a").await;
+    assert_eq!(content(&probe.row("a").await), Some(text("milk")), "the last copy known");
+    let start = probe.store.begin_pull(scope(&TODO, None)).await.expect("a pull starts");
+    assert_eq!(start.refetch, ["a"], "until the next pull asks for the row");
 }
 
 pub(super) async fn k_12_a_changed_operation_is_not_resolved<S: LocalStore>(probe: Probe<S>) {

@@ -7,7 +7,7 @@ use crate::operation::OperationKind;
 use crate::predicate::{Comparison, Node, Predicate};
 use crate::row::Row;
 use crate::store::LocalChangeKind::{Delete, Insert, Update};
-use crate::store::LocalStore;
+use crate::store::{LocalStore, Outcome};
 use crate::value::Value;
 
 pub(super) async fn d_03_d_05_ids_that_cannot_be_sent_are_refused<S: LocalStore>(probe: Probe<S>) {
@@ -144,6 +144,48 @@ pub(super) async fn k_17_a_carried_version_is_the_base<S: LocalStore>(probe: Pro
     probe.pulled("c", "milk", "v1").await;
     probe.update(todo("c", "bread")).await;
     assert_eq!(probe.operation("c").await.base_version.as_deref(), Some("v1"));
+}
+
+pub(super) async fn k_17_a_stale_object_over_a_pending_change_is_judged_by_its_version<S: LocalStore>(
+    probe: Probe<S>,
+) {
+    let save = |id: &str, version: &str| Row { version: Some(version.to_owned()), ..todo(id, "mine") };
+    let base = async |id: &str| probe.operation(id).await.base_version;
+    // Read in v1, saved over a change made on v2.
+    probe.pulled("a", "milk", "v2").await;
+    probe.update(part("a", &[("n", Value::Integer(1))])).await;
+    assert_eq!(base("a").await.as_deref(), Some("v2"));
+    let before = probe.operation("a").await.key;
+    probe.update(save("a", "v1")).await;
+    assert_eq!(base("a").await.as_deref(), Some("v1"), "what was done in v2 was not seen");
+    let after = probe.operation("a").await;
+    assert_eq!((standing(&after), after.key.revision), (PENDING_UPDATE, before.revision + 1));
+    assert_eq!(after.key.seq, before.seq, "X-07: the place stays");
+    assert_eq!(probe.row("a").await.version.as_deref(), Some("v2"));
+    let (session, sent) = probe.send().await;
+    assert_eq!(sent.base_version.as_deref(), Some("v1"));
+
+    // What is under way has its base; and the object of the row's own version is not stale.
+    probe.update(save("a", "v0")).await;
+    assert_eq!(base("a").await.as_deref(), Some("v1"));
+    probe.settle(session, &sent.key, Outcome::Unsent).await;
+    probe.pulled("b", "milk", "v2").await;
+    probe.update(part("b", &[("n", Value::Integer(1))])).await;
+    probe.update(save("b", "v2")).await;
+    assert_eq!(base("b").await.as_deref(), Some("v2"));
+
+    // Nor is one from before a push of ours.
+    probe.pulled("c", "milk", "v1").await;
+    probe.update(todo("c", "bread")).await;
+    let session = probe.begin_push().await;
+    for sent in probe.take(session).await {
+        let is_c = sent.key.item_id == "c";
+        let outcome = if is_c { acknowledged(server("c", "bread", "v2")) } else { Outcome::Unsent };
+        probe.settle(session, &sent.key, outcome).await;
+    }
+    probe.update(part("c", &[("n", Value::Integer(1))])).await;
+    probe.update(save("c", "v1")).await;
+    assert_eq!(base("c").await.as_deref(), Some("v2"));
 }
 
 pub(super) async fn k_17_a_version_that_only_we_moved_is_not_stale<S: LocalStore>(probe: Probe<S>) {
