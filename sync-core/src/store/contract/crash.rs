@@ -231,6 +231,7 @@ scenarios! {
         r_12_a_row_that_left,
         r_11_a_refill_of_known_versions,
         t_05_the_end_of_a_pull,
+        s_15_the_end_of_a_pull_tries_the_quarantine,
         l_13_the_end_of_a_mirroring_pull,
         t_06_a_token_is_reset,
         t_06_all_tokens_are_reset,

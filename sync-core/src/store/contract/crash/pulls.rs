@@ -127,6 +127,13 @@ pub(super) async fn t_05_the_end_of_a_pull<S: LocalStore>(probe: &Probe<S>) -> S
     Step::FinishPull(PullEnd { scope, server_date: Some(at(INSTANT)), mirror: None, refilled: true })
 }
 
+pub(super) async fn s_15_the_end_of_a_pull_tries_the_quarantine<S: LocalStore>(probe: &Probe<S>) -> Step {
+    assert_eq!(probe.apply(incremental(&[&format!("[{}]", unfit("a"))])).await.quarantined, 1);
+    probe.insert(todo("a", "mine")).await;
+    let scope = scope(&TODO, Some(query("q")));
+    Step::FinishPull(PullEnd { scope, server_date: None, mirror: None, refilled: false })
+}
+
 pub(super) async fn l_13_the_end_of_a_mirroring_pull<S: LocalStore>(probe: &Probe<S>) -> Step {
     for id in ["stays", "goes", "goes too", "dirty"] {
         probe.pulled(id, "milk", "v1").await;
