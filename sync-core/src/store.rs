@@ -158,7 +158,8 @@ pub trait LocalStore: Send + Sync + 'static {
     /// Stores whole pages with the token they lead to (17.3, step 4), in one transaction.
     fn apply_pages(&self, batch: PullBatch) -> impl Future<Output = Result<Applied>> + Send;
 
-    /// Ends a pull that came to its end (17.3, step 6), in one transaction. Gives the counts of what it removed.
+    /// Ends a pull that came to its end (17.3, step 6), in one transaction: tries quarantined rows of the table once more,
+    /// and removes what did not come to a mirroring pull. Gives the counts of both; rows that wait on are none of them.
     fn finish_pull(&self, end: PullEnd) -> impl Future<Output = Result<Applied>> + Send;
 
     /// The pulled rows that wait in quarantine (L-24), of one table or of all, by table and id.
@@ -585,8 +586,8 @@ pub struct PullEnd {
 
 /// A pulled row that could not be stored (L-24).
 ///
-/// It is tried again at the start of each pull of its table and after its table got new columns; a newer row from the
-/// server takes its place.
+/// It is tried again at the end of the pull that brought it, at the start of each pull of its table and after its table got
+/// new columns; a newer row from the server takes its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuarantinedRow {
     /// The table.
@@ -624,7 +625,8 @@ pub struct Applied {
     pub removed: u64,
     /// Rows with an operation whose server copy is new: the row stays as it is, the copy is put aside.
     pub kept_local: u64,
-    /// Rows that could not be stored and wait in quarantine.
+    /// Rows that could not be stored when they came and went to quarantine. Those that found their place at the end of the
+    /// pull are counted by what became of them as well.
     pub quarantined: u64,
     /// Rows that do not match the local rest and were not added.
     pub filtered: u64,

@@ -93,10 +93,10 @@ pub(crate) fn begin_pull(
     Ok(PullStart { token, feed, refill, restarted, refetch })
 }
 
-/// Ends a pull that came to its end.
+/// Ends a pull that came to its end: what could not be stored when it came may have its place by now.
 pub(crate) fn finish_pull(conn: &mut SqliteConnection, tables: &Tables, end: &PullEnd) -> Result<Applied> {
     let table = tables.get(end.scope.table.name)?;
-    let mut applied = Applied::default();
+    let mut applied = quarantine::retry(conn, table)?;
     if let Some(query) = &end.scope.query {
         token::set_server_date(conn, table.schema.name, query, end.server_date)?;
     }

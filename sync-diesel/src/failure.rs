@@ -128,12 +128,13 @@ pub(crate) fn is_about_the_row(error: &DieselError) -> bool {
     }
 }
 
+/// The fault of a row whose value another row has.
+pub(crate) const TAKEN: &str = "a unique constraint is violated";
+
 /// What kind of constraint a row violated, for the reason of a quarantined row: no contents.
 pub(crate) fn row_fault(error: &DieselError) -> &'static str {
     match error {
-        DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => {
-            "a unique constraint is violated"
-        }
+        DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => TAKEN,
         DieselError::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _) => {
             "a foreign key constraint is violated"
         }

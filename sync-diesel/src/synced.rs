@@ -226,6 +226,14 @@ impl SyncedTable {
         run(conn, &text, &binds)
     }
 
+    /// Writes a whole row, whether it is there or not.
+    pub(crate) fn put(&self, conn: &mut SqliteConnection, row: &Row) -> QueryResult<usize> {
+        match self.update(conn, row)? {
+            0 => self.insert(conn, row),
+            written => Ok(written),
+        }
+    }
+
     /// Like [`update`](Self::update) with the system columns alone.
     pub(crate) fn update_system(&self, conn: &mut SqliteConnection, row: &Row) -> Result<()> {
         let mut text = self.update_text();

@@ -353,3 +353,29 @@ async fn l_08_another_filter_under_the_same_query_id_starts_anew() {
     assert!(report.restarted);
     assert_eq!(texts(&device).await, ["milk", "tea"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_15_rows_that_exchange_a_unique_value_come_through_in_one_pull() {
+    let world = World::new().await;
+    let server = world.server.as_ref();
+    for (id, text) in [("a", "one"), ("b", "two")] {
+        server.seed(&serde_json::json!({ "id": id, "text": text, "complete": false })).await;
+    }
+    let device = world.device("a.db").await;
+    device
+        .write(|conn| diesel::sql_query("CREATE UNIQUE INDEX one_text ON \"TodoItem\" (text)").execute(conn))
+        .await
+        .expect("an index");
+    device.pull("all", Todo::all()).await.expect("pulled");
+    for (id, text) in [("a", "two"), ("b", "one")] {
+        server.update(id, None, &serde_json::json!({ "text": text })).await;
+    }
+    let report = device.pull("all", Todo::all()).await.expect("pulled");
+    assert_eq!(report.rows.changed, 2, "{report:?}");
+    let todos = device.table::<Todo>();
+    for (id, text) in [("a", "two"), ("b", "one")] {
+        assert_eq!(todos.get(id).await.expect("read").expect("there").text, text);
+    }
+    assert_eq!(device.quarantine().await.expect("listed"), []);
+    assert_eq!(device.pending().await.expect("counted"), 0, "a pull queues nothing");
+}

@@ -492,7 +492,7 @@ impl<'e, S: LocalStore> Run<'e, S> {
             self.engine.store.set_setting(SKIPS, Some(&self.engine.address())).await?;
         }
         let keeps_date = self.scope.query.is_some() && !self.engine.profile.overlap().is_zero();
-        if keeps_date || self.refill || self.mirror.is_some() {
+        if keeps_date || self.refill || self.mirror.is_some() || self.report.rows.quarantined > 0 {
             let (server_date, mirror) = (self.server_date, self.mirror.take());
             // A window is remembered by its filter, but does not bring all that matches.
             let refilled = self.refill && !self.is_window;

@@ -1,7 +1,8 @@
 //! The engine over the memory store and a small server in memory: what a push and a pull do to both sides.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -189,6 +190,51 @@ async fn z_11_a_dropped_push_leaves_an_attempted_operation_that_the_next_push_se
     let report = device.push(PushOptions::default()).await.expect("settled");
     assert_eq!((report.completed, report.remaining), (1, 0));
     assert_eq!(server.state.lock().expect("no panic").commits, 1);
+}
+
+/// A server that answers every other request, and the others never.
+#[derive(Default)]
+struct Half(AtomicUsize);
+
+impl Transport for Half {
+    fn send(&self, _: Request) -> BoxFuture<'_, Result<Response, SendError>> {
+        if self.0.fetch_add(1, Ordering::SeqCst) % 2 == 1 {
+            return std::future::pending().boxed();
+        }
+        let headers = http::HeaderMap::new();
+        let answer = Response { status: http::StatusCode::NO_CONTENT, headers, body: bytes::Bytes::new() };
+        async { Ok(answer) }.boxed()
+    }
+}
+
+#[tokio::test]
+async fn f_08_a_cancelled_push_does_not_wait_for_ever_and_leaves_the_rest_uncertain() {
+    for window in [1, 4] {
+        let store = Arc::new(MemoryStore::new([&TODO, &LIST]));
+        let requests =
+            RequestBuilder::new(Endpoint::parse("http://half").expect("valid"), Dialect::MobileApps);
+        let transport = Arc::new(Half::default());
+        let profile = ServerProfile::conservative();
+        let device = Engine::new(store, transport.clone(), Arc::new(NoWait), requests, profile);
+        for number in 0..6 {
+            write(&device, &TODO, LocalChangeKind::Insert(row(&number.to_string(), "x"))).await;
+        }
+        let cancellation = Cancellation::new();
+        let options = PushOptions { window, cancellation: cancellation.clone(), ..PushOptions::default() };
+        let mut push = pin!(device.push(options));
+        while transport.0.load(Ordering::SeqCst) < 2 {
+            assert!(push.as_mut().now_or_never().is_none(), "the push is still running");
+        }
+        cancellation.cancel();
+        let error = push.await.expect_err("it was asked to end");
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+        let report = error.push_report().expect("a report");
+        let (sent, answered) = (report.sent, report.sent.div_ceil(2));
+        assert_eq!((report.completed, report.remaining), (answered, 6 - answered), "window {window}");
+        let operations = device.store().operations(None).await.expect("operations");
+        let uncertain = operations.iter().filter(|left| left.state == OperationState::Attempted).count();
+        assert_eq!(uncertain as u64, sent - answered, "window {window}: what was not answered in time");
+    }
 }
 
 #[tokio::test]

@@ -137,7 +137,7 @@ pub(super) fn finish(state: &mut State, end: PullEnd) -> Result<Applied> {
     {
         token.token.server_date = end.server_date.or(token.token.server_date);
     }
-    let mut applied = Applied::default();
+    let mut applied = retry_quarantine(table)?;
     if let Some(predicate) = end.mirror {
         let schema = table.schema;
         let came = std::mem::take(&mut table.came);
@@ -323,22 +323,20 @@ fn remove(table: &mut TableState, server: &Row, applied: &mut Applied) {
     }
 }
 
-/// L-24: each pull tries the rows again that could not be stored.
-fn retry_quarantine(table: &mut TableState) -> Result<()> {
+/// L-24: each pull tries the rows again that could not be stored. Gives what became of those that wait no longer.
+fn retry_quarantine(table: &mut TableState) -> Result<Applied> {
     let schema = table.schema;
     let any = wanted(table).any().map(|node| Predicate { table: schema, node });
+    let mut applied = Applied::default();
     for (_, waiting) in std::mem::take(&mut table.quarantine) {
         let body = format!("[{}]", waiting.raw);
         let rest = any.clone().filter(|_| waiting.query_id.is_some());
-        let mut applying = Applying {
-            query_id: waiting.query_id,
-            rest: rest.as_ref(),
-            fetched: Forced::All,
-            applied: Applied::default(),
-        };
+        let mut applying =
+            Applying { query_id: waiting.query_id, rest: rest.as_ref(), fetched: Forced::All, applied };
         applying.body(table, body.as_bytes(), waiting.names)?;
+        applied = applying.applied;
     }
-    Ok(())
+    Ok(Applied { quarantined: 0, ..applied })
 }
 
 /// T-03: a token of the same query does not go back.

@@ -253,6 +253,7 @@ cases! {
         l_11_rows_are_applied_in_page_order,
         l_24_rows_that_do_not_fit_wait_in_quarantine,
         l_24_quarantined_rows_are_tried_again,
+        s_15_the_end_of_a_pull_tries_what_waits_once_more,
         l_24_a_newer_row_replaces_a_quarantined_one,
         l_24_an_answer_is_newer_than_a_quarantined_row,
         l_24_the_quarantine_is_listed,

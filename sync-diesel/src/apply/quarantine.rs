@@ -1,44 +1,130 @@
 //! Pulled rows that could not be stored: kept, listed, tried again (L-24).
 
+use std::collections::HashSet;
+
+use diesel::result::{Error as DieselError, QueryResult};
 use diesel::sql_types::{Nullable, Text};
 use diesel::sqlite::SqliteConnection;
-use diesel::{OptionalExtension, RunQueryDsl};
+use diesel::{Connection, OptionalExtension, RunQueryDsl};
 use sync_core::error::Result;
+use sync_core::page::for_each_row;
 use sync_core::predicate::Node;
 use sync_core::protocol::{Dialect, SystemNames};
-use sync_core::store::QuarantinedRow;
+use sync_core::row::Row;
+use sync_core::store::{Applied, QuarantinedRow};
 use sync_core::wanted::is_text_outside;
 
-use super::{Applying, Forced, wanted};
-use crate::failure::OrStore;
+use super::{Applying, Forced, store_extra, wanted};
+use crate::failure::{OrStore, TAKEN, is_about_the_row};
 use crate::statement::{query, run};
-use crate::synced::{SyncedTable, Tables};
+use crate::synced::{SyncedTable, Tables, overlay};
 use crate::system;
 
-/// Tries the rows of a table again. One that can be read now and that no pull wants any more goes.
-pub(crate) fn retry(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<()> {
+/// Tries the rows of a table again; gives what became of those that wait no longer. One that can be read now and that no
+/// pull wants any more goes.
+pub(crate) fn retry(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<Applied> {
+    // The last first: it is what those before it wait for, be it a parent or a value to be given up.
     let waiting = query::<(Nullable<Text>, Text, Text)>(
-        "SELECT query_id, names, item FROM \"__quarantine\" WHERE table_name = ? ORDER BY rowid",
+        "SELECT query_id, names, item FROM \"__quarantine\" WHERE table_name = ? ORDER BY rowid DESC",
         &[table.schema.name.into()],
     )
     .load::<(Option<String>, String, String)>(conn)
     .or_store()?;
     if waiting.is_empty() {
-        return Ok(());
+        return Ok(Applied::default());
     }
     let any = wanted::load(conn, table.schema)?.any();
     system::exempt(conn, |conn| {
+        let mut applying = Applying::new(conn, table, None, None, Forced::All)?;
         for (query_id, names, raw) in &waiting {
             // A row of a dialect this version does not know keeps waiting.
             let Some(names) = known_names(names) else { continue };
             let body = format!("[{raw}]");
-            let query_id = query_id.as_deref();
-            let rest = any.as_ref().filter(|_| query_id.is_some());
-            let mut applying = Applying::new(conn, table, query_id, rest, Forced::All)?;
+            applying.query_id = query_id.as_deref();
+            applying.rest = any.as_ref().filter(|_| query_id.is_some());
             applying.page(conn, body.as_bytes(), names)?;
         }
-        Ok(())
+        let mut applied = Applied { quarantined: 0, ..applying.applied };
+        applied.changed += exchange(conn, table)?;
+        Ok(applied)
     })
+}
+
+/// A clean row and what the server made of it.
+struct Moving {
+    id: String,
+    new: Row,
+}
+
+/// Stores rows that wait for each other, since each has a unique value that another one is to have (S-15): all are taken
+/// out before they are written. Gives their number.
+fn exchange(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<u64> {
+    let mut moving = moving(conn, table)?;
+    while moving.len() > 1 {
+        let mut refused = HashSet::new();
+        let outcome = conn.transaction::<_, DieselError, _>(|conn| {
+            let steps: [fn(&SyncedTable, &mut SqliteConnection, &Row) -> QueryResult<usize>; 2] =
+                [|table, conn, row| table.delete(conn, &row.id), SyncedTable::insert];
+            for step in steps {
+                for row in &moving {
+                    match step(table, conn, &row.new) {
+                        Err(error) if is_about_the_row(&error) => drop(refused.insert(row.id.clone())),
+                        outcome => drop(outcome?),
+                    }
+                }
+                if !refused.is_empty() {
+                    return Err(DieselError::RollbackTransaction);
+                }
+            }
+            Ok(())
+        });
+        match outcome {
+            Ok(()) => {
+                for Moving { id, new } in &moving {
+                    store_extra(conn, table, id, new.extra.as_deref())?;
+                    forget(conn, table, id)?;
+                }
+                return Ok(moving.len() as u64);
+            }
+            // The others may do without those that something else keeps from their places.
+            Err(DieselError::RollbackTransaction) => moving.retain(|row| !refused.contains(&row.id)),
+            Err(error) => return Err(error).or_store(),
+        }
+    }
+    Ok(0)
+}
+
+/// The clean rows whose newer forms wait for a unique value.
+fn moving(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<Vec<Moving>> {
+    let waiting = query::<(Text, Text, Text)>(
+        "SELECT item_id, names, item FROM \"__quarantine\" WHERE table_name = ? AND reason = ? ORDER BY rowid",
+        &[table.schema.name.into(), TAKEN.into()],
+    )
+    .load::<(String, String, String)>(conn)
+    .or_store()?;
+    let mut moving = Vec::with_capacity(waiting.len());
+    for (id, names, raw) in waiting {
+        let Some(names) = known_names(&names) else { continue };
+        let Some(mut new) = table.find(conn, &id)? else { continue };
+        let mut server = None;
+        for_each_row(format!("[{raw}]").as_bytes(), table.schema, names, |wire| {
+            server = wire.to_row();
+            Ok(())
+        })?;
+        if let Some(server) = server {
+            overlay(table.schema, &mut new, &server);
+            moving.push(Moving { id, new });
+        }
+    }
+    Ok(moving)
+}
+
+/// Ends the waiting of a row.
+fn forget(conn: &mut SqliteConnection, table: &SyncedTable, id: &str) -> Result<()> {
+    let binds = [table.schema.name.into(), id.into()];
+    run(conn, "DELETE FROM \"__quarantine\" WHERE table_name = ? AND item_id = ?", &binds)
+        .or_store()
+        .map(|_| ())
 }
 
 /// Ends the waiting of a row that a mirroring pull did not bring. A newer form that does not match says why it did not
@@ -60,10 +146,7 @@ pub(super) fn drop_inside(
     let Some((names, raw)) = waiting else { return Ok(()) };
     // What this version cannot read keeps waiting.
     let moved = known_names(&names).is_none_or(|names| is_text_outside(node, table.schema, &raw, names));
-    if !moved {
-        run(conn, "DELETE FROM \"__quarantine\" WHERE table_name = ? AND item_id = ?", &binds).or_store()?;
-    }
-    Ok(())
+    if moved { Ok(()) } else { forget(conn, table, id) }
 }
 
 /// The waiting rows of one table or of all.

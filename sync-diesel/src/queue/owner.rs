@@ -1,13 +1,14 @@
 //! Whose queue it is (C-12).
 
+use diesel::result::QueryResult;
 use diesel::sqlite::SqliteConnection;
 use sync_core::error::{Error, ErrorKind, Result};
 use sync_core::store::{OtherAccount, Owner};
 
-use super::record::{QueuedOperation, load};
+use super::record::{QueuedOperation, load, note_refetch};
 use super::resolve::drop_operation;
 use crate::apply::{copies, drop_extra, store_extra, token};
-use crate::failure::OrStore;
+use crate::failure::{OrStore, is_about_the_row};
 use crate::synced::{SyncedTable, Tables, overlay};
 use crate::system;
 
@@ -53,7 +54,8 @@ pub(crate) fn claim(
 }
 
 fn discard_all(conn: &mut SqliteConnection, tables: &Tables) -> Result<u64> {
-    let operations = load(conn, "1 ORDER BY seq", &[])?;
+    // From the last to the first: a row that came back may need what a later change took, as a unique value.
+    let operations = load(conn, "1 ORDER BY seq DESC", &[])?;
     for operation in &operations {
         match tables.find(&operation.table_name) {
             Some(table) => discard(conn, table, operation)?,
@@ -64,7 +66,8 @@ fn discard_all(conn: &mut SqliteConnection, tables: &Tables) -> Result<u64> {
     Ok(operations.len() as u64)
 }
 
-/// The row becomes the newest server copy known, or goes.
+/// The row becomes the newest server copy known, or goes. Where the database refuses that, the next pull reads the row:
+/// a constraint of the app's tables must not keep another account from beginning.
 fn discard(conn: &mut SqliteConnection, table: &SyncedTable, operation: &QueuedOperation) -> Result<()> {
     let id = operation.item_id.as_str();
     let server = copies::newest(conn, table, id)?;
@@ -73,17 +76,25 @@ fn discard(conn: &mut SqliteConnection, table: &SyncedTable, operation: &QueuedO
         Some(row) => Some(row),
         None => operation.item.as_deref().map(|text| table.whole_row(text)).transpose()?,
     };
-    match (server, local) {
-        (Some(server), Some(mut row)) if !server.deleted || table.schema.keep_deleted => {
-            overlay(table.schema, &mut row, &server);
-            if table.update(conn, &row).or_store()? == 0 {
-                table.insert(conn, &row).or_store()?;
-            }
-            store_extra(conn, table, id, row.extra.as_deref())
+    if let (Some(server), Some(mut row)) = (server, local)
+        && (!server.deleted || table.schema.keep_deleted)
+    {
+        overlay(table.schema, &mut row, &server);
+        if is_taken(table.put(conn, &row))? {
+            return store_extra(conn, table, id, row.extra.as_deref());
         }
-        _ => {
-            table.delete(conn, id).or_store()?;
-            drop_extra(conn, table, id)
-        }
+        note_refetch(conn, table.schema.name, id)?;
+    }
+    if is_taken(table.delete(conn, id))? {
+        return drop_extra(conn, table, id);
+    }
+    note_refetch(conn, table.schema.name, id)
+}
+
+/// Whether the database took a row; false where a constraint forbids it.
+fn is_taken<T>(outcome: QueryResult<T>) -> Result<bool> {
+    match outcome {
+        Err(error) if is_about_the_row(&error) => Ok(false),
+        outcome => outcome.or_store().map(|_| true),
     }
 }

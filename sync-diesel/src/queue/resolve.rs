@@ -429,11 +429,9 @@ fn kept_or_local(
     }
 }
 
-/// Writes a whole row, whether it is there or not.
+/// Writes a whole row with its unknown members, whether it is there or not.
 fn put_row(conn: &mut SqliteConnection, table: &SyncedTable, row: &Row) -> Result<()> {
-    if table.update(conn, row).or_store()? == 0 {
-        table.insert(conn, row).or_store()?;
-    }
+    table.put(conn, row).or_store()?;
     store_extra(conn, table, &row.id, row.extra.as_deref())
 }
 

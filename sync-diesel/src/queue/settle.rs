@@ -110,6 +110,18 @@ impl Flight<'_> {
         }
     }
 
+    /// The whole row when it was sent. A column that the table got since is as in the base: nobody changed it (S-06).
+    fn sent_whole(&self, conn: &mut SqliteConnection) -> Result<Row> {
+        let mut sent = self.sent_row()?;
+        let has_grown = self.table.schema.sent_columns().any(|(index, _)| sent.values[index].is_none());
+        if has_grown && let Some(base) = Copy::Base.load(conn, self.table, self.id())? {
+            for (value, known) in sent.values.iter_mut().zip(base.values) {
+                *value = value.take().or(known);
+            }
+        }
+        Ok(sent)
+    }
+
     fn acknowledged(&self, conn: &mut SqliteConnection, answer: Option<&Row>) -> Result<bool> {
         self.leave_quarantine(conn)?;
         self.remember_version(conn, answer)?;
@@ -196,7 +208,7 @@ impl Flight<'_> {
         let mut server = match (self.sent, &newer) {
             (SentKind::Delete | SentKind::Undelete, Some(newer)) => newer.clone(),
             (SentKind::Undelete, None) => self.revived(conn)?,
-            _ => self.sent_row()?,
+            _ => self.sent_whole(conn)?,
         };
         if let Some(mut newer) = newer {
             let sent = self.operation.columns_sent(schema)?;
@@ -238,7 +250,7 @@ impl Flight<'_> {
         let mut server = match row {
             Some(row) => row,
             None if self.sent == SentKind::Undelete => self.revived(conn)?,
-            None => self.sent_row()?,
+            None => self.sent_whole(conn)?,
         };
         server.deleted &= is_news;
         let (kind, base_version) = match (self.sent, self.kind) {

@@ -1,7 +1,7 @@
 //! Storing pages: the prepared path, what leaves it, and that both count alike.
 
 use sync_core::predicate::{Comparison, Node, Predicate};
-use sync_core::store::{Applied, LocalStore, Purge, Purged};
+use sync_core::store::{Applied, LocalStore, PullEnd, Purge, Purged};
 use sync_core::value::Value;
 
 use crate::support::{Fixture, TODO, batch, json, scope, text};
@@ -80,14 +80,42 @@ async fn l_24_rows_the_database_refuses_wait_and_come_back() {
 #[tokio::test]
 async fn s_15_rows_that_swap_a_unique_value_come_through() {
     let fixture = Fixture::new().await;
+    let texts = async || {
+        let mut texts = Vec::new();
+        for id in ["a", "b", "c", "d"] {
+            texts.push(fixture.text(id).await);
+        }
+        texts
+    };
     fixture.pull(&[json("a", "one", "v1"), json("b", "two", "v1")]).await;
-    fixture.sql("CREATE UNIQUE INDEX one_text ON \"Todo\" (text)").await.expect("an index");
-    let applied = fixture.pull(&[json("a", "two", "v2"), json("b", "three", "v2")]).await;
-    assert_eq!(applied, Applied { changed: 1, quarantined: 1, ..Applied::default() });
-    assert_eq!(fixture.text("a").await, text("one"));
-    fixture.store.begin_pull(scope(&TODO, None)).await.expect("a pull");
-    assert_eq!(fixture.text("a").await, text("two"));
+    fixture.pull(&[json("c", "three", "v1"), json("d", "four", "v1")]).await;
+    fixture
+        .sql("CREATE UNIQUE INDEX one_text ON \"Todo\" (text); UPDATE \"Todo\" SET note = 'mine' WHERE id = 'd'")
+        .await
+        .expect("an index");
+    // Each is refused until the next one has moved.
+    let page = [json("a", "two", "v2"), json("b", "three", "v2"), json("c", "five", "v2")];
+    assert_eq!(fixture.pull(&page).await, Applied { changed: 1, quarantined: 2, ..Applied::default() });
+    assert_eq!(texts().await, [text("one"), text("two"), text("five"), text("four")]);
+    let end = || PullEnd { scope: scope(&TODO, None), server_date: None, mirror: None, refilled: false };
+    let ended = fixture.store.finish_pull(end()).await.expect("the end of the pull");
+    assert_eq!(ended, Applied { changed: 2, ..Applied::default() });
+    assert_eq!(texts().await, [text("two"), text("three"), text("five"), text("four")]);
     assert_eq!(fixture.count("__quarantine").await, 0);
+
+    // Nobody can be the first of a circle; one that wants what somebody else keeps is not in it.
+    let color = |row: String| row.replacen('{', "{\"color\":1,", 1);
+    let page = [color(json("d", "two", "v3")), json("a", "three", "v3"), json("b", "four", "v3")];
+    assert_eq!(fixture.pull(&page).await.quarantined, 3);
+    assert_eq!(fixture.pull(&[json("c", "four", "v3")]).await.quarantined, 1);
+    let ended = fixture.store.finish_pull(end()).await.expect("the end of the pull");
+    assert_eq!(ended, Applied { changed: 3, ..Applied::default() });
+    assert_eq!(texts().await, [text("three"), text("four"), text("five"), text("two")]);
+    assert_eq!(fixture.count("__quarantine WHERE item_id = 'c'").await, fixture.count("__quarantine").await);
+    let moved = fixture.row("d").await.expect("the row");
+    assert_eq!((moved.values[8].clone(), moved.version.as_deref()), (text("mine"), Some("v3")), "L-22");
+    assert_eq!(moved.extra.as_deref(), Some("{\"color\":1}"));
+    fixture.assert_clean().await;
 }
 
 #[tokio::test]
@@ -108,6 +136,35 @@ async fn s_14_a_child_before_its_parent_waits() {
     fixture.store.begin_pull(scope(&TODO, None)).await.expect("a pull");
     assert_eq!(fixture.count("\"Todo\"").await, 1);
     assert_eq!(fixture.count("__quarantine").await, 69);
+}
+
+#[tokio::test]
+async fn s_14_rows_wait_for_what_refers_to_them_and_what_they_refer_to() {
+    let fixture = Fixture::with_table(|create| {
+        create.replace("\"text\" TEXT NOT NULL", "\"text\" TEXT NOT NULL REFERENCES \"Todo\" (\"id\")")
+    })
+    .await;
+    let end = async || {
+        let scope = scope(&TODO, None);
+        let end = PullEnd { scope, server_date: None, mirror: None, refilled: false };
+        fixture.store.finish_pull(end).await.expect("the end of the pull")
+    };
+    let waits = Applied { quarantined: 1, ..Applied::default() };
+    // Of three generations the youngest came first.
+    assert_eq!(fixture.pull(&[json("child", "parent", "v1")]).await, waits);
+    assert_eq!(fixture.pull(&[json("parent", "root", "v1")]).await, waits);
+    assert_eq!(fixture.pull(&[json("root", "root", "v1")]).await.added, 1);
+    assert_eq!(end().await, Applied { added: 2, ..Applied::default() });
+    assert_eq!((fixture.count("\"Todo\"").await, fixture.count("__quarantine").await), (3, 0));
+
+    // A deletion waits as well, and nothing else goes by a cascade.
+    let dead = |id: &str| json(id, "x", "v2").replace("\"deleted\":false", "\"deleted\":true");
+    assert_eq!(fixture.pull(&[dead("parent")]).await, waits);
+    assert!(fixture.row("parent").await.is_some());
+    assert_eq!(fixture.pull(&[dead("child")]).await.removed, 1);
+    assert_eq!(end().await, Applied { removed: 1, ..Applied::default() });
+    assert_eq!((fixture.count("\"Todo\"").await, fixture.count("__quarantine").await), (1, 0));
+    fixture.assert_clean().await;
 }
 
 #[tokio::test]

@@ -308,3 +308,31 @@ async fn z_12_writes_of_one_row_from_many_tasks_are_one_after_another() {
     let sent = step(&fixture.store, session).await.expect("a step").taken.remove(0);
     assert_eq!(sent.item.values[0], row.values[0]);
 }
+
+/// A request under way when the table got a column says nothing of it, and nor need the answer.
+#[tokio::test]
+async fn s_06_a_request_of_before_the_growth_makes_no_column_look_changed() {
+    let fixture = Fixture::new().await;
+    fixture.pulled("a", "milk").await;
+    fixture.sql("UPDATE \"Todo\" SET text = 'bread'").await.expect("an edit");
+    let session = fixture.store.begin_push().await.expect("a push");
+    let key = step(&fixture.store, session).await.expect("a step").taken.remove(0).key;
+    fixture
+        .sql(
+            "UPDATE \"Todo\" SET text = 'jam';
+             UPDATE \"__operations\" SET sent_item = json_remove(sent_item, '$.n')",
+        )
+        .await
+        .expect("an edit, and what an earlier version of the entity had kept");
+
+    // The answer holds what was sent, as in the first dialect.
+    let mut answer = Row { version: Some("v2".into()), ..Row::empty(&TODO, "a") };
+    answer.values[0] = Some(Value::Text("bread".into()));
+    let settlements = vec![Settlement { key, outcome: Outcome::Acknowledged { row: Some(answer) } }];
+    let settled = Exchange { session, settlements, take: None };
+    assert_eq!(fixture.store.exchange(settled).await.expect("stored").remainders, 1);
+    let next = fixture.store.begin_push().await.expect("a push");
+    let sent = step(&fixture.store, next).await.expect("a step").taken.remove(0);
+    let present = TODO.columns.iter().zip(&sent.item.values).filter(|(_, value)| value.is_some());
+    assert_eq!(present.map(|(column, _)| column.name).collect::<Vec<_>>(), ["text"]);
+}

@@ -3,12 +3,12 @@
 use sync_core::operation::{FailureClass, OperationState};
 use sync_core::row::Row;
 use sync_core::store::{
-    Exchange, Failure, LocalChange, LocalChangeKind, LocalStore, Outcome, Resolution, Resolver, Settlement,
-    Take,
+    Exchange, Failure, LocalChange, LocalChangeKind, LocalStore, OtherAccount, Outcome, Owner, Resolution,
+    Resolver, Settlement, Take,
 };
 use sync_core::value::Value;
 
-use crate::support::{Fixture, TODO, open, text};
+use crate::support::{Fixture, TODO, open, scope, text};
 
 fn part(id: &str, content: &str) -> Row {
     let mut row = Row::empty(&TODO, id);
@@ -116,4 +116,36 @@ async fn k_19_a_resolution_survives_a_restart() {
     assert_eq!(fixture.text("a").await, text("both"));
     let operation = fixture.operations().await.remove(0);
     assert_eq!((operation.state, operation.base_version.as_deref()), (OperationState::Pending, Some("v2")));
+}
+
+/// C-12: dropping somebody's changes brings rows back that stood in each other's way.
+#[tokio::test]
+async fn c_12_discarding_gets_along_with_constraints_of_the_app() {
+    let fixture = Fixture::new().await;
+    let owner = |account: &str| Owner { endpoint: "http://a".into(), account: Some(account.into()) };
+    fixture.store.claim(owner("ann"), OtherAccount::Refuse).await.expect("ann");
+    for (id, text) in [("freed", "milk"), ("one", "tea"), ("two", "jam")] {
+        fixture.pulled(id, text).await;
+    }
+    fixture
+        .sql(
+            "CREATE UNIQUE INDEX one_text ON \"Todo\" (text);
+             DELETE FROM \"Todo\" WHERE id = 'freed';
+             INSERT INTO \"Todo\" (id, text) VALUES ('new', 'milk');
+             UPDATE \"Todo\" SET text = 'between' WHERE id = 'one';
+             UPDATE \"Todo\" SET text = 'tea' WHERE id = 'two';
+             UPDATE \"Todo\" SET text = 'jam' WHERE id = 'one';",
+        )
+        .await
+        .expect("ann's changes");
+    let dropped = fixture.store.claim(owner("bob"), OtherAccount::Discard).await;
+    assert_eq!(dropped.expect("bob may begin"), 4);
+    fixture.assert_clean().await;
+    assert_eq!((fixture.text("freed").await, fixture.row("new").await), (text("milk"), None));
+    // The other two have swapped their values: one is back, and the next pull reads the other.
+    let start = fixture.store.begin_pull(scope(&TODO, None)).await.expect("a pull");
+    let [missing] = &start.refetch[..] else { panic!("one of them: {:?}", start.refetch) };
+    assert_eq!(fixture.row(missing).await, None, "nothing of ann's is left in it");
+    let other = if missing == "one" { ("two", "jam") } else { ("one", "tea") };
+    assert_eq!(fixture.text(other.0).await, text(other.1));
 }

@@ -97,6 +97,17 @@ impl Fixture {
         Self { store, directory }
     }
 
+    /// A store whose table was made by other words than [`create_table_sql`]'s.
+    pub(crate) async fn with_table(words: impl FnOnce(String) -> String) -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        let path = directory.path().join("app.db");
+        let (plain, create) = (create_table_sql(&TODO), words(create_table_sql(&TODO)));
+        assert_ne!(plain, create, "other words");
+        connect(&path).batch_execute(&create).expect("the table");
+        let store = open(&path).await.expect("a store");
+        Self { store, directory }
+    }
+
     pub(crate) fn path(&self) -> PathBuf {
         self.directory.path().join("app.db")
     }

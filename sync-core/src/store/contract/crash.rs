@@ -162,42 +162,66 @@ scenarios! {
         z_01_a_delete,
         z_01_a_group_of_changes,
         x_03_an_insert_taken_back,
+        x_04_an_insert_of_unknown_outcome_becomes_a_delete,
+        x_06_an_insert_over_a_foreign_row_taken_back,
         x_08_an_update_becomes_a_delete,
+        x_09_a_deletion_taken_back,
         x_14_a_change_of_a_failed_operation,
         f_04_an_update_during_the_flight,
         f_05_a_delete_during_the_flight,
         f_06_an_insert_while_the_delete_is_in_flight,
         w_09_an_undelete,
+        w_09_an_undelete_of_an_edited_row,
         settings,
         settings_removed,
     }
     pushes {
         p_07_the_start_of_a_push,
+        p_27_the_start_of_a_push_after_errors,
         f_01_operations_are_marked,
         f_01_an_uncertain_operation_is_marked_again,
+        r_2_an_uncertain_insert_is_marked_as_a_delete,
         x_15_an_update_that_changes_nothing,
         f_03_an_insert_is_acknowledged,
         f_03_an_update_is_acknowledged,
+        f_03_an_answer_without_a_row,
+        f_03_an_answer_marked_deleted,
         f_03_a_delete_is_acknowledged,
         f_04_an_edited_row_is_acknowledged,
         f_05_a_deleted_row_is_acknowledged,
         f_06_a_row_inserted_again_is_acknowledged,
+        w_09_a_revival_is_acknowledged,
+        w_09_a_revival_is_refused,
         f_07_a_refusal,
         f_07_a_refused_insert_deleted_meanwhile,
+        f_07_a_refused_update_deleted_meanwhile,
+        f_07_a_refused_delete_inserted_meanwhile,
+        x_06_an_insert_meets_a_foreign_row,
+        x_06_a_foreign_row_is_left,
         k_20_a_conflict,
+        k_20_a_conflict_of_a_delete,
+        k_20_a_conflict_without_a_row,
         k_20_a_deleted_row,
         r_2_an_unknown_outcome,
+        r_2_a_lost_answer_and_the_next_mark,
+        r_2_a_remainder_is_taken_with_its_answer,
         r_8_an_unsent_operation,
+        r_8_an_unsent_operation_that_had_failed,
+        r_8_an_unsent_repetition,
+        r_8_an_unsent_insert_deleted_meanwhile,
         r_8_outcomes_and_marks_together,
         k_10_a_handler_keeps_the_local_row,
         k_10_a_handler_merges,
         k_09_a_handler_takes_the_servers_row,
         k_08_a_handler_stores_a_row,
         k_11_a_handler_changes_the_kind,
+        p_29_a_handler_parks,
+        k_12_a_handler_decides_about_a_row_edited_meanwhile,
         a_handler_leaves_the_conflict,
     }
     pulls {
         l_08_the_start_of_a_pull_of_another_query,
+        r_12_the_start_of_a_full_pull,
         l_24_the_start_of_a_pull_tries_the_quarantine,
         l_25_pages_with_their_token,
         l_25_a_row_of_every_fate,
@@ -205,13 +229,17 @@ scenarios! {
         l_24_a_row_into_the_quarantine,
         x_06_rows_read_by_id,
         r_12_a_row_that_left,
+        r_11_a_refill_of_known_versions,
         t_05_the_end_of_a_pull,
+        s_15_the_end_of_a_pull_tries_the_quarantine,
         l_13_the_end_of_a_mirroring_pull,
         t_06_a_token_is_reset,
         t_06_all_tokens_are_reset,
         g_12_a_purge_of_some_rows,
         g_12_a_purge_that_keeps_tokens,
         g_12_a_purge_by_force,
+        g_06_a_purge_of_some_rows_by_force,
+        g_06_a_purge_of_a_queued_delete,
     }
     decisions {
         k_10_the_local_row_is_kept,
@@ -225,6 +253,11 @@ scenarios! {
         k_11_an_update_becomes_an_insert,
         k_11_an_update_becomes_a_delete,
         k_11_a_delete_becomes_an_update,
+        r_1_the_local_row_is_kept_before_the_outcome_is_known,
+        r_1_the_servers_row_is_taken_before_the_outcome_is_known,
+        p_29_an_operation_is_parked,
+        p_29_a_pulled_conflict_is_parked,
+        p_29_parking_ends,
         k_20_a_pulled_conflict_is_resolved,
         c_12_the_first_owner,
         c_12_another_owner_discards,
@@ -351,13 +384,17 @@ fn poll_and_drop<F: Future>(future: F, polls: usize) {
     }
 }
 
-/// A push that the server acknowledges, and a pull of one row of each table: nothing is left to do.
+/// A push that the server acknowledges, of parked operations as well, and a pull of one row of each table: nothing is
+/// left to do.
 ///
 /// # Panics
 ///
 /// When anything is left.
 pub async fn go_on<S: LocalStore>(store: &S) {
     const ROUNDS: usize = 8;
+    for error in store.errors(None).await.expect("a read").into_iter().filter(|error| error.parked) {
+        store.resolve(error.key, Resolution::Unpark, Resolver::App).await.expect("parking ends");
+    }
     let session = store.begin_push().await.expect("a push starts");
     let mut settlements = Vec::new();
     for round in 0..=ROUNDS {

@@ -6,7 +6,7 @@ use crate::error::ErrorKind;
 use crate::operation::OperationKind;
 use crate::predicate::{Comparison, Node, Predicate};
 use crate::store::LocalChangeKind;
-use crate::store::{Applied, DeltaToken, LocalStore, Page, PullBatch, PullStart, QueryKey};
+use crate::store::{Applied, DeltaToken, LocalStore, Page, PullBatch, PullEnd, PullStart, QueryKey};
 use crate::value::Value;
 
 /// A row whose `rank` is no number.
@@ -190,6 +190,18 @@ pub(super) async fn l_24_quarantined_rows_are_tried_again<S: LocalStore>(probe: 
     probe.store.begin_pull(scope(&TODO, None)).await.expect("a pull starts");
     let shadow = probe.shadow("a").await.expect("a shadow");
     assert_eq!((value(&shadow, "rank"), shadow.version.as_deref()), (Some(Value::Integer(7)), Some("v1")));
+}
+
+pub(super) async fn s_15_the_end_of_a_pull_tries_what_waits_once_more<S: LocalStore>(probe: Probe<S>) {
+    let body = "[{\"id\":\"a\",\"rank\":7,\"version\":\"v1\"},{\"id\":\"b\",\"rank\":7,\"version\":\"v1\"}]";
+    assert_eq!(probe.pull(body).await.quarantined, 2);
+    probe.insert(todo("a", "milk")).await;
+    let end = PullEnd { scope: scope(&TODO, None), server_date: None, mirror: None, refilled: false };
+    let applied = probe.store.finish_pull(end).await.expect("a pull ends");
+    assert_eq!(applied, Applied { kept_local: 1, ..Applied::default() }, "what waits on is not counted");
+    assert_eq!(probe.shadow("a").await.and_then(|shadow| value(&shadow, "rank")), Some(Value::Integer(7)));
+    let waiting = probe.store.quarantine(None).await.expect("a read");
+    assert_eq!(waiting.iter().map(|row| row.item_id.as_str()).collect::<Vec<_>>(), ["b"]);
 }
 
 pub(super) async fn l_24_a_newer_row_replaces_a_quarantined_one<S: LocalStore>(probe: Probe<S>) {

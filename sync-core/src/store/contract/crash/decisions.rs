@@ -3,7 +3,7 @@
 use super::super::probe::*;
 use super::super::tables::TODO;
 use super::Step;
-use crate::operation::OperationKind;
+use crate::operation::{FailureClass, OperationKind};
 use crate::store::{LocalStore, OtherAccount, Outcome, Owner, PullBatch, Resolution};
 
 /// The step that resolves the recorded error of `a`.
@@ -85,6 +85,44 @@ pub(super) async fn k_11_a_delete_becomes_an_update<S: LocalStore>(probe: &Probe
     probe.answer(conflict(server("a", "theirs", "v2"))).await;
     let item = Some(todo("a", "kept"));
     resolving(probe, Resolution::ChangeKind { kind: OperationKind::Update, item, version: None }).await
+}
+
+/// An error of an update whose outcome is not known.
+async fn uncertain<S: LocalStore>(probe: &Probe<S>) {
+    updated(probe, Outcome::Uncertain(Some(failure(FailureClass::ServerError, None)))).await;
+}
+
+pub(super) async fn r_1_the_local_row_is_kept_before_the_outcome_is_known<S: LocalStore>(
+    probe: &Probe<S>,
+) -> Step {
+    uncertain(probe).await;
+    resolving(probe, Resolution::KeepLocal).await
+}
+
+pub(super) async fn r_1_the_servers_row_is_taken_before_the_outcome_is_known<S: LocalStore>(
+    probe: &Probe<S>,
+) -> Step {
+    uncertain(probe).await;
+    resolving(probe, Resolution::TakeRemote).await
+}
+
+pub(super) async fn p_29_an_operation_is_parked<S: LocalStore>(probe: &Probe<S>) -> Step {
+    in_conflict(probe).await;
+    resolving(probe, Resolution::Park).await
+}
+
+pub(super) async fn p_29_a_pulled_conflict_is_parked<S: LocalStore>(probe: &Probe<S>) -> Step {
+    let Step::Resolve { key, by, .. } = k_20_a_pulled_conflict_is_resolved(probe).await else {
+        unreachable!("it resolves")
+    };
+    Step::Resolve { key, resolution: Resolution::Park, by }
+}
+
+pub(super) async fn p_29_parking_ends<S: LocalStore>(probe: &Probe<S>) -> Step {
+    in_conflict(probe).await;
+    let key = probe.error("a").await.key;
+    probe.store.resolve(key, Resolution::Park, Resolver::App).await.expect("a resolution");
+    resolving(probe, Resolution::Unpark).await
 }
 
 pub(super) async fn k_20_a_pulled_conflict_is_resolved<S: LocalStore>(probe: &Probe<S>) -> Step {

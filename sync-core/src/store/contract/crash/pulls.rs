@@ -46,6 +46,11 @@ pub(super) async fn l_08_the_start_of_a_pull_of_another_query<S: LocalStore>(pro
     Step::BeginPull(PullScope { wanted, ..scope(&TODO, Some(key)) })
 }
 
+pub(super) async fn r_12_the_start_of_a_full_pull<S: LocalStore>(probe: &Probe<S>) -> Step {
+    probe.store.begin_pull(scope(&TODO, None)).await.expect("a pull starts");
+    Step::BeginPull(PullScope { mirror: true, ..scope(&TODO, None) })
+}
+
 pub(super) async fn l_24_the_start_of_a_pull_tries_the_quarantine<S: LocalStore>(probe: &Probe<S>) -> Step {
     assert_eq!(probe.pull(&format!("[{}]", unfit("a"))).await.quarantined, 1);
     probe.insert(todo("a", "mine")).await;
@@ -107,10 +112,26 @@ pub(super) async fn r_12_a_row_that_left<S: LocalStore>(probe: &Probe<S>) -> Ste
     Step::ApplyPages(PullBatch { local_rest: Some(milk), ..incremental(&[&rows]) })
 }
 
+pub(super) async fn r_11_a_refill_of_known_versions<S: LocalStore>(probe: &Probe<S>) -> Step {
+    for id in ["clean", "dirty"] {
+        probe.pulled(id, "milk", "v1").await;
+    }
+    probe.update(todo("dirty", "bread")).await;
+    let rows = ["clean", "dirty"].map(|id| json(id, "milk", "v1").replace("\"n\":null", "\"n\":5"));
+    Step::ApplyPages(PullBatch { refill: true, ..incremental(&[&format!("[{}]", rows.join(","))]) })
+}
+
 pub(super) async fn t_05_the_end_of_a_pull<S: LocalStore>(probe: &Probe<S>) -> Step {
     tokens(probe).await;
     let scope = scope(&TODO, Some(query("q")));
     Step::FinishPull(PullEnd { scope, server_date: Some(at(INSTANT)), mirror: None, refilled: true })
+}
+
+pub(super) async fn s_15_the_end_of_a_pull_tries_the_quarantine<S: LocalStore>(probe: &Probe<S>) -> Step {
+    assert_eq!(probe.apply(incremental(&[&format!("[{}]", unfit("a"))])).await.quarantined, 1);
+    probe.insert(todo("a", "mine")).await;
+    let scope = scope(&TODO, Some(query("q")));
+    Step::FinishPull(PullEnd { scope, server_date: None, mirror: None, refilled: false })
 }
 
 pub(super) async fn l_13_the_end_of_a_mirroring_pull<S: LocalStore>(probe: &Probe<S>) -> Step {
@@ -156,7 +177,8 @@ pub(super) async fn g_12_a_purge_that_keeps_tokens<S: LocalStore>(probe: &Probe<
     Step::Purge(Purge { keep_tokens: true, ..Purge::new(Predicate::all(&TODO)) })
 }
 
-pub(super) async fn g_12_a_purge_by_force<S: LocalStore>(probe: &Probe<S>) -> Step {
+/// A table with everything that can stand beside its rows.
+async fn crowded<S: LocalStore>(probe: &Probe<S>) {
     filled(probe).await;
     probe.update(todo("a", "jam")).await;
     probe.answer(conflict(server("a", "theirs", "v2"))).await;
@@ -164,5 +186,20 @@ pub(super) async fn g_12_a_purge_by_force<S: LocalStore>(probe: &Probe<S>) -> St
     probe.insert(todo("d", "milk")).await;
     let extra = json("e", "milk", "v1").replace("\"text\"", "\"color\":1,\"text\"");
     probe.pull(&format!("[{extra},{},{}]", json("a", "newer", "v3"), unfit("f"))).await;
+}
+
+pub(super) async fn g_12_a_purge_by_force<S: LocalStore>(probe: &Probe<S>) -> Step {
+    crowded(probe).await;
     Step::Purge(Purge { force: true, ..Purge::new(Predicate::all(&TODO)) })
+}
+
+pub(super) async fn g_06_a_purge_of_some_rows_by_force<S: LocalStore>(probe: &Probe<S>) -> Step {
+    crowded(probe).await;
+    Step::Purge(Purge { force: true, ..Purge::new(of_text("milk")) })
+}
+
+/// A queued delete is judged by the row it deleted.
+pub(super) async fn g_06_a_purge_of_a_queued_delete<S: LocalStore>(probe: &Probe<S>) -> Step {
+    crowded(probe).await;
+    Step::Purge(Purge { force: true, ..Purge::new(of_text("bread")) })
 }

@@ -41,6 +41,12 @@ pub(super) async fn p_07_the_start_of_a_push<S: LocalStore>(probe: &Probe<S>) ->
     Step::BeginPush
 }
 
+pub(super) async fn p_27_the_start_of_a_push_after_errors<S: LocalStore>(probe: &Probe<S>) -> Step {
+    updated(probe).await;
+    probe.answer(refused()).await;
+    Step::BeginPush
+}
+
 pub(super) async fn f_01_operations_are_marked<S: LocalStore>(probe: &Probe<S>) -> Step {
     for id in ["changed", "deleted"] {
         probe.pulled(id, "milk", "v1").await;
@@ -57,6 +63,12 @@ pub(super) async fn f_01_an_uncertain_operation_is_marked_again<S: LocalStore>(p
     taking(probe.begin_push().await)
 }
 
+pub(super) async fn r_2_an_uncertain_insert_is_marked_as_a_delete<S: LocalStore>(probe: &Probe<S>) -> Step {
+    insert_sent(probe).await;
+    probe.delete("a").await;
+    taking(probe.begin_push().await)
+}
+
 pub(super) async fn x_15_an_update_that_changes_nothing<S: LocalStore>(probe: &Probe<S>) -> Step {
     updated(probe).await;
     probe.update(todo("a", "milk")).await;
@@ -69,6 +81,14 @@ pub(super) async fn f_03_an_insert_is_acknowledged<S: LocalStore>(probe: &Probe<
 
 pub(super) async fn f_03_an_update_is_acknowledged<S: LocalStore>(probe: &Probe<S>) -> Step {
     settling(update_sent(probe).await, acknowledged(server("a", "bread", "v2")))
+}
+
+pub(super) async fn f_03_an_answer_without_a_row<S: LocalStore>(probe: &Probe<S>) -> Step {
+    settling(update_sent(probe).await, acknowledged(None))
+}
+
+pub(super) async fn f_03_an_answer_marked_deleted<S: LocalStore>(probe: &Probe<S>) -> Step {
+    settling(update_sent(probe).await, acknowledged(deleted(server("a", "bread", "v2"))))
 }
 
 pub(super) async fn f_03_a_delete_is_acknowledged<S: LocalStore>(probe: &Probe<S>) -> Step {
@@ -93,6 +113,25 @@ pub(super) async fn f_06_a_row_inserted_again_is_acknowledged<S: LocalStore>(pro
     settling(sent, acknowledged(None))
 }
 
+/// The revival of `a`, which the server marked deleted in v2, is under way.
+async fn undelete_sent<S: LocalStore>(probe: &Probe<S>) -> (PushSession, Outgoing) {
+    updated(probe).await;
+    probe.answer(gone(deleted(server("a", "theirs", "v2")))).await;
+    let key = probe.error("a").await.key;
+    probe.store.resolve(key, Resolution::KeepLocal, Resolver::App).await.expect("a resolution");
+    probe.send().await
+}
+
+pub(super) async fn w_09_a_revival_is_acknowledged<S: LocalStore>(probe: &Probe<S>) -> Step {
+    let (session, sent) = undelete_sent(probe).await;
+    let settlements = vec![Settlement { key: sent.key, outcome: acknowledged(server("a", "theirs", "v3")) }];
+    Step::Exchange(Exchange { session, settlements, take: Some(take(1)) })
+}
+
+pub(super) async fn w_09_a_revival_is_refused<S: LocalStore>(probe: &Probe<S>) -> Step {
+    settling(undelete_sent(probe).await, refused())
+}
+
 pub(super) async fn f_07_a_refusal<S: LocalStore>(probe: &Probe<S>) -> Step {
     settling(insert_sent(probe).await, refused())
 }
@@ -101,6 +140,36 @@ pub(super) async fn f_07_a_refused_insert_deleted_meanwhile<S: LocalStore>(probe
     let sent = insert_sent(probe).await;
     probe.delete("a").await;
     settling(sent, refused())
+}
+
+pub(super) async fn f_07_a_refused_update_deleted_meanwhile<S: LocalStore>(probe: &Probe<S>) -> Step {
+    let sent = update_sent(probe).await;
+    probe.delete("a").await;
+    settling(sent, refused())
+}
+
+pub(super) async fn f_07_a_refused_delete_inserted_meanwhile<S: LocalStore>(probe: &Probe<S>) -> Step {
+    let sent = delete_sent(probe).await;
+    probe.insert(todo("a", "again")).await;
+    settling(sent, refused())
+}
+
+pub(super) async fn x_06_an_insert_meets_a_foreign_row<S: LocalStore>(probe: &Probe<S>) -> Step {
+    settling(insert_sent(probe).await, conflict(server("a", "theirs", "v1")))
+}
+
+pub(super) async fn x_06_a_foreign_row_is_left<S: LocalStore>(probe: &Probe<S>) -> Step {
+    let sent = insert_sent(probe).await;
+    probe.delete("a").await;
+    settling(sent, conflict(server("a", "theirs", "v1")))
+}
+
+pub(super) async fn k_20_a_conflict_of_a_delete<S: LocalStore>(probe: &Probe<S>) -> Step {
+    settling(delete_sent(probe).await, conflict(server("a", "theirs", "v2")))
+}
+
+pub(super) async fn k_20_a_conflict_without_a_row<S: LocalStore>(probe: &Probe<S>) -> Step {
+    settling(update_sent(probe).await, gone(None))
 }
 
 pub(super) async fn k_20_a_conflict<S: LocalStore>(probe: &Probe<S>) -> Step {
@@ -116,8 +185,43 @@ pub(super) async fn r_2_an_unknown_outcome<S: LocalStore>(probe: &Probe<S>) -> S
     settling(update_sent(probe).await, lost)
 }
 
+/// A lost answer changes nothing by itself; the marks of what goes out next do.
+pub(super) async fn r_2_a_lost_answer_and_the_next_mark<S: LocalStore>(probe: &Probe<S>) -> Step {
+    probe.insert(todo("lost", "milk")).await;
+    probe.insert(todo("next", "milk")).await;
+    let session = probe.begin_push().await;
+    let sent = probe.exchange(session, Vec::new(), Some(take(1))).await.taken.remove(0);
+    let settlements = vec![Settlement { key: sent.key, outcome: Outcome::Uncertain(None) }];
+    Step::Exchange(Exchange { session, settlements, take: Some(take(1)) })
+}
+
+pub(super) async fn r_2_a_remainder_is_taken_with_its_answer<S: LocalStore>(probe: &Probe<S>) -> Step {
+    insert_sent(probe).await;
+    probe.update(todo("a", "jam")).await;
+    let (session, sent) = probe.send().await;
+    let settlements = vec![Settlement { key: sent.key, outcome: acknowledged(server("a", "bread", "v1")) }];
+    Step::Exchange(Exchange { session, settlements, take: Some(take(1)) })
+}
+
 pub(super) async fn r_8_an_unsent_operation<S: LocalStore>(probe: &Probe<S>) -> Step {
     settling(update_sent(probe).await, Outcome::Unsent)
+}
+
+pub(super) async fn r_8_an_unsent_operation_that_had_failed<S: LocalStore>(probe: &Probe<S>) -> Step {
+    updated(probe).await;
+    probe.answer(refused()).await;
+    settling(probe.send().await, Outcome::Unsent)
+}
+
+pub(super) async fn r_8_an_unsent_repetition<S: LocalStore>(probe: &Probe<S>) -> Step {
+    insert_sent(probe).await;
+    settling(probe.send().await, Outcome::Unsent)
+}
+
+pub(super) async fn r_8_an_unsent_insert_deleted_meanwhile<S: LocalStore>(probe: &Probe<S>) -> Step {
+    let sent = insert_sent(probe).await;
+    probe.delete("a").await;
+    settling(sent, Outcome::Unsent)
 }
 
 pub(super) async fn r_8_outcomes_and_marks_together<S: LocalStore>(probe: &Probe<S>) -> Step {
@@ -161,6 +265,19 @@ pub(super) async fn k_08_a_handler_stores_a_row<S: LocalStore>(probe: &Probe<S>)
 pub(super) async fn k_11_a_handler_changes_the_kind<S: LocalStore>(probe: &Probe<S>) -> Step {
     let kind = Resolution::ChangeKind { kind: OperationKind::Delete, item: None, version: None };
     decided(probe, kind).await
+}
+
+pub(super) async fn p_29_a_handler_parks<S: LocalStore>(probe: &Probe<S>) -> Step {
+    decided(probe, Resolution::Park).await
+}
+
+/// The conflict is recorded instead of decided (K-12).
+pub(super) async fn k_12_a_handler_decides_about_a_row_edited_meanwhile<S: LocalStore>(
+    probe: &Probe<S>,
+) -> Step {
+    let step = decided(probe, Resolution::TakeRemote).await;
+    probe.update(todo("a", "jam")).await;
+    step
 }
 
 pub(super) async fn a_handler_leaves_the_conflict<S: LocalStore>(probe: &Probe<S>) -> Step {

@@ -3,7 +3,8 @@
 use super::super::probe::*;
 use super::super::tables::{LIST, PART};
 use super::{SETTING, Step};
-use crate::store::{LocalChangeKind, LocalStore};
+use crate::operation::FailureClass;
+use crate::store::{LocalChangeKind, LocalStore, Outcome};
 
 fn one(kind: LocalChangeKind) -> Step {
     Step::Write(vec![change(&crate::store::contract::TODO, kind)])
@@ -50,6 +51,29 @@ pub(super) async fn x_03_an_insert_taken_back<S: LocalStore>(probe: &Probe<S>) -
     one(delete())
 }
 
+pub(super) async fn x_04_an_insert_of_unknown_outcome_becomes_a_delete<S: LocalStore>(
+    probe: &Probe<S>,
+) -> Step {
+    probe.insert(todo("a", "mine")).await;
+    probe.answer(Outcome::Uncertain(Some(failure(FailureClass::ServerError, None)))).await;
+    probe.update(todo("a", "edited")).await;
+    one(delete())
+}
+
+pub(super) async fn x_06_an_insert_over_a_foreign_row_taken_back<S: LocalStore>(probe: &Probe<S>) -> Step {
+    probe.insert(todo("a", "mine")).await;
+    probe.answer(conflict(server("a", "theirs", "v1"))).await;
+    one(delete())
+}
+
+pub(super) async fn x_09_a_deletion_taken_back<S: LocalStore>(probe: &Probe<S>) -> Step {
+    let extra = json("a", "milk", "v1").replace("\"text\"", "\"color\":1,\"text\"");
+    probe.pull(&format!("[{extra}]")).await;
+    probe.delete("a").await;
+    probe.answer(refused()).await;
+    one(LocalChangeKind::Insert(todo("a", "again")))
+}
+
 pub(super) async fn x_08_an_update_becomes_a_delete<S: LocalStore>(probe: &Probe<S>) -> Step {
     probe.pulled("a", "milk", "v1").await;
     probe.update(todo("a", "bread")).await;
@@ -91,6 +115,14 @@ pub(super) async fn w_09_an_undelete<S: LocalStore>(probe: &Probe<S>) -> Step {
         );
         probe.apply(batch(&LIST, &[&body])).await;
     }
+    Step::Write(vec![change(&LIST, LocalChangeKind::Undelete("l".to_owned()))])
+}
+
+pub(super) async fn w_09_an_undelete_of_an_edited_row<S: LocalStore>(probe: &Probe<S>) -> Step {
+    w_09_an_undelete(probe).await;
+    let edit = row_of(&LIST, "l", &[("title", text("edited"))]);
+    probe.try_write(vec![change(&LIST, LocalChangeKind::Update(edit))]).await.expect("an edit");
+    probe.answer(refused()).await;
     Step::Write(vec![change(&LIST, LocalChangeKind::Undelete("l".to_owned()))])
 }
 
