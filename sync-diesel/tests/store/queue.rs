@@ -1,7 +1,5 @@
 //! The queue on SQLite: long queues, queues of other versions, and files that fail.
 
-use std::time::{Duration, Instant};
-
 use diesel::connection::SimpleConnection;
 use sync_core::ErrorKind;
 use sync_core::entity::SyncEntity as _;
@@ -57,26 +55,23 @@ fn delete(table: &'static sync_core::entity::TableSchema, id: &str) -> LocalChan
     LocalChange { table, kind: LocalChangeKind::Delete(id.to_owned()) }
 }
 
-/// A push in which every request succeeds at once, as the engine drives it. Gives the order of the ids, and the
-/// longest step.
-async fn push(store: &DieselStore, limit: usize) -> (Vec<String>, Duration) {
+/// A push in which every request succeeds at once, as the engine drives it. Gives the order of the ids.
+async fn push(store: &DieselStore, limit: usize) -> Vec<String> {
     let session = store.begin_push().await.expect("a push");
-    let (mut order, mut longest) = (Vec::new(), Duration::ZERO);
+    let mut order = Vec::new();
     let mut take = Take::first(limit);
     let mut settlements = Vec::new();
     loop {
-        let start = Instant::now();
         let step =
             Exchange { session, settlements: std::mem::take(&mut settlements), take: Some(take.clone()) };
         let mut step = store.exchange(step).await.expect("a step");
-        longest = longest.max(start.elapsed());
         order.extend(step.taken.iter().map(|operation| operation.key.item_id.clone()));
         take.after = step.after;
         take.again.retain(|row| step.left.iter().any(|key| key.row() == *row));
         take.again.extend(step.waiting.drain(..).map(|waiting| waiting.row));
         if step.taken.is_empty() && step.is_exhausted {
             assert_eq!(take.again, [], "everything was sent");
-            return (order, longest);
+            return order;
         }
         settlements.extend(step.taken.into_iter().map(|operation| Settlement {
             key: operation.key,
@@ -85,8 +80,9 @@ async fn push(store: &DieselStore, limit: usize) -> (Vec<String>, Duration) {
     }
 }
 
+/// That no step reads the whole queue is SQLite's word: the look-ups name their index, and fail where it does not serve.
 #[tokio::test]
-async fn p_21_ten_thousand_operations_of_related_rows_cost_time_in_proportion() {
+async fn p_21_ten_thousand_operations_of_related_rows_go_parents_first_and_leave_children_first() {
     const PARENTS: usize = 100;
     const CHILDREN: usize = 99;
     let directory = TempDir::new().expect("a temporary directory");
@@ -97,16 +93,12 @@ async fn p_21_ten_thousand_operations_of_related_rows_cost_time_in_proportion() 
         changes.extend((0..CHILDREN).map(|of| child(&format!("c{number}-{of}"), &format!("p{number}"))));
     }
     LocalStore::write(&store, changes).await.expect("inserts");
-    let start = Instant::now();
-    let (order, longest) = push(&store, 32).await;
-    let inserting = start.elapsed();
+    let order = push(&store, 32).await;
     assert_eq!(order.len(), PARENTS * (CHILDREN + 1));
     let place = |id: &str| order.iter().position(|other| other == id).expect("sent");
     for number in [0, 57, PARENTS - 1] {
         assert!(place(&format!("p{number}")) < place(&format!("c{number}-0")));
     }
-    // No step looks at the whole queue: that would take a thousand times the step's own work.
-    assert!(longest < Duration::from_secs(4), "a step took {longest:?}, all {inserting:?}");
 
     // Deleted with the parents first, as an app without foreign keys may.
     let mut changes: Vec<LocalChange> =
@@ -115,14 +107,13 @@ async fn p_21_ten_thousand_operations_of_related_rows_cost_time_in_proportion() 
         changes.extend((0..CHILDREN).map(|of| delete(Child::SCHEMA, &format!("c{number}-{of}"))));
     }
     LocalStore::write(&store, changes).await.expect("deletes");
-    let (order, longest) = push(&store, 32).await;
+    let order = push(&store, 32).await;
     assert_eq!(order.len(), PARENTS * (CHILDREN + 1));
     let place = |id: &str| order.iter().position(|other| other == id).expect("sent");
     for number in 0..PARENTS {
         let parent = place(&format!("p{number}"));
         assert!((0..CHILDREN).all(|of| place(&format!("c{number}-{of}")) < parent));
     }
-    assert!(longest < Duration::from_secs(4), "a step took {longest:?}");
 }
 
 async fn step(store: &DieselStore, session: PushSession) -> sync_core::Result<Exchanged> {
