@@ -39,8 +39,11 @@ pub(crate) fn exchange(
 ) -> Result<Exchanged> {
     system::exempt(conn, |conn| {
         let mut exchanged = Exchanged::default();
+        if exchange.take.is_some() {
+            exchange.session.check_newest(system::last_push(conn)?)?;
+        }
         for settlement in &exchange.settlements {
-            if settle::settle(conn, tables, settlement)? {
+            if settle::settle(conn, tables, exchange.session, settlement)? {
                 exchanged.remainders += 1;
             }
         }
