@@ -480,6 +480,9 @@ pub struct Exchanged {
     pub unneeded: u64,
     /// Settlements whose row had changed meanwhile: what remains is queued again.
     pub remainders: u64,
+    /// Operations that cannot be sent because the local database is damaged (P-20i): passed over, with the error
+    /// recorded. They stay in the queue.
+    pub damaged: Vec<OperationKey>,
     /// Operations passed over because they wait for others (P-21, P-22).
     pub waiting: Vec<Waiting>,
     /// Those of [`Take::again`] that were not taken for want of room, or must not go beside what is under way.
