@@ -345,7 +345,7 @@ async fn p_18_l_36_a_second_401_is_the_answer_and_the_queue_stays() {
     insert(&device, 3).await;
     let before = device.pending_operations().await.expect("operations");
 
-    let error = device.push().await.expect_err("refused twice");
+    let error = device.push().window(1).await.expect_err("refused twice");
     let report = error.push_report().expect("a report");
     assert!(error.is_unauthorized(), "{error}");
     assert_eq!((report.status, report.completed), (PushStatus::Authentication, 0));
