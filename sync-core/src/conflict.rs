@@ -186,7 +186,10 @@ impl ConflictPolicy {
         }
         match conflict.class {
             FailureClass::Conflict | FailureClass::Gone | FailureClass::Handler => {}
-            FailureClass::Refused | FailureClass::ServerError => return Resolution::Leave,
+            FailureClass::Refused
+            | FailureClass::ServerError
+            | FailureClass::LocalRowMissing
+            | FailureClass::Damaged => return Resolution::Leave,
         }
         let chosen = match self {
             Self::Leave | Self::Park => return Resolution::Leave,

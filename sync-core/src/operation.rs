@@ -158,6 +158,11 @@ pub enum FailureClass {
     ServerError,
     /// A conflict handler failed or panicked.
     Handler,
+    /// The row is missing in the local database, without a delete being queued: the file was damaged, or written by
+    /// something that removed the triggers. Nothing was sent (P-20i).
+    LocalRowMissing,
+    /// The local row, a kept copy of it or what is stored of the operation cannot be read. Nothing was sent (P-20i).
+    Damaged,
 }
 
 impl FailureClass {
@@ -169,14 +174,28 @@ impl FailureClass {
             Self::Refused => "refused",
             Self::ServerError => "server_error",
             Self::Handler => "handler",
+            Self::LocalRowMissing => "local_row_missing",
+            Self::Damaged => "damaged",
         }
     }
 
     /// Reads a stored name.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Conflict, Self::Gone, Self::Refused, Self::ServerError, Self::Handler]
-            .into_iter()
-            .find(|class| class.as_str() == text)
+        let all = [
+            Self::Conflict,
+            Self::Gone,
+            Self::Refused,
+            Self::ServerError,
+            Self::Handler,
+            Self::LocalRowMissing,
+            Self::Damaged,
+        ];
+        all.into_iter().find(|class| class.as_str() == text)
+    }
+
+    /// Whether it is the local database that fails the operation, and no answer of the server.
+    pub const fn is_local_damage(self) -> bool {
+        matches!(self, Self::LocalRowMissing | Self::Damaged)
     }
 }
 

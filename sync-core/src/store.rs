@@ -48,7 +48,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use crate::entity::TableSchema;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::Events;
 use crate::operation::order::{Cycles, Waiting};
 use crate::operation::{
@@ -144,6 +144,14 @@ pub trait LocalStore: Send + Sync + 'static {
     /// One step of a push (17.2, steps 2 and 4, R8): stores the outcomes, then takes the next operations and
     /// marks them attempted with the content they are sent with, all in one transaction that is durable when
     /// the future resolves.
+    ///
+    /// A step whose future was dropped may run late (F-08). So an outcome is ignored if another push has taken the
+    /// operation since, and once another push has begun nothing more is taken. What such a step marks before that is
+    /// never sent: it counts as sent with an unknown outcome, and the next push settles it.
+    ///
+    /// # Errors
+    ///
+    /// `Busy` for a step that takes operations once another push has begun; nothing changes.
     fn exchange(&self, exchange: Exchange) -> impl Future<Output = Result<Exchanged>> + Send;
 
     /// Starts a pull (17.3, step 2): reads what is known of this query, after trying quarantined rows of the
@@ -281,6 +289,20 @@ pub struct PushSession {
     pub bound: i64,
     /// Operations at or below the bound.
     pub queued: u64,
+}
+
+impl PushSession {
+    /// Whether this push may take operations, if `newest` is the number of the push begun last.
+    ///
+    /// # Errors
+    ///
+    /// `Busy` if that is another one.
+    pub fn check_newest(self, newest: i64) -> Result<()> {
+        if self.push == newest {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Busy, "another push has begun since; this one takes nothing more"))
+    }
 }
 
 /// Input of [`LocalStore::exchange`].
@@ -459,6 +481,9 @@ pub struct Exchanged {
     pub unneeded: u64,
     /// Settlements whose row had changed meanwhile: what remains is queued again.
     pub remainders: u64,
+    /// Operations that cannot be sent because the local database is damaged (P-20i): passed over, with the error
+    /// recorded. They stay in the queue.
+    pub damaged: Vec<OperationKey>,
     /// Operations passed over because they wait for others (P-21, P-22).
     pub waiting: Vec<Waiting>,
     /// Those of [`Take::again`] that were not taken for want of room, or must not go beside what is under way.

@@ -211,6 +211,9 @@ impl Explanation {
             (SyncState::Failed, Some(FailureClass::Handler)) => {
                 Some("mend the conflict handler, or decide with `SyncContext::resolve`")
             }
+            (SyncState::Failed | SyncState::Sent, Some(class)) if class.is_local_damage() => {
+                Some("take the server's row with `SyncContext::resolve`, or change the row again")
+            }
             (SyncState::Failed, _) => Some(
                 "change the row to what the server takes, or take the server's with `SyncContext::resolve`",
             ),
@@ -336,6 +339,8 @@ const fn class_in_words(class: FailureClass) -> &'static str {
         FailureClass::Refused => "the server refused the operation",
         FailureClass::ServerError => "the server failed, the outcome is not known",
         FailureClass::Handler => "the conflict handler failed",
+        FailureClass::LocalRowMissing => "the row is missing in the local database",
+        FailureClass::Damaged => "what the local database holds of it cannot be read",
         _ => "of a class this text does not know",
     }
 }

@@ -85,6 +85,8 @@ fn by_message(message: &str) -> (ErrorKind, String) {
         (ErrorKind::Busy, "the local database is locked by another connection")
     } else if message.contains("malformed") || message.contains("not a database") {
         (ErrorKind::Corrupt, "the local database is damaged or no database")
+    } else if message.contains("JSON cannot hold BLOB values") {
+        (ErrorKind::Corrupt, "a stored value does not fit the type of its column")
     } else if message.contains("is full") {
         (ErrorKind::Store, "the disk of the local database is full")
     } else if message.contains("readonly") {

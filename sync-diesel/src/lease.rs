@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use sync_core::error::{Error, ErrorKind, Result};
@@ -15,9 +15,16 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 /// First and longest interval between two tries.
 const INTERVALS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
 
-/// The right to push, pull and purge a database; it ends with this value.
+/// The right to push, pull and purge a database; it ends with this value, or with the last step that was begun under
+/// it: the writer thread may still run one whose caller was dropped.
 #[derive(Debug)]
 pub struct Lease {
+    _held: Arc<Held>,
+}
+
+/// What is locked.
+#[derive(Debug)]
+pub(crate) struct Held {
     // The file is unlocked first: the next of this store finds it free.
     _file: Option<File>,
     _turn: OwnedMutexGuard<()>,
@@ -29,18 +36,34 @@ pub(crate) struct Leases {
     /// `None`: the database is in memory, and of this process alone.
     path: Option<Arc<PathBuf>>,
     turn: Arc<Mutex<()>>,
+    current: Arc<std::sync::Mutex<Weak<Held>>>,
 }
 
 impl Leases {
     /// For the database of this path or SQLite address, which exists: only then is a link to it seen as one.
     pub(crate) fn new(database: &Path) -> Self {
-        Self { path: lease_path(database).map(Arc::new), turn: Arc::default() }
+        Self { path: lease_path(database).map(Arc::new), turn: Arc::default(), current: Arc::default() }
     }
 
     pub(crate) async fn take(&self, wait: bool) -> Result<Lease> {
+        let held = Arc::new(self.lock(wait).await?);
+        *self.current() = Arc::downgrade(&held);
+        Ok(Lease { _held: held })
+    }
+
+    /// Keeps the lease under way, if there is one, for a step that may outlive it.
+    pub(crate) fn hold(&self) -> Option<Arc<Held>> {
+        self.current().upgrade()
+    }
+
+    fn current(&self) -> MutexGuard<'_, Weak<Held>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn lock(&self, wait: bool) -> Result<Held> {
         let turn = Arc::clone(&self.turn);
         let turn = if wait { turn.lock_owned().await } else { turn.try_lock_owned().map_err(|_| busy())? };
-        let Some(path) = &self.path else { return Ok(Lease { _file: None, _turn: turn }) };
+        let Some(path) = &self.path else { return Ok(Held { _file: None, _turn: turn }) };
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -51,7 +74,7 @@ impl Leases {
         let (mut interval, longest) = INTERVALS;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Lease { _file: Some(file), _turn: turn }),
+                Ok(()) => return Ok(Held { _file: Some(file), _turn: turn }),
                 Err(TryLockError::WouldBlock) if wait => {
                     tokio::time::sleep(interval).await;
                     interval = (interval * 2).min(longest);

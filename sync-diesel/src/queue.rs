@@ -39,8 +39,11 @@ pub(crate) fn exchange(
 ) -> Result<Exchanged> {
     system::exempt(conn, |conn| {
         let mut exchanged = Exchanged::default();
+        if exchange.take.is_some() {
+            exchange.session.check_newest(system::last_push(conn)?)?;
+        }
         for settlement in &exchange.settlements {
-            if settle::settle(conn, tables, settlement)? {
+            if settle::settle(conn, tables, exchange.session, settlement)? {
                 exchanged.remainders += 1;
             }
         }
@@ -163,7 +166,8 @@ pub(crate) fn errors(
             Some(text) => Some(table.row((item_id.clone(), version, updated_at, deleted, text, extra))?),
             None => None,
         };
-        let local = local.map(|text| table.whole_row(&text)).transpose()?;
+        // For people to look at: one that cannot be read must not hide the error.
+        let local = local.and_then(|text| table.whole_row(&text).ok());
         errors.push(OperationError {
             kind: OperationKind::parse(kind).ok_or_else(|| unknown("kind"))?,
             class: FailureClass::parse(&class).ok_or_else(|| unknown("class"))?,
@@ -214,6 +218,14 @@ impl QueuedOperation {
 
     fn sent_kind(&self) -> Result<Option<SentKind>> {
         self.sent_kind.map(|kind| SentKind::parse(kind).ok_or_else(|| self.unknown("request"))).transpose()
+    }
+
+    /// Checks that this version knows every kind, state and mark of the operation.
+    fn check_known(&self) -> Result<()> {
+        self.kind()?;
+        self.state()?;
+        self.server_may_hold()?;
+        self.sent_kind().map(|_| ())
     }
 
     /// written by another version; nothing is changed and nothing is sent.

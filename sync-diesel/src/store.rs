@@ -185,6 +185,21 @@ impl DieselStore {
         watch
     }
 
+    /// As [`on_tables`](Self::on_tables), for the steps of a push, pull or purge: a step outlives a caller that was
+    /// dropped, and nobody else may push, pull or purge until it is done.
+    async fn under_lease<T, F>(&self, source: ChangeSource, work: F) -> Result<T>
+    where
+        F: FnOnce(&mut SqliteConnection, &Tables) -> Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let held = self.leases.hold();
+        self.on_tables(source, move |conn, tables| {
+            let _held = held;
+            work(conn, tables)
+        })
+        .await
+    }
+
     async fn on_tables<T, F>(&self, source: ChangeSource, work: F) -> Result<T>
     where
         F: FnOnce(&mut SqliteConnection, &Tables) -> Result<T> + Send + 'static,
@@ -278,23 +293,26 @@ impl LocalStore for DieselStore {
     }
 
     async fn begin_push(&self) -> Result<PushSession> {
-        self.on_tables(ChangeSource::Push, |conn, _| queue::begin_push(conn)).await
+        self.under_lease(ChangeSource::Push, |conn, _| queue::begin_push(conn)).await
     }
 
     async fn exchange(&self, exchange: Exchange) -> Result<Exchanged> {
-        self.on_tables(ChangeSource::Push, move |conn, tables| queue::exchange(conn, tables, &exchange)).await
+        self.under_lease(ChangeSource::Push, move |conn, tables| queue::exchange(conn, tables, &exchange))
+            .await
     }
 
     async fn begin_pull(&self, scope: PullScope) -> Result<PullStart> {
-        self.on_tables(ChangeSource::Pull, move |conn, tables| apply::begin_pull(conn, tables, &scope)).await
+        self.under_lease(ChangeSource::Pull, move |conn, tables| apply::begin_pull(conn, tables, &scope))
+            .await
     }
 
     async fn apply_pages(&self, batch: PullBatch) -> Result<Applied> {
-        self.on_tables(ChangeSource::Pull, move |conn, tables| apply::apply_pages(conn, tables, &batch)).await
+        self.under_lease(ChangeSource::Pull, move |conn, tables| apply::apply_pages(conn, tables, &batch))
+            .await
     }
 
     async fn finish_pull(&self, end: PullEnd) -> Result<Applied> {
-        self.on_tables(ChangeSource::Pull, move |conn, tables| apply::finish_pull(conn, tables, &end)).await
+        self.under_lease(ChangeSource::Pull, move |conn, tables| apply::finish_pull(conn, tables, &end)).await
     }
 
     async fn quarantine(&self, table: Option<&'static TableSchema>) -> Result<Vec<QuarantinedRow>> {
@@ -306,7 +324,7 @@ impl LocalStore for DieselStore {
 
     async fn reset_token(&self, table: &'static TableSchema, query_id: Option<&str>) -> Result<()> {
         let query_id = query_id.map(str::to_owned);
-        self.on_tables(ChangeSource::Pull, move |conn, tables| {
+        self.under_lease(ChangeSource::Pull, move |conn, tables| {
             let table = tables.get(table.name)?;
             apply::token::reset(conn, table.schema.name, query_id.as_deref())
         })
@@ -314,7 +332,7 @@ impl LocalStore for DieselStore {
     }
 
     async fn purge(&self, purge: Purge) -> Result<Purged> {
-        self.on_tables(ChangeSource::Purge, move |conn, tables| purge::purge(conn, tables, &purge)).await
+        self.under_lease(ChangeSource::Purge, move |conn, tables| purge::purge(conn, tables, &purge)).await
     }
 
     async fn conflicts(&self, table: Option<&'static TableSchema>) -> Result<Vec<OpenConflict>> {

@@ -262,6 +262,11 @@ pub(crate) fn last_seq(conn: &mut SqliteConnection) -> Result<i64> {
 /// A new push number.
 pub(crate) fn next_push(conn: &mut SqliteConnection) -> Result<i64> {
     run(conn, "UPDATE \"__control\" SET last_push = last_push + 1 WHERE id = 1", &[]).or_store()?;
+    last_push(conn)
+}
+
+/// The number of the push begun last.
+pub(crate) fn last_push(conn: &mut SqliteConnection) -> Result<i64> {
     query::<BigInt>("SELECT last_push FROM \"__control\" WHERE id = 1", &[]).get_result(conn).or_store()
 }
 

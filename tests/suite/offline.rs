@@ -1,5 +1,6 @@
 //! Offline use: local writes, the queue, push, pull and purge against our own server.
 
+use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use sync_diesel::prelude::*;
 use sync_tests::model::{self, Todo, todo};
@@ -378,4 +379,32 @@ async fn s_15_rows_that_exchange_a_unique_value_come_through_in_one_pull() {
     }
     assert_eq!(device.quarantine().await.expect("listed"), []);
     assert_eq!(device.pending().await.expect("counted"), 0, "a pull queues nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p_20i_a_push_goes_on_past_a_damaged_operation() {
+    let world = World::new().await;
+    let device = world.device("a.db").await;
+    let todos = device.table::<Todo>();
+    for text in ["one", "two", "three"] {
+        todos.insert(Todo::new(text)).await.expect("inserted");
+    }
+    // Something took the triggers away and wrote behind the queue's back.
+    let damage = "DROP TRIGGER \"__sync_delete_TodoItem\"; DELETE FROM \"TodoItem\" WHERE text = 'two'";
+    device.write(move |conn| conn.batch_execute(damage)).await.expect("damaged");
+    for sent in [2, 0] {
+        let error = device.push().await.expect_err("one cannot be sent");
+        let report = error.push_report().expect("a report");
+        assert_eq!((error.kind(), report.status), (ErrorKind::PushFailed, PushStatus::Complete));
+        assert_eq!((report.sent, report.completed, report.remaining), (sent, sent, 1));
+        let classes: Vec<_> = report.errors.iter().map(|error| error.class).collect();
+        assert_eq!(classes, [FailureClass::LocalRowMissing]);
+    }
+    assert_eq!(world.on_server().await.len(), 2);
+
+    // Nothing is known of the row but its id: the next pull asks for it.
+    let error = device.errors().await.expect("errors").remove(0);
+    device.resolve(&error, Resolve::<Todo>::TakeRemote).await.expect("resolved");
+    assert_eq!(device.pull_all(Todo::all()).await.expect("pulled").rows.added, 0);
+    device.push().await.expect("nothing is left");
 }

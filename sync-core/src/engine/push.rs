@@ -383,6 +383,7 @@ impl<S: LocalStore> Run<'_, S> {
         self.engine.events.emit_all(done.into_iter().chain(event::sent(&exchanged.taken)));
         self.report.completed += completed as u64;
         self.report.unneeded += exchanged.unneeded;
+        self.failed.extend(exchanged.damaged.iter().map(row_of));
         if takes {
             self.line.looked(&mut exchanged);
         }

@@ -23,8 +23,11 @@ pub(super) fn begin(state: &mut State) -> PushSession {
 
 pub(super) fn run(state: &mut State, exchange: Exchange) -> Result<Exchanged> {
     let mut done = Exchanged::default();
+    if exchange.take.is_some() {
+        exchange.session.check_newest(state.pushes)?;
+    }
     for settlement in exchange.settlements {
-        if settle::settle(state, settlement)? {
+        if settle::settle(state, exchange.session, settlement)? {
             done.remainders += 1;
         }
     }

@@ -9,12 +9,12 @@ use crate::operation::{
     merge_answer, shows_only, with_version,
 };
 use crate::row::Row;
-use crate::store::{Failure, Outcome, Resolution, Resolver, Settlement};
+use crate::store::{Failure, Outcome, PushSession, Resolution, Resolver, Settlement};
 
 /// Stores one outcome; true if the row had changed meanwhile and what remains is queued again.
-pub(super) fn settle(state: &mut State, settlement: Settlement) -> Result<bool> {
+pub(super) fn settle(state: &mut State, session: PushSession, settlement: Settlement) -> Result<bool> {
     let key = settlement.key;
-    let Some(sent) = in_flight(state, &key)? else { return Ok(false) };
+    let Some(sent) = in_flight(state, session, &key)? else { return Ok(false) };
     let id = &key.item_id;
     match settlement.outcome {
         Outcome::Acknowledged { row } => return acknowledge(state, &key, &sent, row),
@@ -67,11 +67,11 @@ fn resolved(
     Ok(())
 }
 
-/// The request the key names, if its outcome is still awaited.
-fn in_flight(state: &mut State, key: &OperationKey) -> Result<Option<Sent>> {
+/// The request of this push that the key names, if its outcome is still awaited.
+fn in_flight(state: &mut State, session: PushSession, key: &OperationKey) -> Result<Option<Sent>> {
     let entry = state.table_named_mut(key.table)?.entries.get(&key.item_id);
     Ok(entry
-        .filter(|entry| entry.seq == key.seq)
+        .filter(|entry| entry.seq == key.seq && entry.taken_by == session.push)
         .and_then(|entry| entry.sent.clone())
         .filter(|sent| sent.revision == key.revision))
 }

@@ -301,6 +301,9 @@ cases! {
     }
     sharing {
         z_03_the_lease_has_one_holder,
+        f_08_a_late_outcome_of_an_operation_taken_again_is_ignored,
+        f_08_a_late_outcome_counts_as_long_as_nobody_took_the_operation,
+        f_08_a_push_that_another_one_followed_takes_nothing,
         c_12_the_first_owner_takes_the_queue,
         c_12_discarded_operations_leave_the_servers_rows,
         c_12_adopted_operations_stay,

@@ -39,6 +39,8 @@ pub(crate) struct QueuedOperation {
     /// State and mark before the operation was taken, for a request that never started.
     pub(crate) prior_state: Option<i64>,
     pub(crate) prior_hold: Option<i64>,
+    /// The push that took it last.
+    pub(crate) taken_by: Option<i64>,
 }
 
 impl QueuedOperation {
@@ -70,6 +72,7 @@ type Columns = (
     Nullable<BigInt>,
     Nullable<BigInt>,
     Nullable<BigInt>,
+    Nullable<BigInt>,
 );
 
 /// The operations that match an SQL condition.
@@ -80,7 +83,7 @@ pub(super) fn load(
 ) -> Result<Vec<QueuedOperation>> {
     let text = format!(
         "SELECT seq, table_name, item_id, kind, state, revision, base_version, item, server_may_hold,
-         sent_kind, sent_revision, sent_item, sent_columns, attempts, tail_seq, prior_state, prior_hold
+         sent_kind, sent_revision, sent_item, sent_columns, attempts, tail_seq, prior_state, prior_hold, taken_by
          FROM \"__operations\" WHERE {condition}"
     );
     query::<Columns>(&text, binds).load(conn).or_store()
@@ -106,11 +109,10 @@ pub(super) fn find_with_taker(
     row: &RowRef,
 ) -> Result<Option<(QueuedOperation, Taker)>> {
     let Some(operation) = find(conn, row.table, &row.item_id)? else { return Ok(None) };
-    let text = format!("SELECT taken_by, {IS_PARKED} FROM \"__operations\" WHERE seq = ?");
-    let (push, parked) = query::<(Nullable<BigInt>, BigInt)>(&text, &[operation.seq.into()])
-        .get_result::<(Option<i64>, i64)>(conn)
-        .or_store()?;
-    Ok(Some((operation, Taker { push, is_parked: parked != 0 })))
+    let text = format!("SELECT {IS_PARKED} FROM \"__operations\" WHERE seq = ?");
+    let parked = query::<BigInt>(&text, &[operation.seq.into()]).get_result::<i64>(conn).or_store()?;
+    let taker = Taker { push: operation.taken_by, is_parked: parked != 0 };
+    Ok(Some((operation, taker)))
 }
 
 /// What is left of an operation after its request: nothing is in flight any more.

@@ -123,21 +123,31 @@ pub(crate) fn conflicts(
         let operation = stored.describe(table.schema)?;
         let of_row = [table.schema.name.into(), id.into()];
         let error = super::errors(conn, tables, "e.table_name = ? AND e.item_id = ?", &of_row)?.pop();
-        let base = Copy::Base.load(conn, table, id)?;
-        let newer = Copy::Newer.load(conn, table, id)?;
+        let is_damaged = error.as_ref().is_some_and(|error| error.class.is_local_damage());
+        let readable = |row| if is_damaged { readable(row) } else { row };
+        let base = readable(Copy::Base.load(conn, table, id))?;
+        let newer = readable(Copy::Newer.load(conn, table, id))?;
         // An answer that the row is gone makes every copy seen before it worthless.
         let gone = error.as_ref().is_some_and(|error| error.class == FailureClass::Gone);
         let remote = if gone { newer } else { newer.or_else(|| base.clone()) };
         if error.is_none() && !is_in_conflict(table.schema, &operation, remote.as_ref()) {
             continue;
         }
-        let local = match &stored.item {
-            Some(text) => Some(table.whole_row(text)?),
-            None => table.find(conn, id)?,
-        };
+        let local = readable(match &stored.item {
+            Some(text) => table.whole_row(text).map(Some),
+            None => table.find(conn, id),
+        })?;
         open.push(OpenConflict { table: table.schema, operation, error, base, local, remote });
     }
     Ok(open)
+}
+
+/// What can be read of a row whose operation is known to be damaged (P-20i).
+fn readable(row: Result<Option<Row>>) -> Result<Option<Row>> {
+    match row {
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
+        row => row,
+    }
 }
 
 /// Which push may take a resolved operation again.
@@ -373,19 +383,24 @@ fn take_remote(
     failure: &Failure,
 ) -> Result<()> {
     let id = operation.item_id.as_str();
-    let known = newest_known(conn, table, operation, failure)?;
+    // P-20i: what was kept of the row may be damaged as well.
+    let known = if failure.class.is_local_damage() {
+        Known::Unknown
+    } else {
+        newest_known(conn, table, operation, failure)?
+    };
     drop_operation(conn, table, operation)?;
+    if let Known::Unknown = known {
+        remove_row(conn, table, id)?;
+        return note_refetch(conn, table.schema.name, id);
+    }
     let local = kept_or_local(conn, table, operation)?;
     match (known, local) {
         (Known::Row(server), Some(mut row)) if !server.deleted || table.schema.keep_deleted => {
             overlay(table.schema, &mut row, &server);
             put_row(conn, table, &row)
         }
-        (Known::Row(_) | Known::Absent, _) => remove_row(conn, table, id),
-        (Known::Unknown, _) => {
-            remove_row(conn, table, id)?;
-            note_refetch(conn, table.schema.name, id)
-        }
+        _ => remove_row(conn, table, id),
     }
 }
 

@@ -12,7 +12,7 @@ use sync_core::operation::{
     with_version,
 };
 use sync_core::row::Row;
-use sync_core::store::{Failure, Outcome, Resolution, Resolver, Settlement};
+use sync_core::store::{Failure, Outcome, PushSession, Resolution, Resolver, Settlement};
 
 use super::record::{
     Failed, QueuedOperation, Remainder, drop_error, find, note_refetch, remove, store, store_error,
@@ -26,7 +26,12 @@ use crate::synced::{SyncedTable, Tables, overlay};
 use crate::system;
 
 /// Stores one outcome. Gives whether something of the operation is queued again because the row had changed.
-pub(super) fn settle(conn: &mut SqliteConnection, tables: &Tables, settlement: &Settlement) -> Result<bool> {
+pub(super) fn settle(
+    conn: &mut SqliteConnection,
+    tables: &Tables,
+    session: PushSession,
+    settlement: &Settlement,
+) -> Result<bool> {
     let key = &settlement.key;
     let table = tables.get(key.table)?;
     let Some(operation) = find(conn, table.schema.name, &key.item_id)? else {
@@ -35,6 +40,7 @@ pub(super) fn settle(conn: &mut SqliteConnection, tables: &Tables, settlement: &
     };
     let is_in_flight = operation.state()? == OperationState::Attempted
         && operation.seq == key.seq
+        && operation.taken_by == Some(session.push)
         && operation.sent_revision == Some(key.revision);
     let (Some(sent), true) = (operation.sent_kind()?, is_in_flight) else { return Ok(false) };
     let flight = Flight { table, sent, kind: operation.kind()?, operation };

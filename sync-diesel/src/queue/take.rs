@@ -8,12 +8,15 @@ use diesel::{OptionalExtension, RunQueryDsl};
 use sync_core::entity::{MergeRule, TableSchema};
 use sync_core::error::{Error, ErrorKind, Result};
 use sync_core::operation::order::{self, Candidate, Found, TakeQueue};
-use sync_core::operation::{OperationKind, OperationState, Outgoing, RowRef, SentKind, ServerMayHold, id_in};
+use sync_core::operation::{
+    FailureClass, OperationKey, OperationKind, OperationState, Outgoing, RowRef, SentKind, ServerMayHold,
+    id_in,
+};
 use sync_core::row::Row;
-use sync_core::store::{Exchanged, PushSession, Take, UpdateBody};
+use sync_core::store::{Exchanged, Failure, PushSession, Take, UpdateBody};
 
 use super::parking::IS_PARKED;
-use super::record::{QueuedOperation, Taker, find_with_taker, load, remove};
+use super::record::{Failed, QueuedOperation, Taker, find_with_taker, load, remove, store_error};
 use super::relation;
 use super::settle::restore;
 use crate::apply::copies::{self, Copy};
@@ -44,10 +47,11 @@ pub(super) fn take(
          AND NOT {IS_PARKED}
          ORDER BY seq LIMIT ?"
     );
-    let mut line =
-        Line { conn, tables, session, take, wanted, condition, ahead: VecDeque::new(), unneeded: 0 };
+    let (ahead, unneeded, damaged) = (VecDeque::new(), 0, Vec::new());
+    let mut line = Line { conn, tables, session, take, wanted, condition, ahead, unneeded, damaged };
     let taken = order::take_next(&mut line, tables.relations(), take, exchanged);
     exchanged.unneeded += line.unneeded;
+    exchanged.damaged.append(&mut line.damaged);
     taken
 }
 
@@ -66,6 +70,7 @@ struct Line<'l> {
     /// Read and not looked at.
     ahead: VecDeque<QueuedOperation>,
     unneeded: u64,
+    damaged: Vec<OperationKey>,
 }
 
 /// What taking an operation needs to know of it.
@@ -96,16 +101,59 @@ impl Line<'_> {
             && (self.take.retry_failed || state != OperationState::Failed.as_i64())
     }
 
-    /// The operation ready to be taken; `None` if it was not needed.
+    /// The operation ready to be taken; `None` if it was not needed, or cannot be sent.
     fn prepare(&mut self, operation: QueuedOperation) -> Result<Option<Candidate<Ready>>> {
         let table = self.tables.get(&operation.table_name)?;
-        let Some(request) = Request::of(self.conn, table, &operation, self.take.update_body)? else {
-            complete_unneeded(self.conn, table, &operation)?;
-            self.unneeded += 1;
-            return Ok(None);
+        operation.check_known()?;
+        let request = match Request::of(self.conn, table, &operation, self.take.update_body) {
+            Ok(Some(request)) => request,
+            Ok(None) => {
+                complete_unneeded(self.conn, table, &operation)?;
+                self.unneeded += 1;
+                return Ok(None);
+            }
+            Err(Unready::RowMissing) => {
+                let message = "the row of the operation is missing in the local database".to_owned();
+                self.record_damage(table, &operation, FailureClass::LocalRowMissing, message)?;
+                return Ok(None);
+            }
+            Err(Unready::Error(error)) if error.kind() == ErrorKind::Corrupt => {
+                self.record_damage(table, &operation, FailureClass::Damaged, error.to_string())?;
+                return Ok(None);
+            }
+            Err(Unready::Error(error)) => return Err(error),
         };
         let outgoing = request.outgoing(table, &operation);
         Ok(Some(Candidate { outgoing, handle: Ready { operation, request } }))
+    }
+
+    /// P-20i: the operation is kept with an error that says what is wrong, and the others go on. One that may have
+    /// been sent stays so.
+    fn record_damage(
+        &mut self,
+        table: &SyncedTable,
+        operation: &QueuedOperation,
+        class: FailureClass,
+        message: String,
+    ) -> Result<()> {
+        run(
+            self.conn,
+            "UPDATE \"__operations\" SET state = CASE state WHEN 0 THEN 2 ELSE state END, taken_by = ?
+             WHERE seq = ?",
+            &[self.session.push.into(), operation.seq.into()],
+        )
+        .or_store()?;
+        let failed = Failed {
+            kind: operation.kind()?,
+            local: None,
+            superseded: false,
+            // How earlier attempts ended is not looked at: what may be so counts.
+            uncertain: operation.attempts > 0,
+        };
+        let failure = Failure { class, status: None, message, remote: None };
+        store_error(self.conn, table, operation, &failed, &failure)?;
+        self.damaged.push(operation.key(table.schema, operation.revision));
+        Ok(())
     }
 }
 
@@ -167,8 +215,13 @@ impl TakeQueue for Line<'_> {
             }
             let found = self.found(&row, standing)?;
             if found.kind != OperationKind::Delete {
-                let current = table.find(self.conn, &row.item_id)?;
-                if current.is_none_or(|current| id_in(&current, column).as_deref() == Some(id)) {
+                let stays = match table.find(self.conn, &row.item_id) {
+                    Ok(current) => current.is_none_or(|row| id_in(&row, column).as_deref() == Some(id)),
+                    // What it will send is not known before somebody mends it; the delete waits for that (P-20i).
+                    Err(error) if error.kind() == ErrorKind::Corrupt => false,
+                    Err(error) => return Err(error),
+                };
+                if stays {
                     continue;
                 }
             }
@@ -200,6 +253,20 @@ impl Line<'_> {
     }
 }
 
+/// Why an operation cannot be sent.
+enum Unready {
+    /// Its row is not in the local table.
+    RowMissing,
+    /// Something of it cannot be read, or the database fails.
+    Error(Error),
+}
+
+impl From<Error> for Unready {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
 /// What an operation sends now.
 struct Request {
     sent: SentKind,
@@ -225,19 +292,19 @@ impl Request {
         table: &SyncedTable,
         operation: &QueuedOperation,
         update_body: UpdateBody,
-    ) -> Result<Option<Self>> {
+    ) -> Result<Option<Self>, Unready> {
         let kind = operation.kind()?;
         let state = operation.state()?;
-        operation.server_may_hold()?;
         let base = Copy::Base.load(conn, table, &operation.item_id)?;
         if state == OperationState::Attempted {
-            return Self::again(table, operation, kind, base).map(Some);
+            return Ok(Some(Self::again(table, operation, kind, base)?));
         }
         let whole = match kind {
-            OperationKind::Delete => operation.item.clone(),
-            OperationKind::Insert | OperationKind::Update => table.find_whole(conn, &operation.item_id)?,
+            OperationKind::Delete => operation.item.clone().ok_or_else(|| content_missing(operation))?,
+            OperationKind::Insert | OperationKind::Update => {
+                table.find_whole(conn, &operation.item_id)?.ok_or(Unready::RowMissing)?
+            }
         };
-        let whole = whole.ok_or_else(|| missing_row(operation))?;
         let row = table.whole_row(&whole)?;
         let (sent, columns) = match kind {
             OperationKind::Delete => (SentKind::Delete, None),
@@ -284,7 +351,7 @@ impl Request {
     ) -> Result<Self> {
         let sent = operation.sent_kind()?.ok_or_else(|| operation.unknown("mark without a request"))?;
         let replaces = matches!(sent, SentKind::Insert | SentKind::Undelete) && kind == OperationKind::Delete;
-        let whole = operation.sent_item.clone().ok_or_else(|| missing_row(operation))?;
+        let whole = operation.sent_item.clone().ok_or_else(|| content_missing(operation))?;
         let columns = operation.columns_sent(table.schema)?.filter(|_| !replaces);
         let as_sent = content(table.schema, table.whole_row(&whole)?, columns.as_deref());
         let sent = if replaces { SentKind::Delete } else { sent };
@@ -343,8 +410,8 @@ fn content(table: &'static TableSchema, mut row: Row, columns: Option<&[&str]>) 
     row
 }
 
-fn missing_row(operation: &QueuedOperation) -> Error {
-    Error::new(ErrorKind::Corrupt, "the row of a queued operation is missing in the local database")
+fn content_missing(operation: &QueuedOperation) -> Error {
+    Error::new(ErrorKind::Corrupt, "what a queued operation is to send is missing in the local database")
         .with_table(&operation.table_name)
         .with_item(&operation.item_id)
 }

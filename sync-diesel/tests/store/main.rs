@@ -10,5 +10,6 @@ mod pages;
 mod parking;
 mod queue;
 mod resolving;
+mod sharing;
 mod sql_log;
 mod support;

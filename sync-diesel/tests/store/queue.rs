@@ -3,16 +3,17 @@
 use diesel::connection::SimpleConnection;
 use sync_core::ErrorKind;
 use sync_core::entity::SyncEntity as _;
-use sync_core::operation::OperationState;
+use sync_core::operation::{FailureClass, OperationState};
 use sync_core::row::Row;
 use sync_core::store::{
-    Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, Outcome, PushSession, Settlement, Take,
+    Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, Outcome, PushSession, Resolution,
+    Resolver, Settlement, Take,
 };
 use sync_core::value::Value;
 use sync_diesel::{DatabaseOptions, DieselStore, SyncEntity, SyncSchema, create_table_sql, sync_schema};
 use tempfile::TempDir;
 
-use crate::support::{Fixture, TODO, connect, open};
+use crate::support::{Fixture, TODO, connect, open, scope};
 
 #[derive(SyncEntity)]
 #[sync(table = "Parent", module = queue_parent)]
@@ -235,35 +236,127 @@ async fn s_17_a_read_only_database_is_read_and_left_alone() {
     assert_eq!(step(&again, session).await.expect("a step").taken.len(), 1);
 }
 
+/// What is damaged, how the operation came about, the damage, and what is recorded of it.
+const DAMAGES: &[(&str, &str, &str, FailureClass)] = &[
+    (
+        "an insert without its row",
+        "INSERT INTO \"Todo\" (id, text) VALUES ('new', 'milk')",
+        "DROP TRIGGER \"__sync_delete_Todo\"; DELETE FROM \"Todo\" WHERE id = 'new'",
+        FailureClass::LocalRowMissing,
+    ),
+    (
+        "an update without its row",
+        "UPDATE \"Todo\" SET text = 'jam' WHERE id = 'a'",
+        "DROP TRIGGER \"__sync_delete_Todo\"; DELETE FROM \"Todo\" WHERE id = 'a'",
+        FailureClass::LocalRowMissing,
+    ),
+    (
+        "a base that is no JSON",
+        "UPDATE \"Todo\" SET text = 'jam' WHERE id = 'a'",
+        "UPDATE \"__shadow\" SET item = '{\"text\":'",
+        FailureClass::Damaged,
+    ),
+    (
+        "a base with a value of another type",
+        "UPDATE \"Todo\" SET text = 'jam' WHERE id = 'a'",
+        "UPDATE \"__shadow\" SET item = '{\"id\":\"a\",\"n\":\"many\"}'",
+        FailureClass::Damaged,
+    ),
+    (
+        "a delete without its row",
+        "DELETE FROM \"Todo\" WHERE id = 'a'",
+        "UPDATE \"__operations\" SET item = NULL WHERE item_id = 'a'",
+        FailureClass::Damaged,
+    ),
+    (
+        "a delete whose row is no JSON",
+        "DELETE FROM \"Todo\" WHERE id = 'a'",
+        "UPDATE \"__operations\" SET item = 'milk' WHERE item_id = 'a'",
+        FailureClass::Damaged,
+    ),
+];
+
 #[tokio::test]
-async fn p_20i_a_queued_operation_without_its_row_is_kept_and_named() {
-    for (change, sql) in [
-        ("an insert", "INSERT INTO \"Todo\" (id, text) VALUES ('a', 'milk')"),
-        ("an update", "UPDATE \"Todo\" SET text = 'jam' WHERE id = 'a'"),
-    ] {
+async fn p_20i_a_damaged_operation_is_recorded_and_kept_and_the_others_go_on() {
+    for (what, change, damage, class) in DAMAGES {
         let fixture = Fixture::new().await;
-        if change == "an update" {
-            fixture.pulled("a", "milk").await;
-        }
-        fixture.sql(sql).await.expect(change);
+        fixture.pulled("a", "milk").await;
+        fixture.sql(change).await.expect(what);
         fixture.sql("INSERT INTO \"Todo\" (id, text) VALUES ('b', 'bread')").await.expect("a row");
-        // Damage: the row goes without a trace in the queue.
+        fixture.sql(damage).await.expect("damage");
+        let store = &fixture.store;
+        for round in 1..=2 {
+            let session = store.begin_push().await.expect("a push");
+            let done = step(store, session).await.expect(what);
+            let sent: Vec<_> = done.taken.iter().map(|sent| sent.key.item_id.as_str()).collect();
+            assert_eq!(sent, ["b"], "{what}, push {round}");
+            let again = step(store, session).await.expect(what);
+            assert!(again.taken.is_empty() && again.damaged.is_empty(), "{what}: once in a push");
+            let errors = store.errors(None).await.expect("a read");
+            let recorded: Vec<_> = errors.iter().map(|error| (&error.key, error.class, error.old)).collect();
+            assert_eq!(recorded, [(&done.damaged[0], *class, false)], "{what}, push {round}");
+            let kept = fixture.operations().await;
+            assert_eq!(
+                (kept.len(), kept[0].state, kept[0].attempts),
+                (2, OperationState::Failed, 0),
+                "{what}"
+            );
+            let settlements = vec![Settlement { key: done.taken[0].key.clone(), outcome: Outcome::Unsent }];
+            store.exchange(Exchange { session, settlements, take: None }).await.expect("settled");
+        }
+
+        // It can be looked at, and the server's row be taken.
+        let open = store.conflicts(None).await.expect(what);
+        assert_eq!(open.len(), 1, "{what}");
+        let key = open[0].operation.key.clone();
+        store.resolve(key.clone(), Resolution::TakeRemote, Resolver::App).await.expect(what);
+        assert_eq!(fixture.operation(&key.item_id).await, None, "{what}");
+        let start = store.begin_pull(scope(&TODO, None)).await.expect("a pull");
+        assert_eq!(
+            start.refetch,
+            [key.item_id],
+            "{what}: read by id, since nothing kept here is known to be right"
+        );
+    }
+}
+
+#[tokio::test]
+async fn p_20i_what_was_sent_and_cannot_be_read_again_stays_of_unknown_outcome() {
+    for damage in ["sent_item = '{'", "sent_item = NULL", "sent_columns = '[\"text\"'", "sent_columns = '7'"]
+    {
+        let fixture = Fixture::new().await;
+        fixture.pulled("a", "milk").await;
+        fixture.sql("UPDATE \"Todo\" SET text = 'jam' WHERE id = 'a'").await.expect("a write");
+        fixture.sql("INSERT INTO \"Todo\" (id, text) VALUES ('b', 'bread')").await.expect("a row");
+        let session = fixture.store.begin_push().await.expect("a push");
+        let sent = Exchange { session, settlements: Vec::new(), take: Some(Take::first(1)) };
+        fixture.store.exchange(sent).await.expect("taken");
         fixture
-            .sql("DROP TRIGGER \"__sync_delete_Todo\"; DELETE FROM \"Todo\" WHERE id = 'a'")
+            .sql(&format!("UPDATE \"__operations\" SET {damage} WHERE item_id = 'a'"))
             .await
             .expect("damage");
         let session = fixture.store.begin_push().await.expect("a push");
-        let error = step(&fixture.store, session).await.expect_err(change);
-        assert_eq!(
-            (error.kind(), error.table(), error.item()),
-            (ErrorKind::Corrupt, Some("Todo"), Some("a")),
-            "{change}"
-        );
-        let operations = fixture.operations().await;
-        assert_eq!(operations.len(), 2, "{change}: nothing is dropped in silence");
-        assert!(operations.iter().all(|operation| operation.state == OperationState::Pending));
-        assert!(fixture.row("b").await.is_some(), "local reads go on");
+        let done = step(&fixture.store, session).await.expect(damage);
+        assert_eq!((done.taken.len(), done.damaged.len()), (1, 1), "{damage}");
+        let error = fixture.store.errors(None).await.expect("a read").remove(0);
+        assert_eq!((error.class, error.uncertain), (FailureClass::Damaged, true), "{damage}");
+        assert_eq!(fixture.operations().await[0].state, OperationState::Attempted, "{damage}");
     }
+}
+
+#[tokio::test]
+async fn p_20i_a_change_of_the_row_mends_what_it_replaces() {
+    let fixture = Fixture::new().await;
+    fixture.sql("INSERT INTO \"Todo\" (id, text) VALUES ('a', 'milk')").await.expect("a row");
+    let unseen = |applying| format!("UPDATE \"__control\" SET applying = {applying};");
+    let damage = format!("{} UPDATE \"Todo\" SET due = 'soon' WHERE id = 'a'; {}", unseen(1), unseen(0));
+    fixture.sql(&damage).await.expect("damage");
+    let session = fixture.store.begin_push().await.expect("a push");
+    assert_eq!(step(&fixture.store, session).await.expect("a step").damaged.len(), 1);
+    fixture.sql("UPDATE \"Todo\" SET due = NULL WHERE id = 'a'").await.expect("mended");
+    assert_eq!(fixture.store.errors(None).await.expect("a read"), []);
+    let session = fixture.store.begin_push().await.expect("a push");
+    assert_eq!(step(&fixture.store, session).await.expect("a step").taken.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

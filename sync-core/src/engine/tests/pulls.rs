@@ -307,6 +307,28 @@ async fn l_03_a_window_is_pulled_in_the_order_asked_for() {
 }
 
 #[tokio::test]
+async fn l_30_a_window_whose_rows_shift_is_read_anew() {
+    let server = Server::of(Dialect::MobileApps);
+    seed(&server, &[("a", "6"), ("b", "5"), ("c", "4"), ("d", "3"), ("e", "2"), ("f", "1")]);
+    let device = device(&server);
+    // Once the first page was read, its rows go, and those behind them move up.
+    let remove = |state: &mut server::State| state.rows.retain(|(_, id), _| id != "a" && id != "b");
+    server.with(|state| state.meanwhile.insert(1, Box::new(remove)));
+    let request = PullRequest {
+        order_by: vec![(&TEXT, true)],
+        top: Some(5),
+        page_size: 2,
+        ..full(Predicate::all(&TODO))
+    };
+    device.pull(request).await.expect("pulled");
+    assert_eq!(
+        ids(&device).await,
+        ["a", "b", "c", "d", "e", "f"],
+        "what came stays, and none was jumped over"
+    );
+}
+
+#[tokio::test]
 async fn l_13_a_mirroring_pull_finds_what_no_tombstone_tells() {
     let server = Server::of(Dialect::MobileApps);
     seed(&server, &[("a", "open"), ("b", "open"), ("c", "done"), ("d", "open")]);
@@ -451,7 +473,7 @@ async fn m_01_to_m_04_what_is_pushed_before_a_pull() {
     assert_eq!(all.pull(pull_all()).await.expect("pulled").push.map(|push| push.completed), Some(2));
     let one = fresh().await;
     write(&one, &TODO, insert("b")).await;
-    let push = PushOptions { tables: vec!["Todo".into()], ..PushOptions::default() };
+    let push = PushOptions { tables: vec!["Todo".into()], ..push_options() };
     one.pull(PullRequest { push, ..pull_all() }).await.expect("pulled");
     assert_eq!(waiting(&one).await, ["list"]);
     let none = fresh().await;
@@ -517,7 +539,7 @@ async fn r_12_a_row_made_here_leaves_before_any_pull_brought_one() {
         let device = tracking(&server);
         device.pull(open_rows()).await.expect("nothing there yet");
         write(&device, &TODO, LocalChangeKind::Insert(row("a", "open"))).await;
-        device.push(PushOptions::default()).await.expect("pushed");
+        device.push(push_options()).await.expect("pushed");
         later(&server);
         seed(&server, &[("a", "done")]);
         let report = device.pull(open_rows()).await.expect("pulled");
@@ -581,7 +603,7 @@ async fn r_14_a_read_by_id_is_believed_only_of_a_proven_endpoint() {
     let store = Arc::new(MemoryStore::new([&TODO, &LIST]));
     let device = device_with(&right, Dialect::MobileServices, Arc::clone(&store));
     write(&device, &TODO, LocalChangeKind::Insert(row("a", "start"))).await;
-    device.push(PushOptions::default()).await.expect("pushed");
+    device.push(push_options()).await.expect("pushed");
     outdate(&device, "a").await;
     // A server of another dialect, which finds nothing.
     let wrong = Server::of(Dialect::MobileApps);

@@ -3,7 +3,7 @@
 use super::probe::*;
 use super::tables::TODO;
 use crate::error::ErrorKind;
-use crate::store::{LocalStore, OtherAccount, Outcome, Owner};
+use crate::store::{Exchange, LocalStore, OtherAccount, Outcome, Owner, Settlement};
 
 fn owner(endpoint: &str, account: Option<&str>) -> Owner {
     Owner { endpoint: endpoint.to_owned(), account: account.map(str::to_owned) }
@@ -17,6 +17,51 @@ pub(super) async fn z_03_the_lease_has_one_holder<S: LocalStore>(probe: Probe<S>
     assert_eq!(content(&probe.row("a").await), Some(text("milk")));
     drop(lease);
     drop(probe.store.lease(false).await.expect("free again"));
+}
+
+pub(super) async fn f_08_a_late_outcome_of_an_operation_taken_again_is_ignored<S: LocalStore>(
+    probe: Probe<S>,
+) {
+    probe.pulled("a", "milk", "v1").await;
+    probe.update(todo("a", "bread")).await;
+    let (dropped, first) = probe.send().await;
+    let (running, again) = probe.send().await;
+    assert_eq!(again.key, first.key, "the same request");
+    let before = probe.operations().await;
+    for outcome in [Outcome::Unsent, refused(), gone(None), acknowledged(server("a", "bread", "v2"))] {
+        probe.settle(dropped, &first.key, outcome).await;
+        assert_eq!(probe.operations().await, before);
+        assert_eq!(probe.find_error("a").await, None);
+        assert_eq!(probe.row("a").await.version.as_deref(), Some("v1"));
+    }
+    probe.settle(running, &again.key, acknowledged(server("a", "bread", "v2"))).await;
+    probe.assert_clean("a").await;
+}
+
+pub(super) async fn f_08_a_late_outcome_counts_as_long_as_nobody_took_the_operation<S: LocalStore>(
+    probe: Probe<S>,
+) {
+    probe.insert(todo("a", "milk")).await;
+    let (dropped, sent) = probe.send().await;
+    probe.begin_push().await;
+    probe.settle(dropped, &sent.key, acknowledged(server("a", "milk", "v1"))).await;
+    probe.assert_clean("a").await;
+}
+
+pub(super) async fn f_08_a_push_that_another_one_followed_takes_nothing<S: LocalStore>(probe: Probe<S>) {
+    for id in ["a", "b"] {
+        probe.insert(todo(id, "milk")).await;
+    }
+    let dropped = probe.begin_push().await;
+    let sent = probe.exchange(dropped, Vec::new(), Some(take(1))).await.taken.remove(0);
+    let running = probe.begin_push().await;
+    let before = probe.operations().await;
+    let settled = Settlement { key: sent.key, outcome: acknowledged(server("a", "milk", "v1")) };
+    let late = Exchange { session: dropped, settlements: vec![settled], take: Some(take(9)) };
+    let refusal = probe.store.exchange(late).await.expect_err("another push runs");
+    assert_eq!(refusal.kind(), ErrorKind::Busy);
+    assert_eq!(probe.operations().await, before);
+    assert_eq!(probe.take(running).await.len(), 2);
 }
 
 pub(super) async fn c_12_the_first_owner_takes_the_queue<S: LocalStore>(probe: Probe<S>) {
