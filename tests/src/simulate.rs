@@ -31,6 +31,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::AddAssign;
 
+pub(crate) use self::ledger::json;
+
 pub use self::history::History;
 pub use self::run::{Outcome, run};
 pub use self::world::Fault;
