@@ -472,6 +472,9 @@ impl<A: SyncSchema> Builder<A> {
     }
 
     /// The SQLite file; made if missing. Required.
+    ///
+    /// SQLite keeps newer commits in a log beside it (`-wal`). Copy, move, restore and delete both together, while nobody
+    /// has them open: a log that is left behind is taken for that of whatever file comes to stand there.
     pub fn database(mut self, path: impl AsRef<Path>) -> Self {
         self.database = Some(path.as_ref().to_owned());
         self

@@ -91,6 +91,8 @@ fn by_message(message: &str) -> (ErrorKind, String) {
         (ErrorKind::Store, "the disk of the local database is full")
     } else if message.contains("readonly") {
         (ErrorKind::Store, "the local database is read-only")
+    } else if message.contains("unable to open") {
+        (ErrorKind::Store, "the local database or a file beside it cannot be opened")
     } else {
         (ErrorKind::Store, "the local database failed")
     };

@@ -8,7 +8,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::io::{AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
@@ -26,6 +26,8 @@ pub enum Fault {
     CutBody(usize),
     /// The server does it; the connection closes after so many bytes of the answer's body.
     CutConnection(usize),
+    /// The server does it; after so many bytes of the answer's body nothing more comes, and the connection stays.
+    Stall(usize),
     /// The server never sees the request; this is the answer.
     Answer(Answer),
     /// The server does it; this is the answer.
@@ -231,6 +233,15 @@ async fn serve(stream: TcpStream, upstream: Arc<str>, state: Arc<Mutex<State>>) 
             answer.body.truncate(length);
             answer.to_bytes(announced)
         }
+        Some(Fault::Stall(length)) => {
+            let mut answer = forward.await?;
+            let announced = answer.body.len();
+            answer.body.truncate(length);
+            stream.write_all(&answer.to_bytes(announced)).await?;
+            // Until the client gives up.
+            stream.read_u8().await?;
+            return Ok(());
+        }
         Some(Fault::Answer(answer)) => whole(answer),
         Some(Fault::AnswerInstead(answer)) => {
             forward.await?;
@@ -326,6 +337,31 @@ mod tests {
         assert!(!client.is_finished());
         gate.open();
         assert_eq!(client.await.unwrap().unwrap().body, b"hello");
+        server.abort();
+    }
+
+    #[tokio::test]
+    async fn a_stalled_answer_begins_and_never_ends() {
+        let (upstream, server) = echo().await;
+        let proxy = FaultProxy::start(upstream).await;
+        let authority = proxy.url().strip_prefix("http://").unwrap().to_owned();
+        proxy.inject(1, Fault::Stall(2), |_| true);
+
+        let mut stream = BufReader::new(TcpStream::connect(&authority).await.unwrap());
+        stream.write_all(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello").await.unwrap();
+        let mut got = Vec::new();
+        while !got.ends_with(b"he") {
+            got.push(stream.read_u8().await.unwrap());
+        }
+        assert!(String::from_utf8(got).unwrap().contains("Content-Length: 5"));
+        // Neither a further byte nor the end comes while the client waits.
+        tokio::select! {
+            biased;
+            _ = stream.read_u8() => panic!("nothing more was to come"),
+            () = tokio::task::yield_now() => {}
+        }
+        drop(stream);
+        assert_eq!(post().send(&authority).await.unwrap().body, b"hello");
         server.abort();
     }
 

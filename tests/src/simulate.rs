@@ -41,6 +41,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+pub(crate) use self::ledger::json;
+
 pub use self::history::History;
 pub use self::run::{Outcome, run};
 pub use self::world::Fault;

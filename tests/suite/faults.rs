@@ -1,5 +1,9 @@
 //! Bad answers and bad networks: a typed error each, the token where it was, the queue whole.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use sync_core::client::HttpOptions;
 use sync_diesel::prelude::*;
 use sync_tests::http::Answer;
 use sync_tests::model::{self, Todo, Unknown};
@@ -93,7 +97,7 @@ async fn p_12_p_16_p_18_p_19_a_failed_push_keeps_the_queue_and_doubles_nothing()
             let report = error.push_report().expect("a report");
             assert!(!report.is_complete() && report.remaining >= 1, "{name}");
             if kind == ErrorKind::ServerBusy {
-                assert_eq!(report.retry_after, Some(std::time::Duration::from_secs(7)));
+                assert_eq!(report.retry_after, Some(Duration::from_secs(7)));
             }
             assert_eq!(device.pending().await.expect("counted"), report.remaining, "{name}");
 
@@ -103,6 +107,74 @@ async fn p_12_p_16_p_18_p_19_a_failed_push_keeps_the_queue_and_doubles_nothing()
             assert_eq!(texts, ["one", "three", "two"], "{name}, window {window}");
             assert!(device.errors().await.expect("errors").is_empty(), "{name}: no false conflict");
         }
+    }
+}
+
+/// A device that waits a short time for each byte.
+async fn hasty(world: &World) -> SyncContext<model::Schema> {
+    let http = HttpOptions { read_timeout: Duration::from_millis(300), ..HttpOptions::default() };
+    let builder = model::device(world.proxy.url(), &world.folder.path().join("hasty.db"));
+    builder.http(http).open().await.expect("a context")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w_18_a_page_that_stalls_is_not_stored_and_the_next_pull_goes_on() {
+    let world = World::new().await;
+    for id in ["a", "b", "c", "d", "e"] {
+        let row = serde_json::json!({ "id": id, "text": id, "complete": false });
+        world.server.as_ref().seed(&row).await;
+    }
+    let device = hasty(&world).await;
+    let pages = AtomicU32::new(0);
+    // One row of the second page has arrived as a whole when the body stalls.
+    world.proxy.inject(1, Fault::Stall(300), move |request| {
+        request.method == "GET" && pages.fetch_add(1, Ordering::SeqCst) == 1
+    });
+    let error = device.pull("q", Todo::all()).page_size(2).await.expect_err("it stalls");
+    assert_eq!((error.kind(), error.is_offline()), (ErrorKind::Network, true), "{error}");
+    assert!(world.proxy.faults_used_up());
+    let here = async || {
+        let rows = device.table::<Todo>().all().order_by(Todo::text.asc()).load().await.expect("rows");
+        rows.iter().map(|row| row.text.clone()).collect::<Vec<_>>()
+    };
+    let stored = here().await.len();
+    assert_eq!(stored % 2, 0, "whole pages only: {:?}", here().await);
+    assert!(stored < 4, "{:?}", here().await);
+
+    let report = device.pull("q", Todo::all()).page_size(2).await.expect("the server is well");
+    assert_eq!(report.rows.added, 5 - stored as u64, "{report:?}");
+    assert_eq!(here().await, ["a", "b", "c", "d", "e"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w_18_answers_that_stall_in_a_push_are_settled_by_the_next() {
+    for window in [1, 8] {
+        let world = World::new().await;
+        let device = hasty(&world).await;
+        let todos = device.table::<Todo>();
+        for text in ["one", "three", "two"] {
+            todos.insert_with_id(text, Todo::new(text)).await.expect("inserted");
+        }
+        world.proxy.inject(1, Fault::Stall(20), |request| request.method == "POST");
+        let error = device.push().window(window).await.expect_err("it stalls");
+        assert_eq!(
+            (error.kind(), error.is_offline()),
+            (ErrorKind::Network, true),
+            "window {window}: {error}"
+        );
+        let operations = device.pending_operations().await.expect("operations");
+        assert_eq!(operations[0].state, OperationState::Attempted, "window {window}");
+        let row = todos.get(&operations[0].key.item_id).await.expect("read").expect("there");
+        assert_eq!(row.version(), None, "window {window}: nothing of the half answer is stored");
+        assert!(device.errors().await.expect("errors").is_empty(), "window {window}");
+
+        let report = device.push().window(window).await.expect("the server is well");
+        assert_eq!(report.remaining, 0, "window {window}");
+        let texts: Vec<_> = world.on_server().await.into_iter().map(|(_, text)| text).collect();
+        assert_eq!(texts, ["one", "three", "two"], "window {window}: nothing doubled");
+        let row = todos.get(&operations[0].key.item_id).await.expect("read").expect("there");
+        assert!(row.version().is_some(), "window {window}");
+        assert!(device.errors().await.expect("errors").is_empty(), "window {window}: no false conflict");
     }
 }
 

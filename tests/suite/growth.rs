@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use diesel::Connection;
 use diesel::connection::SimpleConnection;
 use diesel::sqlite::SqliteConnection;
+use diesel::{Connection, RunQueryDsl as _};
 use serde_json::json;
 use sync_diesel::prelude::*;
 use sync_tests::model::{Schema as Grown, Todo, before};
+use sync_tests::proxy::Fault;
 
 use crate::offline::World;
 
@@ -139,6 +140,63 @@ async fn s_06_an_interrupted_refill_goes_on() {
     device.pull_all(Todo::all()).await.expect("pulled");
     assert_eq!(filled().await, [Some(0), Some(1), Some(2)]);
     assert_eq!(device.pending().await.expect("counted"), 0);
+}
+
+/// An update of unknown outcome was sent by the program before the growth and is settled by the one after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn s_06_f_09_an_update_sent_before_the_growth_is_settled_after_it() {
+    let arrives = [(true, Fault::LoseAnswer), (false, Fault::LoseRequest)];
+    for dialect in [Dialect::Datasync, Dialect::MobileApps, Dialect::MobileServices] {
+        for ((arrives, fault), edits_again) in
+            arrives.iter().flat_map(|fault| [(fault, false), (fault, true)])
+        {
+            let case = format!("{dialect:?}, arrives: {arrives}, edits again: {edits_again}");
+            let world = World::new().await;
+            let server = world.server.as_ref();
+            server.seed(&json!({ "id": "a", "text": "milk", "complete": true, "n": 7, "batch": "b" })).await;
+            let database = world.folder.path().join("app.db");
+            for table in before::Schema::schemas() {
+                sql(&database, &create_table_sql(table));
+            }
+            let device = builder::<before::Schema>(&world, &database).dialect(dialect).open();
+            let device = device.await.expect("the device opens");
+            device.pull("all", before::Todo::all()).await.expect("pulled");
+            let mut row = device.table::<before::Todo>().get("a").await.expect("read").expect("there");
+            row.text = "oat milk".into();
+            device.table::<before::Todo>().update(&row).await.expect("updated");
+            world.proxy.inject(1, fault.clone(), |request| request.method != "GET");
+            device.push().await.expect_err(&case);
+            device.close().await;
+            sql(&database, GROWTH);
+
+            let device = builder::<Grown>(&world, &database).dialect(dialect).open();
+            let device = device.await.expect("the device opens");
+            let text = if edits_again { "bread" } else { "oat milk" };
+            let row = async || device.table::<Todo>().get("a").await.expect("read").expect("there");
+            if edits_again {
+                let mut row = row().await;
+                row.text = text.into();
+                device.table::<Todo>().update(&row).await.expect("updated");
+            }
+            let report = device.push().await.unwrap_or_else(|error| panic!("{case}: {error:?}"));
+            assert_eq!(report.remaining, 0, "{case}");
+            let there = server.read("a").await.json();
+            let members = ["text", "complete", "n", "batch"].map(|name| there[name].clone());
+            assert_eq!(members, [json!(text), json!(true), json!(7), json!("b")], "{case}: on the server");
+            let here = row().await;
+            let columns = (&*here.text, here.complete, here.n, here.batch.as_deref());
+            assert_eq!(columns, (text, true, Some(7), Some("b")), "{case}: here");
+            // What is a column now is kept nowhere else, or a later release would find it there.
+            let count = "SELECT count(*) FROM \"__extra\" WHERE json LIKE '%\"n\"%'";
+            let left = device
+                .read(move |conn| {
+                    diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>(&format!("({count})")))
+                        .get_result::<i64>(conn)
+                })
+                .await;
+            assert_eq!(left.expect("read"), 0, "{case}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

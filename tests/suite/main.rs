@@ -10,6 +10,7 @@ mod faults;
 mod growth;
 mod handlers;
 mod injection;
+mod kills;
 mod memory;
 mod offline;
 mod processes;

@@ -65,6 +65,52 @@ async fn z_03_two_processes_write_and_push_one_file_and_nothing_is_doubled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn z_03_processes_pull_push_and_write_one_file_at_once() {
+    let world = World::new().await;
+    let there = world.server.as_ref();
+    there.seed_block("there", 1500, "2024-01-02T03:04:05.678Z", |number| format!("there {number:04}"));
+    let database = world.folder.path().join("shared.db");
+    let device = model::open(world.proxy.url(), &database).await;
+    let url = world.proxy.url();
+    let pulling = [start(&["pull", url], &database), start(&["pull", url], &database)];
+    let writing = start(&["insert", url, "40"], &database);
+    let ours = async {
+        for number in 0..40 {
+            let row = Todo::new(format!("ours {number}"));
+            device.table::<Todo>().insert(row).await.expect("inserted");
+            if number % 10 == 0 {
+                device.push().window(8).await.expect("pushed");
+            }
+        }
+    };
+    let pulls = async {
+        for _ in 0..3 {
+            device.pull("all", Todo::all()).page_size(100).await.expect("pulled");
+        }
+    };
+    tokio::join!(ours, pulls);
+    assert_eq!(output(writing).await, "40");
+    let mut pushing = start(&["push", url], &database);
+    for child in pulling {
+        output(child).await;
+    }
+    device.push().await.expect("pushed");
+    assert!(pushing.wait().await.expect("it ends").success());
+
+    device.pull("all", Todo::all()).await.expect("pulled");
+    assert_eq!(device.pending().await.expect("counted"), 0);
+    assert!(device.errors().await.expect("errors").is_empty(), "no conflict with another process");
+    let posts = world.proxy.seen().iter().filter(|seen| seen.request.method == "POST").count();
+    assert_eq!(posts, 80, "each row was sent once");
+    let rows = device.table::<Todo>().all().order_by(Todo::text.asc()).load().await.expect("rows");
+    let of = |batch: Option<&str>| rows.iter().filter(|row| row.batch.as_deref() == batch).count();
+    assert_eq!((of(Some("there")), of(None), rows.len()), (1500, 80, 1580), "nothing lost, nothing doubled");
+    assert!(rows.iter().all(|row| row.version().is_some()), "all are as the server has them");
+    let again = device.pull("all", Todo::all()).await.expect("pulled").rows;
+    assert_eq!((again.added, again.changed, again.removed), (0, 0, 0), "the token is behind nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn z_03_another_process_waits_or_is_told_that_the_database_is_busy() {
     let world = World::new().await;
     let database = world.folder.path().join("busy.db");

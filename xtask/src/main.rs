@@ -4,6 +4,7 @@ mod ci;
 mod deny;
 mod differential;
 mod interop;
+mod kill;
 mod migration;
 mod process;
 mod simulate;
@@ -30,6 +31,8 @@ enum Command {
     Differential(differential::Arguments),
     /// The server contract suite against the official Node server (needs Node and npm).
     Interop(interop::Arguments),
+    /// Processes that are killed at random moments: nothing may be lost.
+    Kill(kill::Arguments),
     /// An app's migrations, made from its entities.
     Migration(migration::Arguments),
     /// Random histories of devices, a server and a network that fails: nothing may be lost.
@@ -42,6 +45,7 @@ fn main() -> Result<()> {
         Command::Deny(arguments) => deny::run(&arguments),
         Command::Differential(arguments) => differential::run(&arguments),
         Command::Interop(arguments) => interop::run(&arguments),
+        Command::Kill(arguments) => kill::run(&arguments),
         Command::Migration(arguments) => migration::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
     }

@@ -4,12 +4,15 @@
 //! the store opens and finds that a table has columns it did not have before, the values come first from the unknown
 //! members kept beside the rows; then all tokens of the table go, and each of its queries stores rows of a known
 //! version too until it once came to its end. Rows with an operation get the column in the base of their changes as
-//! well: a column nobody changed must not look changed, or its null would go to the server.
+//! well: a column nobody changed must not look changed, or its null would go to the server. And so does a request whose
+//! answer is still to come: sent again, it must hold what it held, or a whole row would take the member from the server.
 
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use diesel::{OptionalExtension, RunQueryDsl};
+use serde_json::{Map, Value as Json};
 use sync_core::error::{Error, ErrorKind, Result};
+use sync_core::item;
 use sync_core::page::{Cell, for_each_row};
 use sync_core::protocol::Dialect;
 use sync_core::row::Row;
@@ -54,7 +57,10 @@ pub(crate) fn settle(conn: &mut SqliteConnection, tables: &Tables) -> Result<()>
             .collect();
         store_columns(conn, name, &columns, !new.is_empty())?;
         if !new.is_empty() {
-            system::exempt(conn, |conn| fill(conn, table, &new))?;
+            system::exempt(conn, |conn| {
+                fill(conn, table, &new)?;
+                fill_operations(conn, table, &new)
+            })?;
             token::drop(conn, name, None)?;
             quarantine::retry(conn, table)?;
         }
@@ -130,6 +136,94 @@ fn fill_copies(conn: &mut SqliteConnection, table: &SyncedTable, new: &[usize], 
         copy.store(conn, table, &kept)?;
     }
     Ok(())
+}
+
+/// What is kept of an operation as text.
+#[derive(diesel::QueryableByName)]
+struct Kept {
+    #[diesel(sql_type = BigInt)]
+    seq: i64,
+    #[diesel(sql_type = Text)]
+    item_id: String,
+    /// The row that is to be deleted.
+    #[diesel(sql_type = Nullable<Text>)]
+    item: Option<String>,
+    /// What was sent.
+    #[diesel(sql_type = Nullable<Text>)]
+    sent_item: Option<String>,
+    /// Names of the columns sent; `None` for all that were known.
+    #[diesel(sql_type = Nullable<Text>)]
+    sent_columns: Option<String>,
+}
+
+fn fill_operations(conn: &mut SqliteConnection, table: &SyncedTable, new: &[usize]) -> Result<()> {
+    let name = table.schema.name;
+    let kept = diesel::sql_query(
+        "SELECT seq, item_id, item, sent_item, sent_columns FROM \"__operations\"
+         WHERE table_name = ? AND (item IS NOT NULL OR sent_item IS NOT NULL)",
+    )
+    .bind::<Text, _>(name)
+    .load::<Kept>(conn)
+    .or_store()?;
+    for Kept { seq, item_id, item, sent_item, mut sent_columns } in kept {
+        let item = item.map(|text| fill_text(table, new, &text, None)).transpose()?.map(|(text, _)| text);
+        let local = table.find(conn, &item_id)?;
+        let sent_item = match sent_item {
+            None => None,
+            Some(text) => {
+                let (text, shown) = fill_text(table, new, &text, local.as_ref())?;
+                if sent_columns.is_none() {
+                    // A column that was no member was not sent.
+                    let was_sent = |index: &usize| !new.contains(index) || shown.contains(index);
+                    let columns = table.schema.sent_columns().filter(|(index, _)| was_sent(index));
+                    let names: Vec<&str> = columns.map(|(_, column)| column.name).collect();
+                    sent_columns = Some(Json::from(names).to_string());
+                }
+                Some(text)
+            }
+        };
+        run(
+            conn,
+            "UPDATE \"__operations\" SET item = ?, sent_item = ?, sent_columns = ? WHERE seq = ?",
+            &[(&item).into(), (&sent_item).into(), (&sent_columns).into(), seq.into()],
+        )
+        .or_store()?;
+    }
+    Ok(())
+}
+
+/// A row kept as text with its new columns: from its unknown members, else as they are in `local`. Gives also which were
+/// members.
+fn fill_text(
+    table: &SyncedTable,
+    new: &[usize],
+    text: &str,
+    local: Option<&Row>,
+) -> Result<(String, Vec<usize>)> {
+    let unreadable = |source: serde_json::Error| {
+        Error::new(ErrorKind::Corrupt, "a kept row cannot be read")
+            .with_table(table.schema.name)
+            .with_source(source)
+    };
+    let divided = match table.whole_row(text)?.extra {
+        Some(extra) => divide(table, new, &extra)?,
+        None => None,
+    };
+    let member = |index: usize| divided.as_ref().and_then(|(values, _)| values.values[index].clone());
+    let mut columns = Row::empty(table.schema, String::new());
+    for &index in new {
+        columns.values[index] = member(index).or_else(|| local?.values[index].clone());
+    }
+    let mut filled: Map<String, Json> = serde_json::from_str(text).map_err(unreadable)?;
+    let mut columns: Map<String, Json> =
+        serde_json::from_str(&item::encode(table.schema, &columns)).map_err(unreadable)?;
+    columns.remove("id");
+    filled.extend(columns);
+    let shown = new.iter().copied().filter(|index| member(*index).is_some()).collect();
+    if let Some((_, rest)) = divided {
+        filled.insert("__extra".to_owned(), rest.into());
+    }
+    Ok((Json::Object(filled).to_string(), shown))
 }
 
 /// The members that are new columns, as a row with those columns alone, and the other members; `None` if none is.

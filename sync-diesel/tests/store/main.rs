@@ -4,6 +4,7 @@
 mod capture;
 mod contract;
 mod crash;
+mod damage;
 mod durability;
 mod opening;
 mod pages;

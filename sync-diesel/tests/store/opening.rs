@@ -66,17 +66,6 @@ async fn s_18_a_newer_database_is_left_alone() {
 }
 
 #[tokio::test]
-async fn s_17_a_file_that_is_no_database_is_left_alone() {
-    let directory = TempDir::new().expect("a temporary directory");
-    let path = directory.path().join("app.db");
-    let content = "this is not a database, and it is longer than a header ".repeat(100);
-    std::fs::write(&path, &content).expect("a file");
-    let error = open(&path).await.expect_err("no database");
-    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
-    assert_eq!(std::fs::read_to_string(&path).expect("the file"), content);
-}
-
-#[tokio::test]
 async fn triggers_are_made_anew_only_when_they_differ() {
     let fixture = Fixture::new().await;
     let version = "SELECT schema_version AS value FROM pragma_schema_version";

@@ -6,14 +6,14 @@ use sync_core::entity::SyncEntity as _;
 use sync_core::operation::{FailureClass, OperationState};
 use sync_core::row::Row;
 use sync_core::store::{
-    Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, Outcome, PushSession, Resolution,
-    Resolver, Settlement, Take,
+    DeltaToken, Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, Outcome, PushSession,
+    QueryKey, Resolution, Resolver, Settlement, Take,
 };
 use sync_core::value::Value;
 use sync_diesel::{DatabaseOptions, DieselStore, SyncEntity, SyncSchema, create_table_sql, sync_schema};
 use tempfile::TempDir;
 
-use crate::support::{Fixture, TODO, connect, open, scope};
+use crate::support::{Fixture, TODO, batch, connect, json, open, scope};
 
 #[derive(SyncEntity)]
 #[sync(table = "Parent", module = queue_parent)]
@@ -176,20 +176,26 @@ async fn s_17_a_full_disk_undoes_the_step_and_the_next_one_goes_on() {
     assert_eq!(fixture.operations().await[0].state, OperationState::Attempted);
     assert_eq!(fixture.count("\"Todo\"").await, 1);
 
+    // A page that does not fit waits on the server, with its token, and not in quarantine.
+    let query = QueryKey { query_id: "q".into(), fingerprint: "1".into() };
+    let start = || fixture.store.begin_pull(scope(&TODO, Some(query.clone())));
+    start().await.expect("a pull");
+    let rows: Vec<String> = (0..300).map(|n| json(&format!("row {n}"), &"y".repeat(500), "v1")).collect();
+    let mut page = batch(&format!("[{}]", rows.join(",")));
+    page.query = Some(query.clone());
+    let instant = sync_core::time::parse("2024-01-01T00:00:00Z").expect("an instant");
+    page.token = Some(DeltaToken { instant, server_date: None });
+    let full = fixture.store.apply_pages(page.clone()).await.expect_err("no room");
+    assert_eq!((full.kind(), full.to_string().contains("full")), (ErrorKind::Store, true), "{full}");
+    assert_eq!(fixture.count("\"Todo\"").await, 1);
+    assert_eq!(fixture.count("__quarantine").await, 0);
+    assert_eq!(start().await.expect("a pull").token, None);
+
     fixture.store.write(|conn| conn.batch_execute("PRAGMA max_page_count = 1073741823")).await.expect("room");
     fixture.store.exchange(settled).await.expect("stored");
+    assert_eq!(fixture.store.apply_pages(page.clone()).await.expect("stored").added, 300);
+    assert_eq!(start().await.expect("a pull").token, page.token);
     fixture.assert_clean().await;
-}
-
-#[tokio::test]
-async fn s_17_a_damaged_file_is_reported_and_left_alone() {
-    let directory = TempDir::new().expect("a temporary directory");
-    let path = directory.path().join("app.db");
-    let garbage = b"this is no database, and it is long enough to be looked at as one".repeat(100);
-    std::fs::write(&path, &garbage).expect("a file");
-    let error = open(&path).await.expect_err("damaged");
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
-    assert_eq!(std::fs::read(&path).expect("the file"), garbage, "nothing is made anew over it");
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@
 //! `sync-device insert URL DATABASE COUNT` inserts so many rows, a transaction each. `sync-device crash URL DATABASE COUNT`
 //! pushes and pulls, and aborts in the middle of the transaction that changes a row of any table for the time after so
 //! many; it prints `survived` if there are no more. `sync-device pull URL DATABASE` pulls everything incrementally and
-//! prints the number of rows and the peak of its resident memory in KiB.
+//! prints the number of rows and the peak of its resident memory in KiB. `sync-device live ORDERS` lives as
+//! [`sync_tests::kills`] says.
 
 #![allow(clippy::print_stdout, reason = "the output is read by the suite")]
 
@@ -16,6 +17,7 @@ use diesel::sql_types::Text;
 use diesel::{QueryableByName, RunQueryDsl};
 use sync_diesel::prelude::*;
 use sync_diesel::{Error, Result};
+use sync_tests::kills::{self, Orders};
 use sync_tests::model::{self, Todo};
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -29,9 +31,10 @@ async fn main() -> ExitCode {
         }
         [command, url, database, count] if command == "crash" => crash(url, Path::new(database), count).await,
         [command, url, database] if command == "pull" => pull(url, Path::new(database)).await,
+        [command, orders @ ..] if command == "live" => live(orders).await,
         _ => Err(Error::new(
             ErrorKind::InvalidArgument,
-            "usage: sync-device push|push-now|pull URL DATABASE, or insert|crash URL DATABASE COUNT",
+            "usage: sync-device push|push-now|pull URL DATABASE, or insert|crash URL DATABASE COUNT, or live ORDERS",
         )),
     };
     match outcome {
@@ -117,6 +120,14 @@ async fn pull(url: &str, database: &Path) -> Result<()> {
     let report = device.pull("all", Todo::all()).await?;
     println!("{} {}", report.rows.added, peak_memory_kib());
     Ok(())
+}
+
+async fn live(orders: &[String]) -> Result<()> {
+    let orders = Orders::parse(orders).ok_or_else(|| {
+        Error::new(ErrorKind::InvalidArgument, "these are no orders of `sync_tests::kills`")
+    })?;
+    // A line leaves the process before `println!` returns.
+    kills::live(&orders, &|report| println!("{report}")).await
 }
 
 /// The process's `VmHWM`.

@@ -46,7 +46,7 @@ pub(super) struct Ledger {
 }
 
 /// A value as the server keeps it.
-pub(super) fn json(value: &Value) -> Json {
+pub(crate) fn json(value: &Value) -> Json {
     match value {
         Value::Bool(value) => Json::Bool(*value),
         Value::Integer(value) => Json::from(*value),

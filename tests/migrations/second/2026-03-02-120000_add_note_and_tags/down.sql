@@ -1,0 +1,5 @@
+DROP TABLE "Tag";
+
+DROP INDEX "item by note";
+
+ALTER TABLE "Item" DROP COLUMN "note";
