@@ -768,10 +768,20 @@ mod tests {
 
     #[test]
     fn l_33_rows_without_a_time_are_paged_by_skip() {
-        let body = "[{\"id\":\"a\"},{\"id\":\"b\",\"updatedAt\":\"soon\"}]";
-        let page = PageSummary::scan(body.as_bytes(), Dialect::MobileApps.names()).expect("a list");
+        let page =
+            |body: &str| PageSummary::scan(body.as_bytes(), Dialect::MobileApps.names()).expect("a list");
+        let timeless = page("[{\"id\":\"a\"},{\"id\":\"b\",\"updatedAt\":\"soon\"}]");
         let mut cursor = PullCursor::incremental(&TABLE, Node::ALWAYS, None, 50, None);
-        assert_eq!(cursor.advance(&page).expect("goes on").token, None);
-        assert_eq!(cursor.next().expect("not done").skip, Some(2));
+        for skip in [2, 4] {
+            assert_eq!(cursor.advance(&timeless).expect("goes on").token, None);
+            assert_eq!(cursor.next().expect("not done").skip, Some(skip));
+        }
+        // A time moves the bound, behind which there is nothing to skip.
+        let mixed = page("[{\"id\":\"c\"},{\"id\":\"d\",\"updatedAt\":\"2020-01-01T00:00:00.000Z\"}]");
+        let token = crate::time::parse("2020-01-01T00:00:00Z");
+        assert_eq!(cursor.advance(&mixed).expect("goes on").token, token);
+        assert_eq!(cursor.next().expect("not done").skip, Some(0));
+        assert_eq!(cursor.advance(&page("[]")).expect("the end").token, None);
+        assert!(cursor.next().is_none());
     }
 }

@@ -124,6 +124,7 @@ cases! {
         p_02_only_wanted_tables_are_taken,
         p_07_later_changes_wait_for_the_next_push,
         each_operation_is_taken_once_per_push,
+        q_07_operations_in_every_state_are_counted,
         k_02_an_update_sends_what_changed_or_all,
         s_08_an_update_of_the_whole_row_carries_unknown_members,
         no_version_sends_no_base,

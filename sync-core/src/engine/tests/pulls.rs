@@ -444,10 +444,16 @@ async fn t_10_a_server_that_went_back_is_reported() {
     assert!(!device.pull(pull_all()).await.expect("pulled").server_went_back);
     server.with(|state| state.commits -= 30_000);
     assert!(!device.pull(pull_all()).await.expect("pulled").server_went_back, "within the tolerance");
+    let mut events = device.events().subscribe_progress(64);
+    let mut told =
+        || std::iter::from_fn(|| events.try_next()).any(|event| matches!(event, Event::ServerWentBack(_)));
+    assert!(!told());
     server.with(|state| state.commits -= 600_000);
     assert!(device.pull(pull_all()).await.expect("pulled").server_went_back);
+    assert!(told(), "and told while it goes on");
     device.reset_token(&TODO, Some("all")).await.expect("reset");
     assert!(!device.pull(pull_all()).await.expect("pulled").server_went_back, "T-06: it starts at 1970");
+    assert!(!told());
 }
 
 #[tokio::test]

@@ -88,14 +88,18 @@ pub(super) async fn g_05_force_drops_operations<S: LocalStore>(probe: Probe<S>) 
     probe.delete("b").await;
     probe.insert(todo("c", "milk")).await;
     assert_eq!(probe.pull("[{\"id\":\"d\",\"rank\":7,\"version\":\"v1\"}]").await.quarantined, 1);
-    assert_eq!(purge(&probe, Predicate::all(&TODO), true).await, Purged { rows: 2, operations: 3 });
-    for id in ["a", "b", "c"] {
+    let extra = json("e", "milk", "v1").replace("\"text\"", "\"color\":1,\"text\"");
+    assert_eq!(probe.pull(&format!("[{extra}]")).await.added, 1);
+    assert_eq!(purge(&probe, Predicate::all(&TODO), true).await, Purged { rows: 3, operations: 3 });
+    for id in ["a", "b", "c", "e"] {
         probe.assert_clean(id).await;
         assert_eq!(probe.find(id).await, None);
     }
     probe.insert(todo("d", "mine")).await;
     probe.store.begin_pull(scope(&TODO, None)).await.expect("a pull starts");
     assert_eq!(probe.shadow("d").await, None, "the quarantine is empty");
+    probe.pulled("e", "milk", "v1").await;
+    assert_eq!(probe.row("e").await.extra, None, "unknown members went with their row");
 }
 
 pub(super) async fn g_06_force_drops_only_the_operations_of_removed_rows<S: LocalStore>(probe: Probe<S>) {

@@ -400,6 +400,27 @@ pub(super) async fn each_operation_is_taken_once_per_push<S: LocalStore>(probe: 
     assert_eq!(seen, [("a", false, 2), ("b", true, 2)], "P-29");
 }
 
+pub(super) async fn q_07_operations_in_every_state_are_counted<S: LocalStore>(probe: Probe<S>) {
+    for id in ["failed", "attempted"] {
+        probe.insert(todo(id, "milk")).await;
+    }
+    let list = row_of(&LIST, "l", &[("title", text("home"))]);
+    let session = probe.begin_push().await;
+    let failed = probe.take(session).await.remove(0);
+    probe.settle(session, &failed.key, refused()).await;
+    probe.insert(todo("pending", "milk")).await;
+    probe.try_write(vec![change(&LIST, LocalChangeKind::Insert(list))]).await.expect("an insert");
+    let states: Vec<_> = probe.operations().await.iter().map(|operation| operation.state).collect();
+    assert_eq!(states, [Failed, Attempted, Pending, Pending]);
+    for (table, count) in [(None, 4), (Some(&TODO), 3), (Some(&LIST), 1), (Some(&ENTRY), 0)] {
+        assert_eq!(probe.store.pending(table).await.expect("a count"), count);
+        // and listed by the same measure, before, during and after a push.
+        assert_eq!(probe.store.operations(table).await.expect("a read").len() as u64, count);
+    }
+    // What is asked for outlives a push that was begun since, and one that comes to nothing.
+    assert_eq!(probe.begin_push().await.queued, 4);
+}
+
 pub(super) async fn k_02_an_update_sends_what_changed_or_all<S: LocalStore>(probe: Probe<S>) {
     probe.pulled("a", "milk", "v1").await;
     probe.update(part("a", &[("text", text("bread")), ("n", Value::Integer(1))])).await;
