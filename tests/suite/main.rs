@@ -13,6 +13,7 @@ mod injection;
 mod memory;
 mod offline;
 mod processes;
+mod promises;
 mod queries;
 mod remote;
 mod rules;
