@@ -6,6 +6,7 @@ mod differential;
 mod interop;
 mod migration;
 mod process;
+mod sabotage;
 mod simulate;
 
 use clap::{Parser, Subcommand};

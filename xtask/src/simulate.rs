@@ -3,7 +3,10 @@
 //!
 //! CI runs a small fixed number of the same as part of the tests.
 
+use std::path::PathBuf;
+
 use crate::process::{self, Result, cargo};
+use crate::sabotage;
 
 /// Arguments of `cargo xtask simulate`.
 #[derive(Debug, clap::Args)]
@@ -14,10 +17,20 @@ pub(crate) struct Arguments {
     /// The first seed; a failure names the seed that shows it again.
     #[arg(long, default_value_t = 0)]
     from: u64,
+    /// Instead: take the protections away one by one, by the patches of `tests/sabotage` or the one of this name, in a
+    /// copy of the repository; each must be caught by the test that it names.
+    #[arg(long, value_name = "NAME", num_args = 0..=1, conflicts_with_all = ["seeds", "from"])]
+    sabotage: Option<Option<String>>,
+    /// Where that copy stands and is built; `target/sabotage` unless given.
+    #[arg(long, value_name = "FOLDER", requires = "sabotage")]
+    target_dir: Option<PathBuf>,
 }
 
-/// Runs the tests of that name with the wanted number.
+/// Runs the tests of that name with the wanted number, or the sabotage.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(name) = &arguments.sabotage {
+        return sabotage::run(name.as_deref(), arguments.target_dir.as_deref());
+    }
     let test = ["test", "-p", "sync-tests", "--test", "suite", "--", "simulate::", "--nocapture"];
     process::run(
         cargo(&test)
