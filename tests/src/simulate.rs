@@ -38,7 +38,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{AddAssign, Range};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 pub(crate) use self::ledger::json;
@@ -147,26 +147,53 @@ const ENOUGH: usize = 5;
 
 /// Runs the histories of these seeds, several at a time.
 pub fn many(seeds: Range<u64>) -> (Totals, Vec<Violation>) {
-    let next = AtomicU64::new(seeds.start);
     let (totals, violations) = (Mutex::new(Totals::default()), Mutex::new(Vec::new()));
-    let work = || {
-        while violations.lock().expect("no panic").len() < ENOUGH {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
-                break;
-            }
-            match check(History::of(seed)) {
-                Ok(outcome) => *totals.lock().expect("no panic") += &outcome,
-                Err(violation) => violations.lock().expect("no panic").push(*violation),
-            }
+    for_each(seeds, |seed| match check(History::of(seed)) {
+        Ok(outcome) => {
+            *totals.lock().expect("no panic") += &outcome;
+            true
         }
-    };
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(work);
+        Err(violation) => {
+            let mut violations = violations.lock().expect("no panic");
+            violations.push(*violation);
+            violations.len() < ENOUGH
         }
     });
     (totals.into_inner().expect("no panic"), violations.into_inner().expect("no panic"))
+}
+
+/// What is wrong with the first of these histories in which anything is, as it comes: each runs once, and none is shrunk.
+pub fn first_violation(seeds: Range<u64>) -> Option<String> {
+    let found = Mutex::new(None);
+    for_each(seeds, |seed| match run(&History::of(seed)).violation {
+        None => found.lock().expect("no panic").is_none(),
+        Some(what) => {
+            found.lock().expect("no panic").get_or_insert(format!("seed {seed}: {what}"));
+            false
+        }
+    });
+    found.into_inner().expect("no panic")
+}
+
+/// Calls `work` for the seeds, several at a time, as long as it says to go on.
+fn for_each(seeds: Range<u64>, work: impl Fn(u64) -> bool + Sync) {
+    let next = AtomicU64::new(seeds.start);
+    let goes_on = AtomicBool::new(true);
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while goes_on.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        break;
+                    }
+                    if !work(seed) {
+                        goes_on.store(false, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
 }
 
 /// Runs a history twice.

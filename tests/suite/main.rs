@@ -14,6 +14,7 @@ mod kills;
 mod memory;
 mod offline;
 mod processes;
+mod promises;
 mod queries;
 mod remote;
 mod rules;

@@ -7,6 +7,7 @@ mod interop;
 mod kill;
 mod migration;
 mod process;
+mod sabotage;
 mod simulate;
 
 use clap::{Parser, Subcommand};

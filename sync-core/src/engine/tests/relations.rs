@@ -300,7 +300,7 @@ impl App {
 }
 
 #[tokio::test]
-async fn p_21_g_5_no_history_breaks_a_reference_at_any_window() {
+async fn g5_no_history_breaks_a_reference_at_any_window() {
     for window in [1, 8, 32] {
         let mut most_in_flight = 0;
         for seed in 0..40 {
