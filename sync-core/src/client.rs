@@ -122,13 +122,29 @@ impl HttpClient {
     }
 }
 
-/// Where a redirect leads, if that is on the origin that was asked.
+/// Where a redirect leads, if that is on the origin that was asked, with all that was asked for (W-14): a redirect
+/// without a query means another path only; one that changes the query is not followed.
 fn redirect_on_origin(asked: &Url, answer: &Response) -> Option<Url> {
     if !matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
     }
-    let url = asked.join(answer.headers.get(LOCATION)?.to_str().ok()?).ok()?;
-    (url.origin() == asked.origin()).then_some(url)
+    let mut url = asked.join(answer.headers.get(LOCATION)?.to_str().ok()?).ok()?;
+    if url.origin() != asked.origin() {
+        return None;
+    }
+    // An address without the query would answer another question: every row instead of those that match.
+    let mut left: Vec<_> = url.query_pairs().collect();
+    let is_kept = asked.query_pairs().all(|pair| {
+        let place = left.iter().position(|other| *other == pair);
+        place.map(|place| left.swap_remove(place)).is_some()
+    });
+    if !is_kept {
+        if url.query().is_some_and(|query| !query.is_empty()) {
+            return None;
+        }
+        url.set_query(asked.query());
+    }
+    Some(url)
 }
 
 /// Addresses are left out: they may hold a user's parameters.
@@ -169,5 +185,44 @@ pub struct TokioTimer;
 impl Timer for TokioTimer {
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         tokio::time::sleep(duration).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use http::header::HeaderMap;
+
+    use super::*;
+
+    #[test]
+    fn w_14_a_redirect_keeps_the_question() {
+        let list = "http://a/tables/x?$filter=text+eq+%27a%27&$top=50";
+        for (asked, to, expected) in [
+            ("http://a/tables/x", "/tables/y", Some("http://a/tables/y")),
+            ("http://a/tables/x/1", "?$top=1", Some("http://a/tables/x/1?$top=1")),
+            // Without its query the list would be that of all rows.
+            (list, "/tables/x/", Some("http://a/tables/x/?$filter=text+eq+%27a%27&$top=50")),
+            (list, "/tables/x/?", Some("http://a/tables/x/?$filter=text+eq+%27a%27&$top=50")),
+            // The same, written in another way, and with more.
+            (
+                list,
+                "/v2/x?$top=50&$filter=text%20eq%20'a'&via=1",
+                Some("http://a/v2/x?$top=50&$filter=text%20eq%20%27a%27&via=1"),
+            ),
+            (list, "/tables/x/?$top=50", None),
+            (list, "/tables/x/?$filter=text+eq+%27b%27&$top=50", None),
+            (list, "/login?from=%2Ftables%2Fx", None),
+            ("http://a/x?p=1&p=1", "/y?p=1", None),
+            (list, "https://a/tables/x/", None),
+            (list, "http://b/tables/x/", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(LOCATION, to.parse().expect("a header"));
+            let answer = Response { status: StatusCode::PERMANENT_REDIRECT, headers, body: Bytes::new() };
+            let asked = Url::parse(asked).expect("an address");
+            let url = redirect_on_origin(&asked, &answer);
+            assert_eq!(url.as_ref().map(Url::as_str), expected, "{asked} to {to}");
+        }
     }
 }

@@ -479,7 +479,7 @@ async fn w_14_redirects_are_followed_for_a_get_on_the_same_origin_only() {
         answer.headers.push(("Location".to_owned(), to.to_owned()));
         Fault::Answer(answer)
     };
-    let here = "/tables/TodoItem?$orderby=id&$top=1";
+    let here = "/tables/TodoItem";
     let provider = Provider::new(Some("good-token"), Err("not asked"));
     let device = device(&world, |builder| builder.credentials(provider)).await;
     let remote = device.remote::<Todo>();
@@ -501,6 +501,31 @@ async fn w_14_redirects_are_followed_for_a_get_on_the_same_origin_only() {
     world.proxy.inject(100, redirect(here), |_| true);
     let error = remote.get("one").await.expect_err("a loop");
     assert_eq!((error.kind(), world.proxy.seen().len()), (ErrorKind::InvalidResponse, 6));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn w_14_a_redirected_list_stays_filtered() {
+    let world = World::new().await;
+    for id in ["one", "two"] {
+        world.server.as_ref().seed(&serde_json::json!({"id": id, "text": id, "complete": false})).await;
+    }
+    let device = device(&world, |builder| builder.profile(ServerProfile::sync_server())).await;
+    let moved = |to: &str| {
+        let mut answer = Answer::new(308, "text/plain", "");
+        answer.headers.push(("Location".to_owned(), to.to_owned()));
+        Fault::Answer(answer)
+    };
+    let is_list = |request: &sync_tests::http::Request| request.target.contains("filter");
+    world.proxy.inject(1, moved("/tables/TodoItem"), is_list);
+    device.pull_all(Todo::text.eq("one")).await.expect("followed");
+    let rows = device.table::<Todo>().all().load().await.expect("rows");
+    assert_eq!(rows.iter().map(|row| row.text.as_str()).collect::<Vec<_>>(), ["one"]);
+
+    // Another question is not the one that was asked.
+    world.proxy.inject(1, moved("/tables/TodoItem?$top=50"), is_list);
+    let error = device.pull_all(Todo::text.eq("one")).await.expect_err("not followed");
+    assert_eq!(error.kind(), ErrorKind::InvalidResponse);
+    assert_eq!(device.table::<Todo>().all().load().await.expect("rows").len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
