@@ -13,7 +13,8 @@
 //! - A full pull (no query id) walks by `id gt L`, which hard deletes between two pages cannot shift.
 //! - A server of v3 may refuse `id gt`. Then rows by id are counted with `$skip`, each page starting with the last
 //!   row of the page before: if that is not there, the set changed, and its rows are read anew.
-//! - A full pull with `top` or `skip` is a window in the order the app asked for, with `id` as the last key.
+//! - A full pull with `top` or `skip` is a window in the order the app asked for, with `id` as the last key. Its pages
+//!   are counted in the same way.
 //!
 //! A page is final only if it is empty, or shorter than a page the profile guarantees, or, in v3, shorter than
 //! asked for and without a next link: servers cut pages as they like. A server that ignores filter or order is detected
@@ -60,16 +61,17 @@ enum Position {
     Walk {
         place: Place,
     },
-    /// A window over the rows in an order of the app's: so many are skipped, so many are left.
+    /// A window over the rows in an order of the app's: without the first `skip` rows, at most `top` of them.
     Window {
         order: String,
         skip: u64,
-        left: Option<u64>,
+        top: Option<u64>,
+        place: Place,
     },
     Done,
 }
 
-/// How far rows by id were read, in the server's own order.
+/// How far rows were read, in the server's own order.
 #[derive(Clone, Debug, PartialEq)]
 enum Place {
     /// After this id.
@@ -115,6 +117,10 @@ impl PullCursor {
     /// A pull of a window: in the order of this `$orderby`, without the first `skip` rows, at most `top` of them.
     ///
     /// Rows deleted on the server are not asked for, since they would take the places of others.
+    ///
+    /// Rows that enter or leave the set between two pages shift those that follow; then all is read anew (L-30). What
+    /// that cannot show is a row whose own place changes from behind the page to before it while another one makes up
+    /// for it.
     pub fn window(
         table: &'static TableSchema,
         filter: Node,
@@ -124,7 +130,8 @@ impl PullCursor {
         page_size: u32,
         guaranteed_page: Option<u32>,
     ) -> Self {
-        Self::new(table, filter, page_size, guaranteed_page, Position::Window { order, skip, left: top })
+        let position = Position::Window { order, skip, top, place: Place::start(false) };
+        Self::new(table, filter, page_size, guaranteed_page, position)
     }
 
     fn new(
@@ -199,12 +206,15 @@ impl PullCursor {
                 filter = place.ask(filter, &mut query);
             }
             Position::Walk { place } => filter = place.ask(filter, &mut query),
-            Position::Window { order, skip, left } => {
+            Position::Window { order, skip, top, place } => {
                 query.order_by.clear();
                 // `ListQuery` orders upwards only.
                 query.parameters.push(("$orderby".to_owned(), order.clone()));
-                query.skip = Some(*skip);
-                query.top = Some(left.map_or(self.page_size.into(), |left| left.min(self.page_size.into())));
+                if let Some(top) = top {
+                    query.top = query.top.map(|page| page.min(place.left_of(*top)));
+                }
+                filter = place.ask(filter, &mut query);
+                query.skip = query.skip.map(|rows| rows + skip);
                 query.include_deleted = false;
             }
             Position::Done => return None,
@@ -244,13 +254,11 @@ impl PullCursor {
                 };
                 Ok(Advance { token: None })
             }
-            Position::Window { order, skip, left } => {
-                let rows = page.len() as u64;
-                let left = left.map(|left| left.saturating_sub(rows));
-                self.position = if is_final || left == Some(0) {
-                    Position::Done
-                } else {
-                    Position::Window { order, skip: skip + rows, left }
+            Position::Window { order, skip, top, place } => {
+                let place = self.advance_place(page, is_final, place)?;
+                self.position = match place.filter(|place| top.is_none_or(|top| place.rows() < top)) {
+                    Some(place) => Position::Window { order, skip, top, place },
+                    None => Position::Done,
                 };
                 Ok(Advance { token: None })
             }
@@ -288,7 +296,7 @@ impl PullCursor {
         Ok(Advance { token: greatest })
     }
 
-    /// Where rows by id go on; `None` at their end.
+    /// Where the rows go on; `None` at their end.
     fn advance_place(&self, page: &PageSummary, is_final: bool, place: Place) -> Result<Option<Place>> {
         let Place::Skipping { last, rows, restarts } = place else {
             let Place::After(previous) = place else { return Ok(None) };
@@ -339,6 +347,22 @@ impl Place {
         if keys { Self::After(None) } else { Self::Skipping { last: None, rows: 0, restarts: 0 } }
     }
 
+    /// The rows counted so far.
+    const fn rows(&self) -> u64 {
+        match self {
+            Self::Skipping { rows, .. } => *rows,
+            Self::After(_) => 0,
+        }
+    }
+
+    /// The rows to ask for if so many are wanted in all; one more where one comes again.
+    const fn left_of(&self, top: u64) -> u64 {
+        match self {
+            Self::Skipping { last: Some(_), rows, .. } => top.saturating_sub(*rows) + 1,
+            _ => top,
+        }
+    }
+
     fn ask(&self, filter: Node, query: &mut ListQuery) -> Node {
         match self {
             Self::After(None) | Self::Skipping { last: None, .. } => filter,
@@ -381,6 +405,9 @@ mod tests {
         links: bool,
     }
 
+    /// The order of windows.
+    const BY_TIME: &str = "updatedAt,id";
+
     impl Model {
         fn new(cap: usize, rows: impl IntoIterator<Item = (i64, String)>) -> Self {
             Self { rows: rows.into_iter().collect(), cap, links: false }
@@ -400,7 +427,9 @@ mod tests {
                     None => true,
                 })
                 .collect();
-            if query.order_by[0] == &entity::UPDATED_AT {
+            let is_window =
+                query.parameters.iter().any(|(name, order)| name == "$orderby" && order == BY_TIME);
+            if is_window || query.order_by[0] == &entity::UPDATED_AT {
                 rows.sort();
             } else {
                 rows.sort_by(|left, right| left.1.cmp(&right.1));
@@ -614,23 +643,80 @@ mod tests {
         }
     }
 
+    fn window(page_size: u32, guaranteed: Option<u32>, skip: u64, top: Option<u64>) -> PullCursor {
+        PullCursor::window(&TABLE, Node::ALWAYS, BY_TIME.to_owned(), skip, top, page_size, guaranteed)
+    }
+
+    #[test]
+    fn l_03_a_window_is_read_once_over_and_to_its_end() {
+        for (cap, guaranteed) in [(1000, Some(1000)), (1000, None), (7, None)] {
+            for page_size in [1, 2, 10, 60] {
+                for (skip, top, expected) in [
+                    (0, Some(1), 1),
+                    (0, Some(20), 20),
+                    (5, Some(20), 20),
+                    (50, Some(20), 10),
+                    (45, None, 15),
+                ] {
+                    let cursor = window(page_size, guaranteed, skip, top);
+                    let mut model = Model::new(cap, numbered(60, |index| 10_000 * index as i64));
+                    let wanted: Vec<_> = model.rows[skip as usize..].iter().take(expected).collect();
+                    let wanted: BTreeSet<_> = wanted.into_iter().map(|row| row.1.clone()).collect();
+                    let (seen, requests, token) = run(&mut model, cursor, |_, _| {});
+                    let what = format!("cap {cap}, page size {page_size}, skip {skip}, top {top:?}");
+                    assert_eq!((seen, token), (wanted, None), "{what}");
+                    assert!(requests <= expected + 1, "{what}: {requests} requests");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn l_30_rows_that_shift_between_two_pages_of_a_window_are_not_missed() {
+        for (cap, page_size) in [(1000, 10), (7, 10), (1000, 1)] {
+            for skip in [0, 5] {
+                let mut model = Model::new(cap, numbered(60, |index| 10_000 * (10 + index as i64)));
+                let mut removed = BTreeSet::new();
+                let (seen, ..) = run(&mut model, window(page_size, None, skip, None), |model, request| {
+                    if request % 3 == 0 && request < 12 {
+                        // One leaves in front; all behind it move up.
+                        removed.insert(model.rows.remove(0).1);
+                    }
+                });
+                let missed: Vec<_> =
+                    model.rows.iter().skip(skip as usize).filter(|row| !seen.contains(&row.1)).collect();
+                assert!(missed.is_empty(), "cap {cap}, page size {page_size}, skip {skip}: {missed:?}");
+            }
+            // Rows that enter in front push others to a place that was read already.
+            let mut model = Model::new(cap, numbered(60, |index| 10_000 * (10 + index as i64)));
+            let (seen, ..) = run(&mut model, window(page_size, None, 0, Some(40)), |model, request| {
+                if request == 2 {
+                    model.rows.insert(0, (0, "new".to_owned()));
+                }
+            });
+            assert!(model.rows.iter().take(40).all(|row| seen.contains(&row.1)), "the window as it is now");
+        }
+    }
+
     #[test]
     fn l_30_a_set_that_never_rests_ends_in_an_error() {
-        let mut model = Model::new(1000, numbered(500, |_| 0));
-        let mut cursor = PullCursor::full(&TABLE, Node::ALWAYS, 2, None);
-        cursor.skip_instead();
-        let mut requests = 0;
-        let error = loop {
-            let page = model.page(&cursor.next().expect("not done"));
-            if let Err(error) = cursor.advance(&page) {
-                break error;
-            }
-            model.rows.sort_by(|left, right| left.1.cmp(&right.1));
-            model.rows.drain(..2);
-            requests += 1;
-            assert!(requests < 200, "the pull does not end");
-        };
-        assert_eq!((error.kind(), error.table()), (ErrorKind::InvalidResponse, Some("T")));
+        let mut by_id = PullCursor::full(&TABLE, Node::ALWAYS, 2, None);
+        by_id.skip_instead();
+        for mut cursor in [by_id, window(2, None, 0, Some(100))] {
+            let mut model = Model::new(1000, numbered(500, |_| 0));
+            let mut requests = 0;
+            let error = loop {
+                let page = model.page(&cursor.next().expect("not done"));
+                if let Err(error) = cursor.advance(&page) {
+                    break error;
+                }
+                model.rows.sort_by(|left, right| left.1.cmp(&right.1));
+                model.rows.drain(..2);
+                requests += 1;
+                assert!(requests < 200, "the pull does not end");
+            };
+            assert_eq!((error.kind(), error.table()), (ErrorKind::InvalidResponse, Some("T")));
+        }
     }
 
     #[test]

@@ -284,6 +284,28 @@ async fn l_03_a_window_is_pulled_in_the_order_asked_for() {
 }
 
 #[tokio::test]
+async fn l_30_a_window_whose_rows_shift_is_read_anew() {
+    let server = Server::of(Dialect::MobileApps);
+    seed(&server, &[("a", "6"), ("b", "5"), ("c", "4"), ("d", "3"), ("e", "2"), ("f", "1")]);
+    let device = device(&server);
+    // Once the first page was read, its rows go, and those behind them move up.
+    let remove = |state: &mut server::State| state.rows.retain(|(_, id), _| id != "a" && id != "b");
+    server.with(|state| state.meanwhile.insert(1, Box::new(remove)));
+    let request = PullRequest {
+        order_by: vec![(&TEXT, true)],
+        top: Some(5),
+        page_size: 2,
+        ..full(Predicate::all(&TODO))
+    };
+    device.pull(request).await.expect("pulled");
+    assert_eq!(
+        ids(&device).await,
+        ["a", "b", "c", "d", "e", "f"],
+        "what came stays, and none was jumped over"
+    );
+}
+
+#[tokio::test]
 async fn l_13_a_mirroring_pull_finds_what_no_tombstone_tells() {
     let server = Server::of(Dialect::MobileApps);
     seed(&server, &[("a", "open"), ("b", "open"), ("c", "done"), ("d", "open")]);
