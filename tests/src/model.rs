@@ -8,7 +8,7 @@ use diesel::connection::SimpleConnection;
 use diesel::sqlite::SqliteConnection;
 use sync_diesel::prelude::*;
 
-use crate::servers::ServerUnderTest;
+use crate::servers::{ServerUnderTest, test_window};
 
 /// The suite's row, in table `TodoItem`.
 #[derive(SyncEntity, Clone, Debug, PartialEq)]
@@ -113,10 +113,11 @@ pub fn make_tables(database: &Path) {
     }
 }
 
-/// A builder for a device on `database` against `url`, with the tables made.
+/// A builder for a device on `database` against `url`, with the tables made; it pushes with [`test_window`].
 pub fn device(url: &str, database: &Path) -> sync_diesel::Builder<Schema> {
     make_tables(database);
-    SyncContext::<Schema>::builder(url).dialect(Dialect::MobileApps).database(database)
+    let builder = SyncContext::<Schema>::builder(url).dialect(Dialect::MobileApps).database(database);
+    builder.window(test_window())
 }
 
 /// Opens a device with the default settings.

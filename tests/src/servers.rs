@@ -52,7 +52,7 @@ impl ServerUnderTest {
             largest_page,
             profile,
             dialect: Dialect::MobileApps,
-            window: 1,
+            window: test_window(),
         }
     }
 
@@ -219,6 +219,19 @@ impl ServerUnderTest {
 impl AsRef<ServerUnderTest> for ServerUnderTest {
     fn as_ref(&self) -> &ServerUnderTest {
         self
+    }
+}
+
+/// Requests in flight of every client whose test does not say how many: 1, or what `SYNC_TEST_WINDOW` says. CI runs the
+/// suite with 8 and 32 as well.
+///
+/// # Panics
+///
+/// When the variable is no number.
+pub fn test_window() -> usize {
+    match std::env::var("SYNC_TEST_WINDOW") {
+        Ok(window) => window.parse().expect("SYNC_TEST_WINDOW is a number"),
+        Err(_) => 1,
     }
 }
 

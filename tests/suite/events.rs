@@ -64,7 +64,7 @@ async fn e_01_e_03_a_push_tells_each_step_after_its_commit() {
     insert(&device, "a").await;
     insert(&device, "b").await;
     let mut events = device.events();
-    device.push().await.expect("pushed");
+    device.push().window(1).await.expect("pushed");
     assert_eq!(
         words(&mut events),
         [

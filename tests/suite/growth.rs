@@ -22,6 +22,7 @@ fn builder<A: SyncSchema>(world: &World, database: &Path) -> sync_diesel::Builde
     SyncContext::<A>::builder(world.proxy.url())
         .dialect(Dialect::MobileApps)
         .profile(world.server.as_ref().profile())
+        .window(world.server.as_ref().window())
         .database(database)
 }
 

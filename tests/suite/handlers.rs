@@ -345,7 +345,7 @@ async fn p_18_l_36_a_second_401_is_the_answer_and_the_queue_stays() {
     insert(&device, 3).await;
     let before = device.pending_operations().await.expect("operations");
 
-    let error = device.push().await.expect_err("refused twice");
+    let error = device.push().window(1).await.expect_err("refused twice");
     let report = error.push_report().expect("a report");
     assert!(error.is_unauthorized(), "{error}");
     assert_eq!((report.status, report.completed), (PushStatus::Authentication, 0));
@@ -452,7 +452,7 @@ async fn h_03_the_log_has_every_request_and_no_credential() {
 
     let device = device(&world, |builder| builder.handler(keys).handler(logging)).await;
     insert(&device, 2).await;
-    device.push().await.expect("pushed");
+    device.push().window(1).await.expect("pushed");
     device.pull("q", Todo::text.contains("row")).await.expect("pulled");
     device.remote::<Todo>().delete("x", None).await.expect_err("refused");
     world.proxy.set_unreachable(true);

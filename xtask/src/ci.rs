@@ -17,6 +17,13 @@ pub(crate) struct Arguments {
 /// Crates that must not reach `sync-core` without its features.
 const FOREIGN_TO_CORE: [&str; 4] = ["diesel", "libsqlite3-sys", "reqwest", "rustls"];
 
+/// How many requests are in flight where a test does not say it.
+const TEST_WINDOW: &str = "SYNC_TEST_WINDOW";
+
+/// Modules of the suite that the window makes no difference to.
+const WITHOUT_WINDOW: [&str; 6] =
+    ["server_contract::", "simulate::", "differential::", "queries::", "rules::", "ui::"];
+
 /// Runs every step; the first failure is the error.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     process::run(&mut cargo(&["fmt", "--all", "--check"]))?;
@@ -36,10 +43,26 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     process::run(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     process::run(&mut cargo(&["test", "--workspace"]))?;
     process::run(&mut cargo(&["test", "-p", "sync-core", "--features", "diesel,contract"]))?;
+    at_larger_windows()?;
     migration::check("todo")?;
     process::run(&mut cargo(&["run", "-p", "todo"]))?;
     if !arguments.without_interop {
         interop::run(&interop::Arguments::default())?;
+    }
+    Ok(())
+}
+
+/// The tests that push run once more with several requests in flight; they and the steps before run with one. What is
+/// left out pushes nothing, or says itself how many requests are in flight.
+fn at_larger_windows() -> Result<()> {
+    // Named as in the steps before, so that nothing is built again.
+    let whole = ["test", "--workspace", "--test", "suite", "--"];
+    let engine = ["test", "-p", "sync-core", "--features", "diesel,contract", "--lib", "--", "engine::tests"];
+    for window in ["8", "32"] {
+        let mut suite = cargo(&whole);
+        suite.args(WITHOUT_WINDOW.into_iter().flat_map(|module| ["--skip", module]));
+        process::run(suite.env(TEST_WINDOW, window))?;
+        process::run(cargo(&engine).env(TEST_WINDOW, window))?;
     }
     Ok(())
 }

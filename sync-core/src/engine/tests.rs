@@ -85,8 +85,20 @@ async fn texts(device: &Engine<MemoryStore>) -> Vec<(String, Option<Value>)> {
     rows.into_iter().map(|row| (row.id, row.values[0].clone())).collect()
 }
 
+/// Of a push whose test does not say how many requests are in flight: 1, or what `SYNC_TEST_WINDOW` says.
+fn push_options() -> PushOptions {
+    let window = std::env::var("SYNC_TEST_WINDOW");
+    let window = window.map_or(1, |window| window.parse().expect("SYNC_TEST_WINDOW is a number"));
+    PushOptions { window, ..PushOptions::default() }
+}
+
+/// Of a push whose test says what comes after what.
+fn one_by_one() -> PushOptions {
+    PushOptions { window: 1, ..PushOptions::default() }
+}
+
 fn pull_all() -> PullRequest {
-    PullRequest::new(Some("all".into()), Predicate::all(&TODO))
+    PullRequest { push: push_options(), ..PullRequest::new(Some("all".into()), Predicate::all(&TODO)) }
 }
 
 #[tokio::test]
@@ -99,7 +111,7 @@ async fn rows_travel_from_one_device_to_another() {
             let row = row(&format!("{number}"), "start");
             write(&here, &TODO, LocalChangeKind::Insert(row)).await;
         }
-        let report = here.push(PushOptions::default()).await.expect("pushed");
+        let report = here.push(push_options()).await.expect("pushed");
         assert_eq!((report.sent, report.completed, report.remaining), (10, 10, 0));
         let report = there.pull(pull_all()).await.expect("pulled");
         assert_eq!(report.rows.added, 10);
@@ -140,7 +152,7 @@ async fn p_02_only_the_wanted_tables_are_pushed() {
     let device = device(&server);
     write(&device, &TODO, LocalChangeKind::Insert(row("a", "x"))).await;
     write(&device, &LIST, LocalChangeKind::Insert(row("a", "x"))).await;
-    let options = |name: &str| PushOptions { tables: vec![name.into()], ..PushOptions::default() };
+    let options = |name: &str| PushOptions { tables: vec![name.into()], ..push_options() };
     let error = device.push(options("Nothing")).await.expect_err("unknown");
     assert_eq!((error.kind(), error.table()), (ErrorKind::InvalidArgument, Some("Nothing")));
     let report = device.push(options("List")).await.expect("pushed");
@@ -179,14 +191,14 @@ async fn z_11_a_dropped_push_leaves_an_attempted_operation_that_the_next_push_se
     let device = device(&server);
     write(&device, &TODO, LocalChangeKind::Insert(row("a", "x"))).await;
     {
-        let mut push = device.push(PushOptions::default()).boxed();
+        let mut push = device.push(push_options()).boxed();
         while server.requests.load(Ordering::SeqCst) == 0 {
             assert!((&mut push).now_or_never().is_none(), "the push is still running");
         }
     }
     let operations = device.store().operations(None).await.expect("operations");
     assert_eq!(operations[0].state, OperationState::Attempted);
-    let report = device.push(PushOptions::default()).await.expect("settled");
+    let report = device.push(push_options()).await.expect("settled");
     assert_eq!((report.completed, report.remaining), (1, 0));
     assert_eq!(server.state.lock().expect("no panic").commits, 1);
 }
@@ -197,7 +209,7 @@ async fn p_03_an_empty_queue_and_a_foreign_table_send_nothing() {
         TableSchema { name: "Other", columns: &[], versioned: true, keep_deleted: false };
     let server = Server::of(Dialect::MobileApps);
     let device = device(&server);
-    let report = device.push(PushOptions::default()).await.expect("nothing to do");
+    let report = device.push(push_options()).await.expect("nothing to do");
     assert!(report.is_complete() && report.sent == 0);
     let error =
         device.pull(PullRequest::new(None, Predicate::all(&OTHER))).await.expect_err("not in the schema");
@@ -226,7 +238,7 @@ async fn x_06_a_foreign_row_is_read_by_id_although_the_token_is_past_it() {
     let server = Server::of(Dialect::MobileApps);
     let (here, there) = (device(&server), device(&server));
     write(&there, &TODO, LocalChangeKind::Insert(row("a", "theirs"))).await;
-    there.push(PushOptions::default()).await.expect("pushed");
+    there.push(push_options()).await.expect("pushed");
     write(&here, &TODO, LocalChangeKind::Insert(row("a", "mine"))).await;
     here.pull(PullRequest { pull_anyway: true, ..pull_all() }).await.expect("pulled past the row");
     write(&here, &TODO, LocalChangeKind::Delete("a".into())).await;
@@ -248,13 +260,13 @@ async fn k_09_noted_rows_that_the_server_lost_are_removed_and_a_failure_keeps_wh
     for id in ["changed", "dead", "gone"] {
         write(&there, &TODO, LocalChangeKind::Insert(row(id, "start"))).await;
     }
-    there.push(PushOptions::default()).await.expect("pushed");
+    there.push(push_options()).await.expect("pushed");
     here.pull(pull_all()).await.expect("pulled");
     for id in ["changed", "dead", "gone"] {
         outdate(&here, id).await;
     }
     write(&there, &TODO, LocalChangeKind::Update(row("changed", "theirs"))).await;
-    there.push(PushOptions::default()).await.expect("pushed");
+    there.push(push_options()).await.expect("pushed");
     {
         let mut state = server.state.lock().expect("no panic");
         let gone = state.rows.remove(&("Todo".to_owned(), "gone".to_owned()));
@@ -282,7 +294,7 @@ async fn an_answer_about_another_row_removes_nothing() {
     let server = Server::of(Dialect::MobileApps);
     let here = device(&server);
     write(&here, &TODO, LocalChangeKind::Insert(row("a", "start"))).await;
-    here.push(PushOptions::default()).await.expect("pushed");
+    here.push(push_options()).await.expect("pushed");
     outdate(&here, "a").await;
     let key = |id: &str| ("Todo".to_owned(), id.to_owned());
     {

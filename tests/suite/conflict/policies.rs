@@ -18,6 +18,7 @@ fn builder(world: &World, dialect: Dialect, name: &str) -> sync_diesel::Builder<
     SyncContext::<Rules>::builder(world.proxy.url())
         .dialect(dialect)
         .profile(world.server.as_ref().profile())
+        .window(world.server.as_ref().window())
         .database(database)
 }
 

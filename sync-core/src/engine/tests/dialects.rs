@@ -60,9 +60,9 @@ async fn f_09_a_lost_answer_is_settled_in_every_dialect() {
             write(&device, &TODO, change()).await;
             let lost = server.count();
             server.with(|state| state.lose_answer = Some(lost));
-            let error = device.push(PushOptions::default()).await.expect_err("the answer is lost");
+            let error = device.push(push_options()).await.expect_err("the answer is lost");
             assert_eq!(error.kind(), ErrorKind::Network);
-            let report = device.push(PushOptions::default()).await.expect("settled");
+            let report = device.push(push_options()).await.expect("settled");
             assert_eq!((report.completed, report.remaining), (1, 0), "{:?} {number}", server.dialect);
             // Also of an update in v3, which is sent whole: the second request meets the version of the first.
             assert_eq!(server.with(|state| state.commits), 1 + number as i64, "nothing was done twice");
@@ -75,11 +75,11 @@ async fn p_11_answers_that_hold_only_what_was_sent_complete_the_row() {
     for server in servers() {
         let device = device(&server);
         write(&device, &TODO, LocalChangeKind::Insert(row("a", "new"))).await;
-        device.push(PushOptions::default()).await.expect("pushed");
+        device.push(push_options()).await.expect("pushed");
         let stored = device.store().get(&TODO, "a").await.expect("read").expect("there");
         assert_eq!((stored.version.as_deref(), stored.updated_at.is_some()), (Some("1"), true));
         write(&device, &TODO, update("a", "changed")).await;
-        device.push(PushOptions::default()).await.expect("no conflict with itself");
+        device.push(push_options()).await.expect("no conflict with itself");
         let stored = device.store().get(&TODO, "a").await.expect("read").expect("there");
         assert_eq!(stored.version.as_deref(), Some("2"), "{:?}", server.dialect);
         assert_eq!(server.row("a"), Some((json!({"id": "a", "text": "changed"}), false)));
@@ -93,7 +93,7 @@ async fn s_08_p_09_whole_rows_keep_what_the_entity_does_not_know() {
         server.seed(json!({"id": "a", "text": "milk", "color": {"deep": [1.5, null]}}));
         device.pull(pull_all()).await.expect("pulled");
         write(&device, &TODO, update("a", "bread")).await;
-        device.push(PushOptions::default()).await.expect("pushed");
+        device.push(push_options()).await.expect("pushed");
         let expected = json!({"id": "a", "text": "bread", "color": {"deep": [1.5, null]}});
         assert_eq!(server.row("a"), Some((expected, false)), "{:?}", server.dialect);
     }
@@ -107,13 +107,13 @@ async fn w_05_k_15_a_row_deleted_there_and_edited_here_is_gone_and_can_be_revive
         device.pull(pull_all()).await.expect("pulled");
         server.delete("a");
         write(&device, &TODO, update("a", "bread")).await;
-        device.push(PushOptions::default()).await.expect_err("gone");
+        device.push(push_options()).await.expect_err("gone");
         let error = device.store().errors(None).await.expect("errors").remove(0);
         assert_eq!(error.class, FailureClass::Gone, "{:?}", server.dialect);
         assert!(error.remote.as_ref().is_some_and(|remote| remote.deleted), "{:?}", server.dialect);
 
         device.store().resolve(error.key, Resolution::KeepLocal, Resolver::App).await.expect("resolved");
-        let report = device.push(PushOptions::default()).await.expect("revived");
+        let report = device.push(push_options()).await.expect("revived");
         assert_eq!(report.remaining, 0);
         let (members, deleted) = server.row("a").expect("there");
         assert_eq!((members["text"].as_str(), deleted), (Some("bread"), false), "{:?}", server.dialect);
@@ -129,7 +129,7 @@ async fn w_06_a_delete_of_a_row_deleted_there_is_done() {
         device.pull(pull_all()).await.expect("pulled");
         server.delete("a");
         write(&device, &TODO, LocalChangeKind::Delete("a".into())).await;
-        let report = device.push(PushOptions::default()).await.expect("done");
+        let report = device.push(push_options()).await.expect("done");
         assert_eq!((report.completed, report.remaining), (1, 0), "{:?}", server.dialect);
     }
 }
@@ -140,7 +140,7 @@ async fn w_04_an_insert_of_an_id_that_is_taken_shows_the_servers_row() {
         let device = device(&server);
         server.seed(json!({"id": "a", "text": "theirs"}));
         write(&device, &TODO, LocalChangeKind::Insert(row("a", "mine"))).await;
-        device.push(PushOptions::default()).await.expect_err("a conflict");
+        device.push(push_options()).await.expect_err("a conflict");
         let error = device.store().errors(None).await.expect("errors").remove(0);
         assert_eq!((error.class, error.status), (FailureClass::Conflict, Some(409)));
         let remote = error.remote.expect("the server's row");
@@ -170,7 +170,7 @@ async fn a_wrong_dialect_is_an_error_and_does_nothing() {
             assert_eq!(proof(&device).await, None);
 
             write(&device, &TODO, LocalChangeKind::Insert(row("a", "mine"))).await;
-            let error = device.push(PushOptions::default()).await.expect_err("another dialect");
+            let error = device.push(push_options()).await.expect_err("another dialect");
             assert_eq!((error.kind(), error.status()), (ErrorKind::WrongDialect, Some(400)));
             let operations = device.store().operations(None).await.expect("operations");
             assert_eq!(operations[0].state, OperationState::Pending, "it was definitely not done");

@@ -141,11 +141,11 @@ async fn g_3_rows_that_always_fail_do_not_keep_the_others_from_the_server() {
     write(&device, &LIST, LocalChangeKind::Insert(row("l", "behind"))).await;
     let failure = || answer(500, &json!({ "error": "a bug" }));
     script.then(std::iter::repeat_with(failure).take(5));
-    let error = push(&device).await.expect_err("five in a row");
+    let error = device.push(one_by_one()).await.expect_err("five in a row");
     assert_eq!(error.kind(), ErrorKind::ServerBusy);
     // The five are known: what stands behind them gets its turn.
     script.then(std::iter::repeat_with(failure).take(7).chain([answer(201, &Json::Null)]));
-    let error = push(&device).await.expect_err("seven failed");
+    let error = device.push(one_by_one()).await.expect_err("seven failed");
     assert_eq!(error.kind(), ErrorKind::PushFailed);
     assert_eq!(device.store().pending(Some(&LIST)).await.expect("counted"), 0);
     assert_eq!(device.store().pending(None).await.expect("counted"), 7);

@@ -89,7 +89,7 @@ async fn p_30_handlers_decide_as_often_as_is_said() {
         let decide = |_: &Conflict| Ok(Decision::Resolve(Resolution::KeepLocal));
         let device = changed(&script).await.with_conflict_handler(Arc::new(decide));
         script.then((2..9).map(|n| answer(412, &stored(&format!("theirs {n}"), &format!("v{n}")))));
-        let options = PushOptions { handler_repeats: repeats, ..PushOptions::default() };
+        let options = PushOptions { handler_repeats: repeats, ..push_options() };
         let error = device.push(options).await.expect_err("never settled");
         assert_eq!(error.push_report().map(|report| (report.sent, report.errors.len())), Some((requests, 1)));
         assert_eq!(script.asked().len() as u64, requests);

@@ -450,7 +450,7 @@ async fn m_01_to_m_04_what_is_pushed_before_a_pull() {
     assert_eq!(all.pull(pull_all()).await.expect("pulled").push.map(|push| push.completed), Some(2));
     let one = fresh().await;
     write(&one, &TODO, insert("b")).await;
-    let push = PushOptions { tables: vec!["Todo".into()], ..PushOptions::default() };
+    let push = PushOptions { tables: vec!["Todo".into()], ..push_options() };
     one.pull(PullRequest { push, ..pull_all() }).await.expect("pulled");
     assert_eq!(waiting(&one).await, ["list"]);
     let none = fresh().await;
@@ -516,7 +516,7 @@ async fn r_12_a_row_made_here_leaves_before_any_pull_brought_one() {
         let device = tracking(&server);
         device.pull(open_rows()).await.expect("nothing there yet");
         write(&device, &TODO, LocalChangeKind::Insert(row("a", "open"))).await;
-        device.push(PushOptions::default()).await.expect("pushed");
+        device.push(push_options()).await.expect("pushed");
         later(&server);
         seed(&server, &[("a", "done")]);
         let report = device.pull(open_rows()).await.expect("pulled");
@@ -580,7 +580,7 @@ async fn r_14_a_read_by_id_is_believed_only_of_a_proven_endpoint() {
     let store = Arc::new(MemoryStore::new([&TODO, &LIST]));
     let device = device_with(&right, Dialect::MobileServices, Arc::clone(&store));
     write(&device, &TODO, LocalChangeKind::Insert(row("a", "start"))).await;
-    device.push(PushOptions::default()).await.expect("pushed");
+    device.push(push_options()).await.expect("pushed");
     outdate(&device, "a").await;
     // A server of another dialect, which finds nothing.
     let wrong = Server::of(Dialect::MobileApps);

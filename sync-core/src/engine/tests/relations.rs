@@ -461,7 +461,7 @@ async fn p_21_a_parent_that_the_app_takes_back_frees_its_children() {
     write(&device, &PART, LocalChangeKind::Insert(part("child", None, Some("l")))).await;
     write(&device, &PART, LocalChangeKind::Insert(part("first", None, None))).await;
     write(&device, &LIST, LocalChangeKind::Insert(list("l"))).await;
-    let push = device.push(PushOptions::default());
+    let push = device.push(one_by_one());
     let change = async {
         while server.with(|state| state.in_flight.is_empty()) {
             tokio::task::yield_now().await;

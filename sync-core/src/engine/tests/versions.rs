@@ -66,7 +66,7 @@ fn device(script: &Arc<Script>) -> Engine<MemoryStore> {
 }
 
 pub(super) async fn push(device: &Engine<MemoryStore>) -> Result<PushReport> {
-    device.push(PushOptions::default()).await
+    device.push(push_options()).await
 }
 
 /// A device whose row `a` says `old`, acknowledged in an answer with or without a version.
@@ -246,7 +246,7 @@ async fn p_20g_a_handler_that_stops_the_push_leaves_what_is_done_done() {
     }
     let theirs = json!({ "id": "b", "text": "theirs", "version": "v2", "deleted": false });
     script.then([answer(201, &stored("mine", "v1")), answer(409, &theirs)]);
-    let error = push(&device).await.expect_err("aborted");
+    let error = device.push(one_by_one()).await.expect_err("aborted");
     assert_eq!(error.kind(), ErrorKind::Aborted);
     let report = error.push_report().expect("a report");
     assert_eq!((report.status, report.completed, report.remaining), (PushStatus::AbortedByHandler, 1, 2));
