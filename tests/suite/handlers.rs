@@ -452,7 +452,7 @@ async fn h_03_the_log_has_every_request_and_no_credential() {
 
     let device = device(&world, |builder| builder.handler(keys).handler(logging)).await;
     insert(&device, 2).await;
-    device.push().await.expect("pushed");
+    device.push().window(1).await.expect("pushed");
     device.pull("q", Todo::text.contains("row")).await.expect("pulled");
     device.remote::<Todo>().delete("x", None).await.expect_err("refused");
     world.proxy.set_unreachable(true);
@@ -479,7 +479,7 @@ async fn w_14_redirects_are_followed_for_a_get_on_the_same_origin_only() {
         answer.headers.push(("Location".to_owned(), to.to_owned()));
         Fault::Answer(answer)
     };
-    let here = "/tables/TodoItem/one";
+    let here = "/tables/TodoItem";
     let provider = Provider::new(Some("good-token"), Err("not asked"));
     let device = device(&world, |builder| builder.credentials(provider)).await;
     let remote = device.remote::<Todo>();
