@@ -38,7 +38,8 @@
 //! - **Refusing one operation** is an answer: [`Response::refusal`]. The refusal is recorded as that operation's
 //!   error, and the push goes on.
 //!
-//! A panic of a handler goes through the call, with the effect of a crash: nothing is lost.
+//! A panic of a handler ends a push with [`PushStatus::Internal`](crate::engine::PushStatus::Internal), its operation
+//! uncertain; through any other call it goes with the effect of a crash. Nothing is lost either way.
 
 use std::fmt;
 use std::sync::Arc;

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::fmt;
 
 use sync_core::engine::{self, ConflictHandler, Decision};
-use sync_core::entity::{ColumnSchema, SyncEntity};
+use sync_core::entity::{ColumnSchema, SyncEntity, TableSchema};
 use sync_core::operation::{FailureClass, OperationKey, OperationKind, SentKind};
 use sync_core::row::Row;
 use sync_core::store::{ConflictPolicy, Resolution};
+use sync_core::value::Value;
 use sync_core::{Result, operation};
 
 use crate::record::Record;
@@ -30,6 +31,9 @@ pub struct Conflict<E> {
     pub status: Option<u16>,
     /// The row before the first local change, as last seen from the server. `None` if there is none, or if the
     /// change was made on an older version than that row.
+    ///
+    /// It, and the local row of a delete, may have been kept before a migration: columns that came since are null, and
+    /// where one cannot be, this is `None` and [`rows`](Self::rows) has what is known.
     pub base: Option<Record<E>>,
     /// The local row; for a delete the row as it was deleted.
     pub local: Option<Record<E>>,
@@ -43,6 +47,17 @@ pub struct Conflict<E> {
     /// How often this row was already decided about in this push.
     pub repeats: u32,
     rows: engine::Conflict,
+}
+
+/// A kept row with null where a column that can be null came since.
+fn with_new_columns(table: &TableSchema, row: &Row) -> Row {
+    let mut row = row.clone();
+    for (column, value) in table.columns.iter().zip(&mut row.values) {
+        if column.nullable {
+            value.get_or_insert(Value::Null);
+        }
+    }
+    row
 }
 
 /// What to do about a conflict.
@@ -86,22 +101,24 @@ pub enum Resolve<E> {
 }
 
 impl<E: SyncEntity> Conflict<E> {
-    pub(crate) fn new(rows: engine::Conflict) -> Result<Self> {
-        let typed = |row: &Option<Row>| row.as_ref().map(Record::from_row).transpose();
-        Ok(Self {
+    pub(crate) fn new(rows: engine::Conflict) -> Self {
+        // One row that does not fit must not hide the others: what a server holds is not in the app's hand, and what was
+        // kept before a migration has not all of today's columns.
+        let typed = |row: &Row| Record::from_row(row).ok();
+        let kept = |row: &Row| typed(&with_new_columns(E::SCHEMA, row));
+        Self {
             kind: rows.kind,
             sent: rows.sent,
             class: rows.class,
             status: rows.status,
-            base: typed(&rows.base)?,
-            local: typed(&rows.local)?,
-            // What a server holds is not in the app's hand: one row that does not fit must not hide the others.
-            remote: typed(&rows.remote).unwrap_or_default(),
+            base: rows.base.as_ref().and_then(kept),
+            local: rows.local.as_ref().and_then(kept),
+            remote: rows.remote.as_ref().and_then(typed),
             item_id: rows.item_id().to_owned(),
             parked: rows.parked,
             repeats: rows.repeats,
             rows,
-        })
+        }
     }
 
     /// The conflict as untyped rows.
@@ -232,7 +249,7 @@ impl Handlers {
         decide: impl Fn(&Conflict<E>) -> Resolve<E> + Send + Sync + 'static,
     ) {
         let decide = move |conflict: &engine::Conflict| {
-            let conflict = Conflict::new(conflict.clone())?;
+            let conflict = Conflict::new(conflict.clone());
             Ok(decide(&conflict).into_decision(&conflict.item_id))
         };
         self.by_table.insert(E::SCHEMA.name, Box::new(decide));

@@ -337,7 +337,7 @@ impl<A: SyncSchema> SyncContext<A> {
     /// Errors of the local database; [`ErrorKind::Corrupt`] when a stored row does not fit the entity.
     pub async fn conflicts<E: SyncEntity>(&self) -> Result<Vec<Conflict<E>>> {
         let open = self.engine.store().conflicts(Some(E::SCHEMA)).await?;
-        open.into_iter().map(|open| Conflict::new(engine::Conflict::from_store(open))).collect()
+        Ok(open.into_iter().map(|open| Conflict::new(engine::Conflict::from_store(open))).collect())
     }
 
     /// Decides about one of [`errors`](Self::errors) or [`conflicts`](Self::conflicts); works without network.
@@ -408,7 +408,7 @@ impl<A: SyncSchema> SyncContext<A> {
         mut decide: impl FnMut(&Conflict<E>) -> Resolve<E> + Send,
     ) -> Result<Resolved> {
         let decide = move |rows: &engine::Conflict| {
-            let conflict = Conflict::new(rows.clone())?;
+            let conflict = Conflict::new(rows.clone());
             Ok(match decide(&conflict).into_decision(&conflict.item_id) {
                 Decision::Resolve(resolution) => resolution,
                 Decision::Policy(policy) => policy.decide(rows),

@@ -224,3 +224,42 @@ async fn l_24_the_quarantine_is_listed_and_tried_again_when_the_schema_allows_it
     assert!(device.table::<Todo>().get("b").await.expect("read").is_some());
     assert!(world.proxy.seen().is_empty(), "opening sends nothing");
 }
+
+/// What was kept of a deletion has not the columns that came after it; its conflict is told all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn s_06_a_conflict_of_a_row_deleted_before_the_growth_is_listed() {
+    let world = World::new().await;
+    let server = world.server.as_ref();
+    for id in ["deleted", "edited"] {
+        server.seed(&json!({ "id": id, "text": "milk", "complete": true })).await;
+    }
+    let database = world.folder.path().join("app.db");
+    for table in before::Schema::schemas() {
+        sql(&database, &create_table_sql(table));
+    }
+    let device = builder::<before::Schema>(&world, &database).open().await.expect("the device opens");
+    device.pull("all", before::Todo::all()).await.expect("pulled");
+    let todos = device.table::<before::Todo>();
+    todos.delete("deleted").await.expect("deleted");
+    let mut edited = todos.get("edited").await.expect("read").expect("there");
+    edited.text = "oat milk".into();
+    todos.update(&edited).await.expect("updated");
+    drop(device);
+    sql(&database, "DELETE FROM \"__extra\"; UPDATE \"__shadow\" SET extra = NULL");
+    sql(&database, GROWTH);
+    for id in ["deleted", "edited"] {
+        server.update(id, None, &json!({ "text": "soy milk" })).await;
+    }
+
+    let device = builder::<Grown>(&world, &database).open().await.expect("the device opens");
+    device.push().await.expect_err("two conflicts");
+    let mut conflicts = device.conflicts::<Todo>().await.expect("listed");
+    conflicts.sort_by(|left, right| left.item_id.cmp(&right.item_id));
+    let kinds: Vec<_> = conflicts.iter().map(|conflict| (conflict.item_id.as_str(), conflict.kind)).collect();
+    assert_eq!(kinds, [("deleted", OperationKind::Delete), ("edited", OperationKind::Update)]);
+    for conflict in &conflicts {
+        assert_eq!(conflict.remote.as_ref().map(|row| row.text.as_str()), Some("soy milk"));
+    }
+    device.resolve_all(ConflictPolicy::ClientWins).await.expect("decided");
+    device.push().await.expect("pushed");
+}
