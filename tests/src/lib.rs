@@ -7,11 +7,13 @@
 //! - [`model`] and [`device`]: the entities of the suite, and local databases that keep them.
 //! - [`differential`]: random filters, judged by every engine.
 //! - [`simulate`]: random histories of devices, a server and a failing network, in virtual time.
+//! - [`mod@fuzz`]: damaged bytes from outside.
 //! - [`http`]: HTTP/1.1 as bytes on a socket, so that a case decides each byte it sends.
 
 pub mod contract;
 pub mod device;
 pub mod differential;
+pub mod fuzz;
 pub mod http;
 pub mod model;
 pub mod proxy;

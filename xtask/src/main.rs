@@ -3,6 +3,7 @@
 mod ci;
 mod deny;
 mod differential;
+mod fuzz;
 mod interop;
 mod migration;
 mod process;
@@ -28,6 +29,8 @@ enum Command {
     Deny(deny::Arguments),
     /// Random filters, judged by every engine: they must find the same rows.
     Differential(differential::Arguments),
+    /// Damaged bytes from outside: no panic, no hang, a typed error or an answer.
+    Fuzz(fuzz::Arguments),
     /// The server contract suite against the official Node server (needs Node and npm).
     Interop(interop::Arguments),
     /// An app's migrations, made from its entities.
@@ -41,6 +44,7 @@ fn main() -> Result<()> {
         Command::Ci(arguments) => ci::run(&arguments),
         Command::Deny(arguments) => deny::run(&arguments),
         Command::Differential(arguments) => differential::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Interop(arguments) => interop::run(&arguments),
         Command::Migration(arguments) => migration::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
