@@ -50,7 +50,7 @@ pub fn encode(table: &TableSchema, row: &Row) -> String {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Corrupt`] when the text is no such object or a value does not fit its column.
+/// [`ErrorKind::Corrupt`] when the text is no such object, has no id, or a value does not fit its column.
 pub fn decode(table: &'static TableSchema, text: &str) -> Result<Row> {
     let stored: Stored<'_> = serde_json::from_str(text).map_err(|source| {
         Error::new(ErrorKind::Corrupt, "stored row content cannot be read")
@@ -58,10 +58,12 @@ pub fn decode(table: &'static TableSchema, text: &str) -> Result<Row> {
             .with_source(source)
     })?;
     let mut row = Row::empty(table, String::new());
+    let mut is_whole = false;
     for (Text(name), scalar) in stored.0 {
         if name == "id" {
-            if let Scalar::Text(id) = scalar {
-                row.id = id.into_owned();
+            if let Scalar::Text(text) = scalar {
+                row.id = text.into_owned();
+                is_whole = true;
             }
             continue;
         }
@@ -72,6 +74,9 @@ pub fn decode(table: &'static TableSchema, text: &str) -> Result<Row> {
                 .with_item(&row.id)
         })?;
         row.values[index] = Some(value);
+    }
+    if !is_whole {
+        return Err(Error::new(ErrorKind::Corrupt, "stored row content has no id").with_table(table.name));
     }
     Ok(row)
 }
@@ -177,6 +182,8 @@ mod tests {
             "",
             "null",
             "[]",
+            "{}",
+            "{\"id\":7,\"text\":\"secret\"}",
             "{\"id\":\"a\",\"n\":\"secret\"}",
             "{\"id\":\"a\",\"when\":\"secret\"}",
             "{\"id\":\"a\",\"n\":{}}",

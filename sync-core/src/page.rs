@@ -6,9 +6,12 @@
 //! `{"items": [..]}`.
 //!
 //! A value that does not fit its column does not fail the page: the row carries a [`Fault`] and goes to
-//! quarantine. A body that is not such a list fails as a whole, before anything is stored.
+//! quarantine. So does one that no type of Rust can hold, half a surrogate pair or a number beyond `f64`: a body with
+//! such a value is read once more, each value apart. A body that is not such a list fails as a whole, before anything is
+//! stored.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
@@ -74,8 +77,13 @@ impl PageSummary {
     ///
     /// [`ErrorKind::InvalidResponse`] when the body is not JSON, is cut off, or is no list of objects.
     pub fn scan(body: &[u8], names: &SystemNames) -> Result<Self> {
+        Self::scan_values(body, names, Values::Inline)
+            .or_else(|_| Self::scan_values(body, names, Values::Apart))
+    }
+
+    fn scan_values(body: &[u8], names: &SystemNames, values: Values) -> Result<Self> {
         let mut summary = Self::default();
-        let frame = read_list(body, &mut ScanRow { summary: &mut summary, names })?;
+        let frame = read_list(body, &mut ScanRow { summary: &mut summary, names, values })?;
         summary.next_link = frame.next_link;
         summary.shape = frame.shape;
         Ok(summary)
@@ -270,8 +278,13 @@ pub fn for_each_row<'a>(
     names: &SystemNames,
     each: impl FnMut(WireRow<'a>) -> Result<()>,
 ) -> Result<()> {
-    let mut rows = DecodeRows { table, names, hints: Vec::new(), each, failure: None };
-    let outcome = read_list(body, &mut rows);
+    let mut rows =
+        DecodeRows { table, names, values: Values::Inline, hints: Vec::new(), each, done: 0, failure: None };
+    let mut outcome = read_list(body, &mut rows);
+    if outcome.is_err() && rows.failure.is_none() {
+        rows.values = Values::Apart;
+        outcome = read_list(body, &mut rows);
+    }
     match rows.failure {
         Some(failure) => Err(failure),
         None => outcome.map(|_| ()),
@@ -286,13 +299,15 @@ pub fn for_each_row<'a>(
 ///
 /// [`ErrorKind::InvalidResponse`] when the body is no JSON object.
 pub fn decode_row(body: &[u8], table: &'static TableSchema, names: &SystemNames) -> Result<Row> {
-    let mut hints = Vec::new();
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let row = RowSeed { table, names, hints: &mut hints }
-        .deserialize(&mut deserializer)
-        .and_then(|row| deserializer.end().map(|()| row))
-        .map_err(|source| not_json(source).with_table(table.name))?;
-    Ok(row.copy())
+    let read = |values| {
+        let mut deserializer = serde_json::Deserializer::from_str(text(body)?);
+        let row = RowSeed { table, names, values, hints: &mut Vec::new() }
+            .deserialize(&mut deserializer)
+            .and_then(|row| deserializer.end().map(|()| row))
+            .map_err(not_json)?;
+        Ok(row.copy())
+    };
+    read(Values::Inline).or_else(|_: Error| read(Values::Apart)).map_err(|error| error.with_table(table.name))
 }
 
 /// The JSON texts of the rows of a list body, for keeping a row that could not be stored.
@@ -301,6 +316,24 @@ pub fn decode_row(body: &[u8], table: &'static TableSchema, names: &SystemNames)
 ///
 /// [`ErrorKind::InvalidResponse`] when the body is no list.
 pub fn raw_rows(body: &[u8]) -> Result<Vec<&str>> {
+    raw_list(body).map(|(_, rows)| rows)
+}
+
+/// Where the list stands, and the names of the members of each row. No value is looked at; what is no row is left out.
+///
+/// # Errors
+///
+/// [`ErrorKind::InvalidResponse`] when the body is no list.
+pub(crate) fn member_names(body: &[u8]) -> Result<(ListShape, Vec<Vec<String>>)> {
+    let (shape, rows) = raw_list(body)?;
+    let names = |row: &&str| {
+        let members: BTreeMap<Cow<'_, str>, IgnoredAny> = serde_json::from_str(row).ok()?;
+        Some(members.into_keys().map(Cow::into_owned).collect())
+    };
+    Ok((shape, rows.iter().filter_map(names).collect()))
+}
+
+fn raw_list(body: &[u8]) -> Result<(ListShape, Vec<&str>)> {
     struct Raw<'a>(Vec<&'a str>);
     impl<'a> ListReader<'a> for Raw<'a> {
         fn read_rows<A: SeqAccess<'a>>(&mut self, mut seq: A) -> Result<(), A::Error> {
@@ -311,13 +344,46 @@ pub fn raw_rows(body: &[u8]) -> Result<Vec<&str>> {
         }
     }
     let mut raw = Raw(Vec::new());
-    read_list(body, &mut raw)?;
-    Ok(raw.0)
+    let frame = read_list(body, &mut raw)?;
+    Ok((frame.shape, raw.0))
 }
 
+const CUT_OFF: &str = "the answer is cut off";
+const NOT_JSON: &str = "the answer is not the expected JSON";
+
 fn not_json(source: serde_json::Error) -> Error {
-    let what = if source.is_eof() { "the answer is cut off" } else { "the answer is not the expected JSON" };
+    let what = if source.is_eof() { CUT_OFF } else { NOT_JSON };
     Error::new(ErrorKind::InvalidResponse, what).with_source(source)
+}
+
+/// The body as text. All of it is checked first: else a member that is skipped could hold what one that is kept cannot.
+fn text(body: &[u8]) -> Result<&str> {
+    std::str::from_utf8(body).map_err(|source| {
+        let what = if source.error_len().is_none() { CUT_OFF } else { NOT_JSON };
+        Error::new(ErrorKind::InvalidResponse, what).with_source(source)
+    })
+}
+
+/// How the values of rows are read.
+#[derive(Clone, Copy, Debug)]
+enum Values {
+    /// As parts of the whole text: one that no type can hold ends the reading.
+    Inline,
+    /// Each as a text of its own: one that no type can hold reads as [`Scalar::Nested`], which fits no column.
+    Apart,
+}
+
+impl Values {
+    fn next<'de, A: MapAccess<'de>>(self, map: &mut A) -> Result<Scalar<'de>, A::Error> {
+        match self {
+            Self::Inline => map.next_value_seed(ScalarSeed),
+            Self::Apart => {
+                let raw = map.next_value::<&'de RawValue>()?;
+                let mut value = serde_json::Deserializer::from_str(raw.get());
+                Ok(ScalarSeed.deserialize(&mut value).unwrap_or(Scalar::Nested))
+            }
+        }
+    }
 }
 
 /// Reads the rows of a list, wherever the list stands in the body.
@@ -332,7 +398,7 @@ struct Frame {
 }
 
 fn read_list<'de>(body: &'de [u8], reader: &mut impl ListReader<'de>) -> Result<Frame> {
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let mut deserializer = serde_json::Deserializer::from_str(text(body)?);
     let frame = deserializer.deserialize_any(ListVisitor { reader }).map_err(not_json)?;
     deserializer.end().map_err(not_json)?;
     Ok(frame)
@@ -400,6 +466,7 @@ impl<'de, R: ListReader<'de>> Visitor<'de> for RowsSeed<'_, R> {
 struct ScanRow<'s> {
     summary: &'s mut PageSummary,
     names: &'s SystemNames,
+    values: Values,
 }
 
 impl<'de> ListReader<'de> for ScanRow<'_> {
@@ -457,18 +524,18 @@ impl<'de> Visitor<'de> for &mut ScanRow<'_> {
         let mut spans = Spans::default();
         while let Some(member) = map.next_key_seed(Name(self.names))? {
             match member {
-                Member::Id => spans.id = keep(&mut self.summary.text, map.next_value_seed(ScalarSeed)?),
+                Member::Id => spans.id = keep(&mut self.summary.text, self.values.next(&mut map)?),
                 Member::Version => {
-                    spans.version = keep(&mut self.summary.text, map.next_value_seed(ScalarSeed)?);
+                    spans.version = keep(&mut self.summary.text, self.values.next(&mut map)?);
                 }
                 Member::UpdatedAt => {
-                    spans.updated_at = match map.next_value_seed(ScalarSeed)? {
+                    spans.updated_at = match self.values.next(&mut map)? {
                         Scalar::Text(text) => time::parse(&text),
                         _ => None,
                     }
                 }
                 Member::Deleted => {
-                    spans.deleted = matches!(map.next_value_seed(ScalarSeed)?, Scalar::Bool(true));
+                    spans.deleted = matches!(self.values.next(&mut map)?, Scalar::Bool(true));
                 }
                 Member::Other => {
                     map.next_value::<IgnoredAny>()?;
@@ -492,22 +559,32 @@ fn keep(text: &mut String, scalar: Scalar<'_>) -> Option<Range<usize>> {
 struct DecodeRows<'n, F> {
     table: &'static TableSchema,
     names: &'n SystemNames,
+    values: Values,
     hints: Vec<Target>,
     each: F,
+    /// Rows given to `each`.
+    done: usize,
     failure: Option<Error>,
 }
 
 impl<'de, F: FnMut(WireRow<'de>) -> Result<()>> ListReader<'de> for DecodeRows<'_, F> {
     fn read_rows<A: SeqAccess<'de>>(&mut self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(row) =
-            seq.next_element_seed(RowSeed { table: self.table, names: self.names, hints: &mut self.hints })?
-        {
+        let mut position = 0;
+        loop {
+            let Self { table, names, values, hints, .. } = &mut *self;
+            let seed = RowSeed { table, names, values: *values, hints };
+            let Some(row) = seq.next_element_seed(seed)? else { return Ok(()) };
+            position += 1;
+            // Read once more, and given already.
+            if position <= self.done {
+                continue;
+            }
+            self.done = position;
             if let Err(failure) = (self.each)(row) {
                 self.failure = Some(failure);
                 return Err(serde::de::Error::custom("stopped by the reader"));
             }
         }
-        Ok(())
     }
 }
 
@@ -526,6 +603,7 @@ enum Target {
 struct RowSeed<'s> {
     table: &'static TableSchema,
     names: &'s SystemNames,
+    values: Values,
     /// The target of the n-th member of the row before: servers send members in one order, so the guess is
     /// nearly always right and costs one comparison.
     hints: &'s mut Vec<Target>,
@@ -608,7 +686,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
             match target {
                 Target::Column(index) => {
                     let column = &self.table.columns[index];
-                    let scalar = map.next_value_seed(ScalarSeed)?;
+                    let scalar = self.values.next(&mut map)?;
                     match convert(column, scalar) {
                         Some(cell) => row.cells[index] = cell,
                         None => {
@@ -616,16 +694,16 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                         }
                     }
                 }
-                Target::Id => row.id = map.next_value_seed(ScalarSeed)?.into_text(),
-                Target::Version => row.version = map.next_value_seed(ScalarSeed)?.into_text(),
+                Target::Id => row.id = self.values.next(&mut map)?.into_text(),
+                Target::Version => row.version = self.values.next(&mut map)?.into_text(),
                 Target::UpdatedAt => {
-                    row.updated_at = match map.next_value_seed(ScalarSeed)? {
+                    row.updated_at = match self.values.next(&mut map)? {
                         Scalar::Text(text) => time::parse(&text),
                         _ => None,
                     };
                 }
                 Target::Deleted => {
-                    row.deleted = matches!(map.next_value_seed(ScalarSeed)?, Scalar::Bool(true));
+                    row.deleted = matches!(self.values.next(&mut map)?, Scalar::Bool(true));
                 }
                 Target::Ignored => {
                     map.next_value::<IgnoredAny>()?;
@@ -776,6 +854,18 @@ mod tests {
     }
 
     #[test]
+    fn the_names_of_members_are_read_whatever_their_values_are() {
+        let body = "{\"items\":[{\"text\":\"\\ud800\",\"n\":1e999},7,{}]}";
+        let (shape, names) = member_names(body.as_bytes()).expect("a list");
+        assert_eq!(shape, ListShape::Items);
+        assert_eq!(names, [vec!["n", "text"], vec![]]);
+        assert_eq!(
+            member_names(b"{\"title\":\"x\"}").expect_err("no list").kind(),
+            ErrorKind::InvalidResponse
+        );
+    }
+
+    #[test]
     fn the_summary_holds_system_members_only() {
         let body = "[{\"text\":\"x\",\"id\":\"a\\u0041\",\"updatedAt\":\"2024-01-02T03:04:05.678Z\",\
                     \"version\":\"MQ==\",\"deleted\":true},{\"id\":7,\"deleted\":null,\"updatedAt\":\"soon\"},{}]";
@@ -837,6 +927,53 @@ mod tests {
             Some(true)
         );
         assert_eq!(cell("key", "\"no uuid\""), None);
+    }
+
+    #[test]
+    fn l_24_a_value_that_no_type_can_hold_is_a_fault_of_its_row() {
+        for value in ["\"\\ud83d\"", "\"\\udc00\\ud800\"", "1e999"] {
+            for name in ["text", "n", "f", "when"] {
+                let body = format!(
+                    "[{{\"id\":\"a\"}},{{\"{name}\":{value},\"id\":\"b\"}},{{\"id\":\"c\",\"text\":\"x\"}}]"
+                );
+                let mut seen = Vec::new();
+                for_each_row(body.as_bytes(), &TABLE, names(), |row| {
+                    seen.push((row.id.clone(), row.fault.map(|fault| fault.column.name)));
+                    Ok(())
+                })
+                .expect(&body);
+                let ids = [("a", None), ("b", Some(name)), ("c", None)];
+                assert_eq!(seen, ids.map(|(id, fault)| (Some(id.into()), fault)), "{body}");
+                assert_eq!(PageSummary::scan(body.as_bytes(), names()).expect(&body).len(), 3);
+
+                let row = format!("{{\"id\":\"b\",\"{name}\":{value}}}");
+                let row = decode_row(row.as_bytes(), &TABLE, names()).expect(&row);
+                assert_eq!((row.id.as_str(), row.values), ("b", vec![None; TABLE.columns.len()]));
+            }
+            // As if it were not there.
+            let body =
+                format!("[{{\"id\":\"a\",\"version\":{value}}},{{\"id\":{value},\"updatedAt\":{value}}}]");
+            let summary = PageSummary::scan(body.as_bytes(), names()).expect(&body);
+            let seen: Vec<_> = summary.rows().map(|row| (row.id, row.version)).collect();
+            assert_eq!(seen, [(Some("a"), None), (None, None)]);
+            assert_eq!(decode(&body).expect(&body)[0].version, None);
+        }
+    }
+
+    #[test]
+    fn l_35_a_body_that_is_no_text_fails_as_a_whole() {
+        for member in ["text", "color"] {
+            let body = [b"[{\"id\":\"a\",\"", member.as_bytes(), b"\":\"\xff\"}]"].concat();
+            let kinds = [
+                PageSummary::scan(&body, names()).expect_err("no text").kind(),
+                for_each_row(&body, &TABLE, names(), |_| Ok(())).expect_err("no text").kind(),
+                raw_rows(&body).expect_err("no text").kind(),
+                decode_row(&body[1..body.len() - 1], &TABLE, names()).expect_err("no text").kind(),
+            ];
+            assert_eq!(kinds, [ErrorKind::InvalidResponse; 4], "{member}");
+        }
+        let cut = PageSummary::scan(b"[{\"id\":\"\xc3", names()).expect_err("cut");
+        assert_eq!(cut.to_string(), "the answer is cut off");
     }
 
     #[test]

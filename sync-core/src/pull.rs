@@ -27,7 +27,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::page::{ListShape, PageSummary};
 use crate::predicate::{Comparison, Node};
 use crate::protocol::ListQuery;
-use crate::time::floor_to_millis;
+use crate::time::{floor_to_millis, is_storable};
 use crate::value::Value;
 
 /// The state of one pull.
@@ -200,9 +200,10 @@ impl PullCursor {
                 query.skip = Some(*skip);
             }
             Position::Drain { at, place } => {
-                filter = filter
-                    .and(updated_at(Comparison::Ge, *at))
-                    .and(updated_at(Comparison::Lt, *at + TimeDelta::milliseconds(1)));
+                filter = filter.and(updated_at(Comparison::Ge, *at));
+                if let Some(end) = millisecond_after(*at) {
+                    filter = filter.and(updated_at(Comparison::Lt, end));
+                }
                 filter = place.ask(filter, &mut query);
             }
             Position::Walk { place } => filter = place.ask(filter, &mut query),
@@ -241,9 +242,11 @@ impl PullCursor {
         match self.position.clone() {
             Position::Sweep { from, skip } => self.advance_sweep(page, is_final, from, skip),
             Position::Drain { at, place } => {
-                self.position = match self.advance_place(page, is_final, place)? {
-                    Some(place) => Position::Drain { at, place },
-                    None => Position::Sweep { from: at + TimeDelta::milliseconds(1), skip: 0 },
+                let place = self.advance_place(page, is_final, place)?;
+                self.position = match (place, millisecond_after(at)) {
+                    (Some(place), _) => Position::Drain { at, place },
+                    (None, Some(from)) => Position::Sweep { from, skip: 0 },
+                    (None, None) => Position::Done,
                 };
                 Ok(Advance { token: (!page.is_empty()).then_some(at) })
             }
@@ -382,6 +385,11 @@ impl Place {
 /// Whether every row of the page has a time inside this millisecond.
 fn is_within(page: &PageSummary, at: DateTime<Utc>) -> bool {
     page.rows().all(|row| row.updated_at.is_some_and(|time| floor_to_millis(time) == at))
+}
+
+/// The next millisecond; `None` behind the last one that can be asked for.
+fn millisecond_after(at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    at.checked_add_signed(TimeDelta::milliseconds(1)).filter(|after| is_storable(*after))
 }
 
 fn updated_at(comparison: Comparison, instant: DateTime<Utc>) -> Node {
@@ -752,6 +760,22 @@ mod tests {
         // The last page holds them all, in whatever order.
         let token = sweep(Some(50)).advance(&unordered).expect("all rows").token;
         assert_eq!(token, crate::time::parse("2021-01-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn l_31_rows_of_the_last_instant_are_drained_and_end_the_pull() {
+        let endpoint = crate::protocol::Endpoint::parse("http://server.test").expect("an address");
+        let requests = crate::protocol::RequestBuilder::new(endpoint, Dialect::MobileApps);
+        let scan =
+            |body: &str| PageSummary::scan(body.as_bytes(), Dialect::MobileApps.names()).expect("a list");
+        let last = scan("[{\"id\":\"a\",\"updatedAt\":\"9999-12-31T23:59:59.9999999Z\"}]");
+        let mut cursor = PullCursor::incremental(&TABLE, Node::ALWAYS, None, 1, None);
+        for page in [&last, &last, &scan("[]")] {
+            let query = cursor.next().expect("not done");
+            requests.list(&TABLE, &query).expect("a page that can be asked for");
+            cursor.advance(page).expect("goes on");
+        }
+        assert_eq!(cursor.next(), None);
     }
 
     #[test]

@@ -64,6 +64,10 @@ fn classify(error: &DieselError) -> (ErrorKind, String) {
                 _ => by_message(message),
             }
         }
+        DieselError::DeserializationError(_) => (
+            ErrorKind::Corrupt,
+            "a value of the local database cannot be read as what it should be".to_owned(),
+        ),
         _ => (ErrorKind::Store, "the local database failed".to_owned()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 use crate::error::Refusal;
 
@@ -65,12 +65,13 @@ impl<'a> Parameters<'a> {
     /// The query of the page that starts at `skip`: everything as it was sent, but for `$skip`, and for `$top`
     /// if `top` tells how many rows are left of it.
     ///
-    /// Commas and semicolons are encoded: the text goes into a header where they separate links.
+    /// Commas and semicolons are encoded: the text goes into a header where they separate links. So is whatever is no
+    /// ASCII, which headers have no agreed form for.
     pub(crate) fn next_page(&self, skip: u64, top: Option<usize>) -> String {
         let kept = |pair: &&Pair<'_>| pair.name != "$skip" && (top.is_none() || pair.name != "$top");
         let mut query = String::new();
         for pair in self.pairs.iter().filter(kept) {
-            query.push_str(&pair.raw.replace(',', "%2C").replace(';', "%3B"));
+            query.extend(utf8_percent_encode(pair.raw, SEPARATORS));
             query.push('&');
         }
         if let Some(top) = top {
@@ -80,6 +81,9 @@ impl<'a> Parameters<'a> {
         query
     }
 }
+
+/// What has a meaning in a list of links.
+const SEPARATORS: &AsciiSet = &CONTROLS.add(b',').add(b';').add(b'<').add(b'>');
 
 fn decode(text: &str) -> Result<String, Refusal> {
     let blanks: Cow<'_, str> = if text.contains('+') { text.replace('+', " ").into() } else { text.into() };
@@ -154,6 +158,8 @@ mod tests {
             Parameters::parse(Some("$skip=7&$orderby=n,id&%24skip=9&__includeDeleted=true")).expect("valid");
         assert_eq!(parameters.next_page(50, None), "$orderby=n%2Cid&__includeDeleted=true&$skip=50");
         assert_eq!(Parameters::parse(None).expect("valid").next_page(2, None), "$skip=2");
+        let raw = Parameters::parse(Some("$filter=title eq 'ä'&a=%C3%A4")).expect("valid");
+        assert_eq!(raw.next_page(2, None), "$filter=title eq '%C3%A4'&a=%C3%A4&$skip=2");
         let topped = Parameters::parse(Some("%24top=150&n=1")).expect("valid");
         assert_eq!(topped.next_page(100, Some(50)), "n=1&$top=50&$skip=100");
     }

@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use diesel::connection::DefaultLoadingMode;
+use diesel::result::Error as DieselError;
 use diesel::sqlite::SqliteConnection;
 use diesel::{ConnectionError, RunQueryDsl};
 use sync_core::predicate::Node;
@@ -93,7 +94,9 @@ pub(crate) enum StoreError {
     View(Unsupported),
     /// The change would take the row out of its caller's view.
     OutOfView,
-    Database(diesel::result::Error),
+    /// The condition or order makes a text that is too long.
+    TooLong,
+    Database(DieselError),
     Connection(ConnectionError),
     /// The change was made, but the disk did not take the commit.
     NotCommitted,
@@ -107,6 +110,7 @@ impl fmt::Display for StoreError {
             Self::Filter(unsupported) | Self::Order(unsupported) => f.write_str(&unsupported.0),
             Self::View(unsupported) => write!(f, "the view cannot be run: {}", unsupported.0),
             Self::OutOfView => f.write_str("the row would leave the caller's view"),
+            Self::TooLong => f.write_str("a text that the filter makes is too long"),
             Self::Database(_) => f.write_str("the database failed"),
             Self::Connection(_) => f.write_str("the database cannot be opened"),
             Self::NotCommitted => f.write_str("the database did not commit"),
@@ -122,6 +126,7 @@ impl StdError for StoreError {
             | Self::Order(_)
             | Self::View(_)
             | Self::OutOfView
+            | Self::TooLong
             | Self::NotCommitted
             | Self::Closed => None,
             Self::Database(error) => Some(error),
@@ -130,9 +135,14 @@ impl StdError for StoreError {
     }
 }
 
-impl From<diesel::result::Error> for StoreError {
-    fn from(error: diesel::result::Error) -> Self {
-        Self::Database(error)
+impl From<DieselError> for StoreError {
+    fn from(error: DieselError) -> Self {
+        match error {
+            DieselError::DatabaseError(_, information) if information.message() == filter::TOO_LONG => {
+                Self::TooLong
+            }
+            error => Self::Database(error),
+        }
     }
 }
 
@@ -255,7 +265,7 @@ fn count(connection: &mut SqliteConnection, table: &Table, query: &ListQuery) ->
     let row: StoredRow = statement.get_result(connection)?;
     match row.cell(0) {
         Cell::Integer(total) => Ok(total),
-        _ => Err(StoreError::Database(diesel::result::Error::NotFound)),
+        _ => Err(StoreError::Database(DieselError::NotFound)),
     }
 }
 

@@ -8,11 +8,13 @@
 //! - [`differential`]: random filters, judged by every engine.
 //! - [`simulate`]: random histories of devices, a server and a failing network, in virtual time.
 //! - [`kills`]: real processes that are killed at random moments, on real files and sockets.
+//! - [`mod@fuzz`]: damaged bytes from outside.
 //! - [`http`]: HTTP/1.1 as bytes on a socket, so that a case decides each byte it sends.
 
 pub mod contract;
 pub mod device;
 pub mod differential;
+pub mod fuzz;
 pub mod http;
 pub mod kills;
 pub mod model;

@@ -3,6 +3,7 @@
 mod ci;
 mod deny;
 mod differential;
+mod fuzz;
 mod interop;
 mod kill;
 mod migration;
@@ -30,6 +31,8 @@ enum Command {
     Deny(deny::Arguments),
     /// Random filters, judged by every engine: they must find the same rows.
     Differential(differential::Arguments),
+    /// Damaged bytes from outside: no panic, no hang, a typed error or an answer.
+    Fuzz(fuzz::Arguments),
     /// The server contract suite against the official Node server (needs Node and npm).
     Interop(interop::Arguments),
     /// Processes that are killed at random moments: nothing may be lost.
@@ -45,6 +48,7 @@ fn main() -> Result<()> {
         Command::Ci(arguments) => ci::run(&arguments),
         Command::Deny(arguments) => deny::run(&arguments),
         Command::Differential(arguments) => differential::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Interop(arguments) => interop::run(&arguments),
         Command::Kill(arguments) => kill::run(&arguments),
         Command::Migration(arguments) => migration::run(&arguments),

@@ -10,12 +10,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use super::Engine;
 use crate::entity::{ColumnRole, ColumnSchema, TableSchema};
 use crate::error::{Error, ErrorKind, Result};
-use crate::page::{ListShape, PageSummary};
+use crate::page::{self, ListShape, PageSummary};
 use crate::predicate::{Comparison, Node};
 use crate::protocol::probe::Probe;
 use crate::protocol::{Dialect, Endpoint, ListQuery, ProbeReport, response};
@@ -212,7 +212,7 @@ pub(super) async fn check_columns<S: LocalStore>(
         return Ok(());
     }
     let Some(row) = first_row(engine, table, None).await? else { return Ok(()) };
-    for column in table.columns.iter().filter(|column| row.contains_key(column.name)) {
+    for column in table.columns.iter().filter(|column| row.iter().any(|name| name == column.name)) {
         proven.add(column);
     }
     for column in named {
@@ -252,12 +252,12 @@ fn collect_columns(node: &Node, found: &mut Vec<&'static ColumnSchema>) {
     }
 }
 
-/// The members of one row, deleted or not, that the condition is true for; `None` when there is none.
+/// The names of the members of one row, deleted or not, that the condition is true for; `None` when there is none.
 async fn first_row<S: LocalStore>(
     engine: &Engine<S>,
     table: &'static TableSchema,
     filter: Option<Node>,
-) -> Result<Option<Map<String, Json>>> {
+) -> Result<Option<Vec<String>>> {
     let query = ListQuery {
         filter,
         order_by: Vec::new(),
@@ -271,18 +271,6 @@ async fn first_row<S: LocalStore>(
     let answer =
         engine.transport.send(request).await.map_err(|failure| failure.error.with_table(table.name))?;
     response::expect_list(&answer, dialect).map_err(|_| response::list_error(&answer, dialect))?;
-    let rows = match serde_json::from_slice(&answer.body) {
-        Ok(Json::Array(rows)) => rows,
-        Ok(Json::Object(mut members)) => {
-            match members.remove("results").or_else(|| members.remove("items")) {
-                Some(Json::Array(rows)) => rows,
-                _ => Vec::new(),
-            }
-        }
-        _ => Vec::new(),
-    };
-    Ok(rows.into_iter().find_map(|row| match row {
-        Json::Object(members) => Some(members),
-        _ => None,
-    }))
+    // A body that is no list shows no row.
+    Ok(page::member_names(&answer.body).ok().and_then(|(_, rows)| rows.into_iter().next()))
 }

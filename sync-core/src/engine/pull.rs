@@ -539,7 +539,7 @@ impl<'e, S: LocalStore> Run<'e, S> {
         let server_date = self.server_date.filter(|_| has_overlap && token >= self.token);
         let feed = match self.feed {
             Feed::Followed => token,
-            Feed::Unset => self.server_date.map(|date| floor_to_millis(date - FEED_MARGIN)),
+            Feed::Unset => self.server_date.map(feed_before),
             Feed::Kept => None,
         };
         if self.feed == Feed::Unset {
@@ -558,6 +558,11 @@ impl<'e, S: LocalStore> Run<'e, S> {
         let engine = self.engine;
         async move { engine.store.apply_pages(batch).await }.boxed()
     }
+}
+
+/// The point up to which exits were seen by a pull whose first answer has this date. No change is older than 1970.
+fn feed_before(date: DateTime<Utc>) -> DateTime<Utc> {
+    floor_to_millis(date - FEED_MARGIN).max(DateTime::UNIX_EPOCH)
 }
 
 fn count(rows: &mut Applied, applied: Applied) {
@@ -674,4 +679,21 @@ async fn receive<S: LocalStore>(
     }
     let date = response::server_date(&answer);
     Ok(Received { page: Page { body: answer.body, summary, names }, date })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r_12_the_feed_of_a_server_with_a_wrong_clock_can_be_stored() {
+        for (date, feed) in [
+            ("0001-01-01T00:04:59Z", "1970-01-01T00:00:00Z"),
+            ("2024-01-02T03:04:05Z", "2024-01-02T02:59:05Z"),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:54:59Z"),
+        ] {
+            let parsed = |text| crate::time::parse(text).expect("an instant");
+            assert_eq!(feed_before(parsed(date)), parsed(feed));
+        }
+    }
 }

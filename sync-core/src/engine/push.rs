@@ -264,10 +264,14 @@ struct Run<'e, S> {
 
 impl<S: LocalStore> Run<'_, S> {
     async fn drive(mut self) -> Result<PushReport> {
-        match self.send_all().await {
+        let outcome = match self.send_all().await {
             Ok(()) => self.finish().await,
+            failed => failed,
+        };
+        match outcome {
+            Ok(()) => Ok(self.report),
             // Nothing happened: the error says it all.
-            Err(error) if self.report.sent == 0 => Err(error),
+            Err(error) if self.report.sent + self.report.unneeded == 0 => Err(error),
             Err(error) => {
                 // P-20e: what was answered and not stored stays attempted and is settled by the next push.
                 self.report.status = PushStatus::LocalStore;
@@ -510,7 +514,7 @@ impl<S: LocalStore> Run<'_, S> {
         })
     }
 
-    async fn finish(mut self) -> Result<PushReport> {
+    async fn finish(&mut self) -> Result<()> {
         let store = &self.engine.store;
         self.report.remaining = waiting(&**store, &self.tables).await?;
         // Of every table: what is pushed may wait for a row of another one.
@@ -533,7 +537,7 @@ impl<S: LocalStore> Run<'_, S> {
             parked = self.report.parked,
             "push ended"
         );
-        Ok(self.report)
+        Ok(())
     }
 }
 

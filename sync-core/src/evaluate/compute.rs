@@ -27,6 +27,11 @@ pub(super) fn compute(function: Function, arguments: &[ValueRef<'_>]) -> Value {
             _ => Value::Null,
         },
         (Function::Replace, [Text(text), Text(""), Text(_)]) => Value::Text((*text).to_owned()),
+        (Function::Replace, [Text(text), Text(find), Text(with)])
+            if with.len() > find.len() && text.len().saturating_mul(with.len()) > LONGEST_REPLACED =>
+        {
+            Value::Null
+        }
         (Function::Replace, [Text(text), Text(find), Text(with)]) => Value::Text(text.replace(*find, with)),
         (Function::ToLower, [Text(text)]) => Value::Text(text.to_ascii_lowercase()),
         (Function::ToUpper, [Text(text)]) => Value::Text(text.to_ascii_uppercase()),
@@ -127,6 +132,10 @@ fn real(value: ValueRef<'_>) -> Option<f64> {
     }
 }
 
+/// A replacement that could make a text of more bytes than this has no value, as in SQL: replacements of replacements
+/// could ask for gigabytes.
+const LONGEST_REPLACED: usize = 16 * 1024 * 1024;
+
 /// From here on a real has no fraction.
 const WHOLE: f64 = 4_503_599_627_370_496.0;
 
@@ -149,6 +158,7 @@ mod tests {
         use ValueRef::{Integer as I, Null, Real as R, Text as T};
         let int = Value::Integer;
         let text = |text: &str| Value::Text(text.to_owned());
+        let long = "a".repeat(5_000);
         for (function, arguments, expected) in [
             (F::Length, vec![T("äb😀")], int(3)),
             (F::Length, vec![Null], Value::Null),
@@ -168,6 +178,9 @@ mod tests {
             (F::Substring, vec![T("abcd"), I(1), I(-2)], text("")),
             (F::Replace, vec![T("a.a"), T("a"), T("bb")], text("bb.bb")),
             (F::Replace, vec![T("a"), T(""), T("b")], text("a")),
+            (F::Replace, vec![T(&long), T("a"), T(&long)], Value::Null),
+            (F::Replace, vec![T(&long), T(""), T(&long)], text(&long)),
+            (F::Replace, vec![T(&long), T(&long), T(&long)], text(&long)),
             (F::ToLower, vec![T("AÄ")], text("aÄ")),
             (F::ToUpper, vec![T("aä")], text("Aä")),
             (F::Trim, vec![T(" \ta ")], text("\ta")),

@@ -8,6 +8,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use chrono::NaiveTime;
+
 use crate::entity::TableSchema;
 use crate::odata::literal::{self, Spelled};
 use crate::odata::{ARITHMETIC, COMPARISONS, Form, continues_name, find_column, signatures, starts_name};
@@ -184,11 +186,14 @@ impl Part {
         }
     }
 
-    /// Whether this is an instant, a day or a time of day; a constant instant may stand for a day.
+    /// Whether this is an instant, a day or a time of day; a constant midnight may stand for a day.
     fn form(&self) -> Option<Form> {
         match self {
             Self::Node(node) if node.kind() == Kind::DateTime => Some(Form::of(node)),
             Self::Constant(Spelled::Time(_)) => Some(Form::TimeOfDay),
+            Self::Constant(Spelled::Value(Value::DateTime(instant))) if instant.time() != NaiveTime::MIN => {
+                Some(Form::Instant)
+            }
             _ => None,
         }
     }

@@ -4,11 +4,10 @@
 //! server. A probe asks for one row of a table, without a version header, with that of v2 and with that of v3, and
 //! compares statuses, shapes and the names of system properties. Pure: the engine sends the requests.
 
-use serde_json::{Map, Value};
-
 use super::{Dialect, Endpoint, request, response};
 use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
+use crate::page::{self, ListShape};
 use crate::transport::{Request, Response};
 
 /// The questions in order: the version header of each.
@@ -240,30 +239,24 @@ const fn index(dialect: Dialect) -> usize {
 }
 
 fn read_list(body: &[u8]) -> Heard {
-    let rows = match serde_json::from_slice(body) {
-        Ok(Value::Array(rows)) => rows,
-        Ok(Value::Object(members)) if members.get("items").is_some_and(Value::is_array) => {
-            return Heard::Items;
-        }
-        Ok(Value::Object(mut members)) => match members.remove("results") {
-            Some(Value::Array(rows)) => rows,
-            _ => return Heard::Refused,
-        },
-        _ => return Heard::Refused,
+    let rows = match page::member_names(body) {
+        Ok((ListShape::Items, _)) => return Heard::Items,
+        Ok((_, rows)) => rows,
+        Err(_) => return Heard::Refused,
     };
-    let has = |row: &Map<String, Value>, dialect: Dialect| {
+    let has = |dialect: Dialect| {
         let names = dialect.names();
-        row.contains_key(names.version) || row.contains_key(names.updated_at)
+        let is_system = |name: &String| [names.version, names.updated_at].contains(&name.as_str());
+        rows.iter().flatten().any(is_system)
     };
-    let rows = || rows.iter().filter_map(Value::as_object);
-    if rows().any(|row| has(row, Dialect::MobileServices)) {
+    if has(Dialect::MobileServices) {
         Heard::OldNames
-    } else if rows().any(|row| has(row, Dialect::MobileApps)) {
+    } else if has(Dialect::MobileApps) {
         Heard::NewNames
-    } else if rows().next().is_some() {
-        Heard::Bare
-    } else {
+    } else if rows.is_empty() {
         Heard::Empty
+    } else {
+        Heard::Bare
     }
 }
 
@@ -330,6 +323,13 @@ mod tests {
             ("v1, marked", [EMPTY; 3], Some("nodev1-1.0.1"), [yes, no, no], 1),
             ("v2, empty", [NO, EMPTY, NO], None, [no, yes, no], 3),
             ("v2, rows", [NO, NEW, NO], None, [no, yes, no], 3),
+            (
+                "v2, a text cut in the middle of a character",
+                [NO, (200, "[{\"version\":\"1\",\"text\":\"\\ud83d\"}]"), NO],
+                None,
+                [no, yes, no],
+                3,
+            ),
             ("v2 on Node, marked", [NO; 3], Some("node-4.0.2"), [no, yes, no], 1),
             ("v2 on .NET, marked", [NEW; 3], Some("net-2.1"), [no, yes, no], 1),
             ("v2, header not checked, rows", [NEW; 3], None, [no, yes, no], 3),

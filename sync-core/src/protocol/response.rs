@@ -10,6 +10,7 @@ use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::page::decode_row;
 use crate::row::Row;
+use crate::time::is_storable;
 use crate::transport::Response;
 
 /// Longest text of a server's error that is kept.
@@ -149,10 +150,11 @@ pub(crate) fn retry_after(response: &Response) -> Option<Duration> {
     (until - server_date(response)?).to_std().ok()
 }
 
-/// The server's clock when it answered.
+/// The server's clock when it answered, if it is a time that can be stored.
 pub(crate) fn server_date(response: &Response) -> Option<DateTime<Utc>> {
     let text = response.headers.get(DATE)?.to_str().ok()?;
-    DateTime::parse_from_rfc2822(text).ok().map(|date| date.with_timezone(&Utc))
+    let date = DateTime::parse_from_rfc2822(text).ok()?.with_timezone(&Utc);
+    is_storable(date).then_some(date)
 }
 
 /// The error for an answer that is no success, when nothing more specific is known.
@@ -237,6 +239,15 @@ mod tests {
         );
         assert_eq!(after(&[(RETRY_AFTER, "soon")]), None);
         assert_eq!(after(&[]), None);
+    }
+
+    #[test]
+    fn t_05_a_date_that_cannot_be_stored_is_none() {
+        let date = |text| server_date(&response(200, &[(DATE, text)], ""));
+        assert_eq!(date("Tue, 02 Jan 2024 03:04:05 GMT"), crate::time::parse("2024-01-02T03:04:05Z"));
+        for text in ["Mon, 01 Jan 12024 00:00:00 GMT", "Sat, 01 Jan 0000 00:00:00 GMT", "today"] {
+            assert_eq!(date(text), None, "{text}");
+        }
     }
 
     #[test]

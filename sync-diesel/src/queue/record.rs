@@ -44,6 +44,11 @@ pub(crate) struct QueuedOperation {
 }
 
 impl QueuedOperation {
+    /// The revision after one more change.
+    pub(super) fn next_revision(&self) -> Result<i64> {
+        self.revision.checked_add(1).ok_or_else(|| self.unknown("revision"))
+    }
+
     /// The columns the request in flight sent; `None` = all.
     pub(super) fn columns_sent(&self, table: &TableSchema) -> Result<Option<Vec<&'static str>>> {
         let Some(text) = &self.sent_columns else { return Ok(None) };

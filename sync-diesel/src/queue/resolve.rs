@@ -319,7 +319,7 @@ fn keep_local(
         seq: operation.seq,
         kind: operation.kind,
         state: OperationState::Pending.as_i64(),
-        revision: operation.revision + 1,
+        revision: operation.next_revision()?,
         base_version: operation.base_version.as_deref(),
         item: operation.item.as_deref(),
         server_may_hold: operation.server_may_hold,

@@ -445,7 +445,7 @@ impl Request {
             earlier: self.earlier.clone(),
             base_version: operation.base_version.clone().filter(|_| is_checked),
             base: self.base.clone(),
-            attempts: operation.attempts + 1,
+            attempts: operation.attempts.saturating_add(1),
         }
     }
 }

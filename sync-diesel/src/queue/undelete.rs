@@ -37,7 +37,7 @@ pub(crate) fn undelete(conn: &mut SqliteConnection, table: &SyncedTable, id: &st
                     seq: operation.seq,
                     kind: OperationKind::Insert.as_i64(),
                     state: OperationState::Pending.as_i64(),
-                    revision: operation.revision + 1,
+                    revision: operation.next_revision()?,
                     base_version: deleted.version.as_deref(),
                     item: None,
                     server_may_hold: operation.server_may_hold,

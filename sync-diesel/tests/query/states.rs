@@ -211,6 +211,7 @@ async fn a_state_is_found_by_index_and_scans_no_queue() {
 async fn q_09_a_state_of_another_version_is_an_error() {
     let world = every_state().await;
     world.as_sync("UPDATE \"__operations\" SET state = 9 WHERE item_id = 'insert'").await;
-    world.todos().all().with_state().load().await.expect_err("state 9 is not known");
+    let error = world.todos().all().with_state().load().await.expect_err("state 9 is not known");
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert_eq!(world.todos().all().count().await.unwrap(), 7, "plain reads go on");
 }

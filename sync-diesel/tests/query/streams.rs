@@ -207,7 +207,7 @@ async fn a_stream_ends_with_the_first_error() {
         }
     };
     assert!(seen <= 200, "{seen}");
-    assert_eq!(error.kind(), ErrorKind::Store);
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(rows.next().await.is_none());
 }
 

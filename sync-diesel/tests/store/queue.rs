@@ -6,7 +6,7 @@ use sync_core::entity::SyncEntity as _;
 use sync_core::operation::{FailureClass, OperationState};
 use sync_core::row::Row;
 use sync_core::store::{
-    DeltaToken, Exchange, Exchanged, LocalChange, LocalChangeKind, LocalStore, Outcome, PushSession,
+    DeltaToken, Exchange, Exchanged, Failure, LocalChange, LocalChangeKind, LocalStore, Outcome, PushSession,
     QueryKey, Resolution, Resolver, Settlement, Take,
 };
 use sync_core::value::Value;
@@ -147,6 +147,31 @@ async fn q_09_an_unknown_kind_or_state_stops_the_push_and_nothing_else() {
         assert_eq!(fixture.store.pending(Some(&TODO)).await.expect("a count"), 2);
         assert_eq!(fixture.count("\"__operations\"").await, 2);
     }
+}
+
+#[tokio::test]
+async fn i_6_counters_at_their_end_are_no_panic() {
+    let fixture = Fixture::new().await;
+    fixture.sql("INSERT INTO \"Todo\" (id, text) VALUES ('a', 'milk')").await.expect("a row");
+    let most = i64::MAX;
+    let damage = format!("UPDATE \"__operations\" SET attempts = {most}, revision = {most}");
+    fixture.sql(&damage).await.expect("damage");
+    let session = fixture.store.begin_push().await.expect("a push");
+    let taken = step(&fixture.store, session).await.expect("a step").taken;
+    assert_eq!(taken[0].attempts, most);
+    let refused =
+        Failure { class: FailureClass::Refused, status: Some(400), message: String::new(), remote: None };
+    let settlements = vec![Settlement { key: taken[0].key.clone(), outcome: Outcome::Refused(refused) }];
+    let exchange = Exchange { session, settlements, take: None };
+    fixture.store.exchange(exchange).await.expect("the refusal is stored");
+    let key = taken[0].key.clone();
+    let error = fixture
+        .store
+        .resolve(key, Resolution::KeepLocal, Resolver::App)
+        .await
+        .expect_err("no further revision");
+    assert_eq!((error.kind(), error.item()), (ErrorKind::Corrupt, Some("a")));
+    assert_eq!(fixture.count("\"__operations\"").await, 1);
 }
 
 #[tokio::test]

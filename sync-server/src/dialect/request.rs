@@ -168,6 +168,7 @@ impl Request<'_> {
                 return Refusal::Bad(format!("invalid $orderby: {}", unsupported.0));
             }
             StoreError::OutOfView => return Refusal::Forbidden,
+            StoreError::TooLong => return Refusal::Bad(error.to_string()),
             _ => {}
         }
         let cause = error.source().map(ToString::to_string).unwrap_or_default();

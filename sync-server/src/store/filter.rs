@@ -19,6 +19,9 @@ use super::schema::field_name;
 use super::statement::{Bind, Statement};
 use crate::table::{Field, Table};
 
+/// SQLite's message when a text would be longer than it, or this server, allows.
+pub(super) const TOO_LONG: &str = "string or blob too big";
+
 /// A tree this server cannot run; the message is for the client.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Unsupported(pub(crate) String);
@@ -226,10 +229,13 @@ fn computed(out: &mut Statement, table: &Table, function: Function, arguments: &
             ", 0), 2147483646) + 1 AS s, min(max(",
             ", 0), 2147483646) AS n))",
         ],
-        // SQLite forgets a NULL as the last argument where there is nothing to find.
+        // SQLite forgets a NULL as the last argument where there is nothing to find. Replacements of replacements could
+        // ask for gigabytes: what may become longer than 16 MiB is an error, see `TOO_LONG`.
         Function::Replace => &[
             concat!(
-                "(SELECT CASE WHEN w IS NULL THEN NULL WHEN instr(f, char(0)) = 1 THEN replace(replace(",
+                "(SELECT CASE WHEN w IS NULL THEN NULL WHEN f <> '' AND length(CAST(w AS BLOB)) > \
+                 length(CAST(f AS BLOB)) AND length(CAST(x AS BLOB)) * length(CAST(w AS BLOB)) > 16777216 \
+                 THEN zeroblob(9223372036854775807) WHEN instr(f, char(0)) = 1 THEN replace(replace(",
                 marked!("x"),
                 ", ",
                 marked!("f"),

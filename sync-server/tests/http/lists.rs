@@ -212,6 +212,22 @@ async fn case_099_to_109_filters_have_one_meaning() {
 }
 
 #[tokio::test]
+async fn case_108_replacements_that_grow_without_bound_are_refused() {
+    let f = rows_for_filters().await;
+    let grown = |times: usize| {
+        let (open, close) = ("replace(".repeat(times), format!(",'i','{}')", "i".repeat(500)).repeat(times));
+        format!("length({open}text{close})")
+    };
+    assert_eq!(f.filter(&format!("{} gt 100", grown(1))).await.ids(), ["1", "2"]);
+    for times in [3, 12] {
+        let refused = f.filter(&format!("{} gt 100", grown(times))).await;
+        assert_eq!((refused.status, refused.json["error"].is_string()), (400, true), "{}", refused.text);
+    }
+    assert_eq!(f.list(&format!("$orderby={}", grown(3))).await.status, 400);
+    assert_eq!(f.filter("replace(text,'i','') eq 'mlk'").await.ids(), ["1"]);
+}
+
+#[tokio::test]
 async fn case_106_112_115_117_118_121_to_124_126_faults_of_a_filter_are_400() {
     let f = rows_for_filters().await;
     for filter in [

@@ -72,10 +72,13 @@ pub(super) fn value<'b>(
             ", 0), 2147483646) + 1 AS s, min(max(",
             ", 0), 2147483646) AS n))",
         ],
-        // SQLite forgets a NULL as the last argument where there is nothing to find.
+        // SQLite forgets a NULL as the last argument where there is nothing to find. Replacements of replacements could
+        // make gigabytes of a short text: what could become longer than 16 MiB is NULL, as in memory.
         Function::Replace => &[
             concat!(
-                "(SELECT CASE WHEN w IS NULL THEN NULL WHEN instr(f, char(0)) = 1 THEN replace(replace(",
+                "(SELECT CASE WHEN w IS NULL OR (f <> '' AND length(CAST(w AS BLOB)) > length(CAST(f AS BLOB)) \
+                 AND length(CAST(x AS BLOB)) * length(CAST(w AS BLOB)) > 16777216) THEN NULL \
+                 WHEN instr(f, char(0)) = 1 THEN replace(replace(",
                 marked!("x"),
                 ", ",
                 marked!("f"),

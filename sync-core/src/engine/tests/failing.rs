@@ -11,24 +11,24 @@ use crate::store::{
     PullStart, Purge, Purged, PushSession, QuarantinedRow, ResolutionRecord,
 };
 
-/// A memory store whose n-th write by a push or a pull fails, once.
+/// A memory store whose n-th step of a push or a pull fails, once.
 struct Failing {
     store: MemoryStore,
-    writes: AtomicUsize,
+    steps: AtomicUsize,
     at: usize,
 }
 
 impl Failing {
     fn at(at: usize) -> Self {
-        Self { store: MemoryStore::new([&TODO, &LIST]), writes: AtomicUsize::default(), at }
+        Self { store: MemoryStore::new([&TODO, &LIST]), steps: AtomicUsize::default(), at }
     }
 
     fn has_failed(&self) -> bool {
-        self.writes.load(Ordering::SeqCst) > self.at
+        self.steps.load(Ordering::SeqCst) > self.at
     }
 
-    fn may_write(&self) -> Result<()> {
-        if self.writes.fetch_add(1, Ordering::SeqCst) == self.at {
+    fn may_go_on(&self) -> Result<()> {
+        if self.steps.fetch_add(1, Ordering::SeqCst) == self.at {
             return Err(Error::new(ErrorKind::Store, "no room"));
         }
         Ok(())
@@ -79,31 +79,32 @@ impl LocalStore for Failing {
     }
 
     async fn errors(&self, table: Option<&'static TableSchema>) -> Result<Vec<OperationError>> {
+        self.may_go_on()?;
         self.store.errors(table).await
     }
 
     async fn begin_push(&self) -> Result<PushSession> {
-        self.may_write()?;
+        self.may_go_on()?;
         self.store.begin_push().await
     }
 
     async fn exchange(&self, exchange: Exchange) -> Result<Exchanged> {
-        self.may_write()?;
+        self.may_go_on()?;
         self.store.exchange(exchange).await
     }
 
     async fn begin_pull(&self, scope: PullScope) -> Result<PullStart> {
-        self.may_write()?;
+        self.may_go_on()?;
         self.store.begin_pull(scope).await
     }
 
     async fn apply_pages(&self, batch: PullBatch) -> Result<Applied> {
-        self.may_write()?;
+        self.may_go_on()?;
         self.store.apply_pages(batch).await
     }
 
     async fn finish_pull(&self, end: PullEnd) -> Result<Applied> {
-        self.may_write()?;
+        self.may_go_on()?;
         self.store.finish_pull(end).await
     }
 
@@ -136,7 +137,7 @@ impl LocalStore for Failing {
     }
 
     async fn set_setting(&self, key: &str, value: Option<&str>) -> Result<()> {
-        self.may_write()?;
+        self.may_go_on()?;
         self.store.set_setting(key, value).await
     }
 }

@@ -70,7 +70,7 @@ pub(super) fn change(
         seq: if moves { system::next_seq(conn)? } else { operation.seq },
         kind: change.kind.as_i64(),
         state: OperationState::Pending.as_i64(),
-        revision: operation.revision + 1,
+        revision: operation.next_revision()?,
         base_version,
         item: item.as_deref(),
         // What an earlier request with a lost answer may have left there is not known from a refusal.
