@@ -56,6 +56,9 @@ struct Moving {
     new: Row,
 }
 
+/// A statement about one row.
+type Write = fn(&SyncedTable, &mut SqliteConnection, &Row) -> QueryResult<usize>;
+
 /// Stores rows that wait for each other, since each has a unique value that another one is to have (S-15): all are taken
 /// out before they are written. Gives their number.
 fn exchange(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<u64> {
@@ -63,8 +66,7 @@ fn exchange(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<u64> {
     while moving.len() > 1 {
         let mut refused = HashSet::new();
         let outcome = conn.transaction::<_, DieselError, _>(|conn| {
-            let steps: [fn(&SyncedTable, &mut SqliteConnection, &Row) -> QueryResult<usize>; 2] =
-                [|table, conn, row| table.delete(conn, &row.id), SyncedTable::insert];
+            let steps: [Write; 2] = [|table, conn, row| table.delete(conn, &row.id), SyncedTable::insert];
             for step in steps {
                 for row in &moving {
                     match step(table, conn, &row.new) {

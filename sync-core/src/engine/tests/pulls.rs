@@ -497,6 +497,27 @@ async fn m_01_to_m_04_what_is_pushed_before_a_pull() {
 }
 
 #[tokio::test]
+async fn c_08_who_waits_for_a_turn_can_be_cancelled() {
+    let server = Server::of(Dialect::MobileApps);
+    let store = Arc::new(MemoryStore::new([&TODO, &LIST]));
+    let device = device_with(&server, server.dialect, Arc::clone(&store));
+    // The turn of one engine, and the lease that two have in common.
+    for waiting in [&device, &device_with(&server, server.dialect, store)] {
+        let mut pull = pin!(device.pull(pull_all()));
+        assert!(pull.as_mut().now_or_never().is_none(), "it has the turn");
+        let cancellation = Cancellation::new();
+        let options = PushOptions { cancellation: cancellation.clone(), ..PushOptions::default() };
+        let mut push = pin!(waiting.push(options));
+        assert!(push.as_mut().now_or_never().is_none(), "it waits");
+        cancellation.cancel();
+        let outcome = push.as_mut().now_or_never().expect("it waits no longer");
+        assert_eq!(outcome.expect_err("cancelled").kind(), ErrorKind::Cancelled);
+        pull.await.expect("pulled");
+        waiting.push(PushOptions::default()).await.expect("the turn is free");
+    }
+}
+
+#[tokio::test]
 async fn g_10_a_purge_waits_for_a_pull_or_says_that_one_is_under_way() {
     let server = Server::of(Dialect::MobileApps);
     seed(&server, &[("a", "x")]);
