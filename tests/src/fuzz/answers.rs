@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::StatusCode;
 use sync_core::engine::{Engine, PullRequest, PushOptions};
 use sync_core::memory::MemoryStore;
 use sync_core::operation::{Operation, OperationError, OperationKey};
@@ -28,7 +28,7 @@ use sync_diesel::DieselStore;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::model::{WIDE, dialect_of, inputs, split_line};
+use super::model::{WIDE, dialect_of, inputs, split_headers, split_line};
 use super::pages::{difference, empty, open, runtime};
 use super::{Target, Verdict};
 
@@ -72,24 +72,10 @@ impl Script {
 
 /// One answer; what cannot be a status or a header is none.
 fn answer(text: &[u8]) -> Response {
-    let (status, mut rest) = split_line(text);
-    let mut headers = HeaderMap::new();
-    loop {
-        let (line, after) = split_line(rest);
-        rest = after;
-        if line.is_empty() {
-            break;
-        }
-        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
-        let value = line.get(colon + 1..).unwrap_or_default().trim_ascii();
-        if let (Ok(name), Ok(value)) =
-            (HeaderName::from_bytes(&line[..colon]), HeaderValue::from_bytes(value))
-        {
-            headers.append(name, value);
-        }
-    }
+    let (status, rest) = split_line(text);
+    let (headers, body) = split_headers(rest);
     let status = StatusCode::from_bytes(status).unwrap_or(StatusCode::OK);
-    Response { status, headers, body: Bytes::copy_from_slice(rest) }
+    Response { status, headers, body: Bytes::copy_from_slice(body) }
 }
 
 impl Transport for Script {

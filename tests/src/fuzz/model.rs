@@ -1,6 +1,7 @@
 //! The entities whose rows are damaged on their way.
 
 use chrono::{DateTime, Utc};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use sync_core::entity::{SyncEntity, TableSchema};
 use sync_core::protocol::Dialect;
 use sync_diesel::prelude::*;
@@ -56,6 +57,25 @@ pub fn split_line(input: &[u8]) -> (&[u8], &[u8]) {
     match input.iter().position(|byte| *byte == b'\n') {
         Some(end) => (&input[..end], &input[end + 1..]),
         None => (input, &[]),
+    }
+}
+
+/// The headers, a line each up to an empty one, and what follows; what cannot be a header is none.
+pub fn split_headers(mut input: &[u8]) -> (HeaderMap, &[u8]) {
+    let mut headers = HeaderMap::new();
+    loop {
+        let (line, rest) = split_line(input);
+        input = rest;
+        if line.is_empty() {
+            return (headers, rest);
+        }
+        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        let value = line.get(colon + 1..).unwrap_or_default().trim_ascii();
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(&line[..colon]), HeaderValue::from_bytes(value))
+        {
+            headers.append(name, value);
+        }
     }
 }
 

@@ -6,13 +6,13 @@ use std::fs;
 use std::path::PathBuf;
 
 use axum::body::{Body, HttpBody as _, to_bytes};
-use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{Method, Request, StatusCode, Uri, header};
 use sync_server::{Caller, Server, ServerConfig, Tokens};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
 
-use super::model::{WIDE, inputs, split_line};
+use super::model::{WIDE, inputs, split_headers, split_line};
 use super::pages::runtime;
 use super::{Target, Verdict};
 use crate::model::Schema;
@@ -132,26 +132,14 @@ fn next_link(headers: &http::HeaderMap, body: &[u8]) -> Result<Option<String>, S
 
 /// The request of an input; `None` if HTTP has no such request.
 fn read(input: &[u8]) -> Option<Request<Body>> {
-    let (line, mut rest) = split_line(input);
+    let (line, rest) = split_line(input);
+    let (headers, body) = split_headers(rest);
     let mut words = line.splitn(2, |byte| *byte == b' ');
     let method = Method::from_bytes(words.next()?).ok()?;
     let uri = Uri::try_from(words.next()?).ok()?;
-    let mut request = Request::builder().method(method).uri(uri);
-    loop {
-        let (line, after) = split_line(rest);
-        rest = after;
-        if line.is_empty() {
-            break;
-        }
-        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
-        let value = line.get(colon + 1..).unwrap_or_default().trim_ascii();
-        if let (Ok(name), Ok(value)) =
-            (HeaderName::from_bytes(&line[..colon]), HeaderValue::from_bytes(value))
-        {
-            request = request.header(name, value);
-        }
-    }
-    request.body(Body::from(rest.to_vec())).ok()
+    let mut request = Request::builder().method(method).uri(uri).body(Body::from(body.to_vec())).ok()?;
+    *request.headers_mut() = headers;
+    Some(request)
 }
 
 impl Target for Requests {
