@@ -42,8 +42,8 @@ pub(crate) fn run(name: Option<&str>, folder: Option<&Path>) -> Result<()> {
     }
     let default = root().join("target/sabotage");
     let copy = Copy::update(folder.unwrap_or(&default))?;
-    passes(&patches, &copy)?;
-    let lines = catch_all(&patches, &copy);
+    let passing = passing(&patches, &copy)?;
+    let lines = catch_all(&patches, &passing, &copy);
     let mut output = std::io::stdout().lock();
     output.write_all(table(&lines).as_bytes()).map_err(|error| Error::new(format!("the table: {error}")))?;
     match lines.iter().filter(|line| line.caught.is_err()).count() {
@@ -68,32 +68,38 @@ fn patches() -> Result<Vec<Patch>> {
     Ok(patches)
 }
 
-/// Every test that is to fail passes while nothing is taken away; else its failing proves nothing.
-fn passes(patches: &[Patch], copy: &Copy) -> Result<()> {
+/// The tests that pass while nothing is taken away. That another one fails later proves nothing.
+fn passing<'p>(patches: &'p [Patch], copy: &Copy) -> Result<BTreeSet<&'p Proof>> {
     let proofs: BTreeSet<_> = patches.iter().map(|patch| &patch.caught_by).collect();
-    let log = copy.log("untouched");
     let mut binaries = BTreeMap::new();
-    for proof in proofs {
+    let mut passing = BTreeSet::new();
+    for (number, proof) in proofs.into_iter().enumerate() {
+        let log = copy.log(&format!("untouched-{number}"));
         let binary = match binaries.entry(proof.selection()) {
             Entry::Occupied(built) => built.into_mut(),
             Entry::Vacant(missing) => missing.insert(proof.build(copy, &log)?),
         };
-        if !matches!(proof.run(binary, &log)?, Ended::Passed) {
-            return Err(Error::new(format!("{proof} fails without any patch; see {}", log.display())));
+        match proof.run(binary, &log)? {
+            Ended::Passed => drop(passing.insert(proof)),
+            Ended::Failed { .. } => eprintln!("{proof} fails without any patch; see {}", log.display()),
         }
     }
-    Ok(())
+    Ok(passing)
 }
 
 /// Builds each patch while the test of the one before runs.
-fn catch_all<'p>(patches: &'p [Patch], copy: &Copy) -> Vec<Line<'p>> {
+fn catch_all<'p>(patches: &'p [Patch], passing: &BTreeSet<&Proof>, copy: &Copy) -> Vec<Line<'p>> {
     let mut lines = Vec::new();
     thread::scope(|scope| {
         let mut running: Option<ScopedJoinHandle<'_, Line<'_>>> = None;
         for patch in patches {
             eprintln!("{}: without {}", patch.name, patch.removes);
             let started = Instant::now();
-            let built = build(patch, copy);
+            let built = if passing.contains(&patch.caught_by) {
+                build(patch, copy)
+            } else {
+                Err(Error::new(format!("{} fails without any patch", patch.caught_by)))
+            };
             lines.extend(running.take().map(end));
             running = Some(scope.spawn(move || {
                 let caught = built.and_then(|binary| catch(patch, copy, &binary));
@@ -138,12 +144,14 @@ fn catcher(patch: &Patch, output: &str) -> Result<String> {
     let otherwise = |what: &str| Err(Error::new(format!("{proof} fails, but {what}")));
     match (proof, &patch.case) {
         (Proof::Simulate, _) => {
-            // The line of a violation is `seed N: RULE: WHAT`.
-            let violation = output.lines().find(|line| line.starts_with("seed "));
-            match violation.map(|line| line.split(':').take(2).collect::<Vec<_>>().join(":")) {
-                Some(violation) => Ok(format!("{proof}, {violation}")),
-                None => otherwise("in no history"),
-            }
+            // The line of a violation is `seed N: RULE: WHAT`, or `seed N: WHAT`.
+            let Some(line) = output.lines().find(|line| line.starts_with("seed ")) else {
+                return otherwise("in no history");
+            };
+            let mut parts = line.split(": ");
+            let (seed, rule, what) = (parts.next().unwrap_or(line), parts.next(), parts.next());
+            let rule = rule.filter(|_| what.is_some()).map_or_else(String::new, |rule| format!(": {rule}"));
+            Ok(format!("{proof}, {seed}{rule}"))
         }
         (Proof::Test { .. }, None) => Ok(proof.to_string()),
         (Proof::Test { .. }, Some(case)) if output.contains(case) => Ok(format!("{proof}, {case}")),

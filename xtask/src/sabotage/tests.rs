@@ -104,6 +104,7 @@ fn a_test_that_fails_for_another_reason_catches_nothing() {
     let simulate = "caught-by: simulate";
     let output = "running 1 test\nseed 7: I-1, G1: d0 wrote it: lost\nfailed\n";
     assert_eq!(check(simulate, output).as_deref(), Ok("simulate, seed 7: I-1, G1"));
+    assert_eq!(check(simulate, "seed 8: it came too early\n").as_deref(), Ok("simulate, seed 8"));
     assert_eq!(check(simulate, "panicked\n"), Err("simulate fails, but in no history".to_owned()));
     let case = "caught-by: test -p a --lib -- all\ncase: one";
     assert_eq!(check(case, "1 of 9 cases failed:\none: why").as_deref(), Ok("all, one"));
