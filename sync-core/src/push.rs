@@ -141,17 +141,21 @@ pub(crate) fn read_fetched(
     }
 }
 
-/// Reads the look at the server's row before an operation whose base version is not known is sent (P-10): the version
-/// to send it on, if the row is one that this device has seen; else what the row means for the operation, which was not
+/// Reads the look at the server's row before an operation whose base version is not known is sent (P-10): the row to
+/// send it on, if it is one that this device has seen; else what the row means for the operation, which was not
 /// sent.
 pub(crate) fn read_look(
     operation: &Outgoing,
     answer: &Response,
     dialect: Dialect,
-) -> Result<Option<String>, Box<Reading>> {
+) -> Result<Row, Box<Reading>> {
     let row = fetched_row(operation, answer, dialect).map_err(|unread| {
         Box::new(match unread {
             Unread::Stop(stop) => Reading::Stop(Outcome::Unsent, stop),
+            // What was sent before stays known.
+            Unread::Failed(failure) if operation.uncertain => {
+                Reading::Settled(Outcome::Uncertain(Some(*failure)))
+            }
             Unread::Failed(failure) => Reading::Settled(Outcome::Refused(*failure)),
         })
     })?;
@@ -162,7 +166,7 @@ pub(crate) fn read_look(
         !row.deleted && seen.iter().flatten().any(|seen| is_same_write(operation.table, seen, row))
     };
     match row {
-        Some(row) if was_seen(&row) => Ok(row.version),
+        Some(row) if was_seen(&row) => Ok(row),
         row => {
             let message = "the row was changed on the server since it was read".to_owned();
             Err(Box::new(Reading::Settled(compare(operation, row, Doubt { status: None, message }))))

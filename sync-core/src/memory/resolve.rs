@@ -257,7 +257,10 @@ fn take_untouched_columns(table: &mut TableState, id: &str) {
     let remote = table.errors.get(id).and_then(|error| error.remote.as_ref());
     let Some(remote) = remote.filter(|remote| !remote.deleted) else { return };
     let (seen, _) = seen(table, id, remote);
-    if let (Some(base), Some(local)) = (table.bases.get(id), table.rows.get_mut(id)) {
+    let Some(local) = table.rows.get_mut(id) else { return };
+    // S-08: what the app does not know it did not change.
+    local.extra = seen.extra.clone().or(local.extra.take());
+    if let Some(base) = table.bases.get(id) {
         local.values = merge_answer(table.schema, base, local, &seen).row.values;
     }
 }

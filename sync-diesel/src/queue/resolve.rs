@@ -262,9 +262,10 @@ fn take_untouched_columns(
 ) -> Result<()> {
     let id = &operation.item_id;
     let Some(seen) = seen.filter(|seen| !seen.row.deleted) else { return Ok(()) };
-    let (Some(base), Some(local)) = (Copy::Base.load(conn, table, id)?, table.find(conn, id)?) else {
-        return Ok(());
-    };
+    let Some(local) = table.find(conn, id)? else { return Ok(()) };
+    // S-08: what the app does not know it did not change.
+    store_extra(conn, table, id, seen.row.extra.as_deref())?;
+    let Some(base) = Copy::Base.load(conn, table, id)? else { return Ok(()) };
     let values = merge_answer(table.schema, &base, &local, &seen.row).row.values;
     table.update(conn, &Row { values, ..local }).or_store().map(|_| ())
 }

@@ -225,6 +225,9 @@ impl<'h> Run<'h> {
         if let Done::Push(result) = done {
             self.check_push(device, result)?;
         }
+        if matches!(done, Done::Purge(Ok(purged)) if purged.rows > 0) {
+            self.world.server(|server| server.forget(device));
+        }
         if matches!(done, Done::Pull(Ok(_))) {
             self.check_pulled(device, expected)?;
         }

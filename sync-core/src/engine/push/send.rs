@@ -13,6 +13,7 @@ use crate::push::{
     Doubt, Reading, Stop, is_earlier_attempt_open, read_answer, read_fetched, read_look,
     read_look_after_refusal,
 };
+use crate::row::Row;
 use crate::store::{Failure, LocalStore, Outcome};
 use crate::transport::{Request, Response, SendError};
 
@@ -46,19 +47,19 @@ impl<S: LocalStore> Exchange<'_, S> {
     async fn run(&mut self, operation: &mut Outgoing) -> Result<Reading> {
         if is_version_unknown(operation) {
             match self.look(operation).await? {
-                Ok(version) => operation.base_version = version,
+                Ok(row) => stand_on(operation, row),
                 Err(reading) => return Ok(*reading),
             }
         }
         let reading = self.write(operation).await?;
         // F-11, once: a second one in a row is somebody else at work.
         match moved_version(operation, &reading) {
-            Some(version) => {
+            Some(row) => {
                 // The row that was read is the one of this version as well.
                 if let Some(base) = &mut operation.base {
-                    base.version = Some(version.clone());
+                    base.version.clone_from(&row.version);
                 }
-                operation.base_version = Some(version);
+                stand_on(operation, row);
                 self.write(operation).await
             }
             None => Ok(reading),
@@ -66,7 +67,7 @@ impl<S: LocalStore> Exchange<'_, S> {
     }
 
     /// P-10, X-04: what was changed here has a version that is not known. The server's row must still be what was seen.
-    async fn look(&mut self, operation: &Outgoing) -> Result<Result<Option<String>, Box<Reading>>> {
+    async fn look(&mut self, operation: &Outgoing) -> Result<Result<Row, Box<Reading>>> {
         let request = self.engine.requests.fetch(operation.table, &operation.key.item_id)?;
         Ok(match self.send(request).await {
             Ok(answer) => read_look(operation, &answer, self.engine.requests.dialect()),
@@ -145,9 +146,9 @@ fn is_version_unknown(operation: &Outgoing) -> bool {
     operation.table.versioned && operation.base_version.is_none() && is_of_known_row
 }
 
-/// The version of a server row that is in another version than the one read, and column by column the same (F-11):
-/// nobody's change is overwritten. Not if the change was made on an older version than the row had here (K-17).
-fn moved_version(operation: &Outgoing, reading: &Reading) -> Option<String> {
+/// A server row that is in another version than the one read, and column by column the same (F-11): nobody's change is
+/// overwritten. Not if the change was made on an older version than the row had here (K-17).
+fn moved_version(operation: &Outgoing, reading: &Reading) -> Option<Row> {
     let Reading::Settled(Outcome::Conflict(failure)) = reading else { return None };
     let (base, remote) = (operation.base.as_ref()?, failure.remote.as_ref()?);
     let is_read_version = base.version.is_some() && base.version == operation.base_version;
@@ -155,7 +156,15 @@ fn moved_version(operation: &Outgoing, reading: &Reading) -> Option<String> {
         && failure.class == FailureClass::Conflict
         && remote.version != operation.base_version;
     let is_same = !remote.deleted && is_same_write(operation.table, base, remote);
-    remote.version.clone().filter(|_| is_read_version && is_moved && is_same)
+    let is_ours = remote.version.is_some() && is_read_version && is_moved && is_same;
+    is_ours.then(|| remote.clone())
+}
+
+/// The operation goes out on top of this row of the server's: in its version, and what this program does not know as it
+/// is there now (S-08), since an update may replace the row as a whole.
+fn stand_on(operation: &mut Outgoing, row: Row) {
+    operation.base_version = row.version;
+    operation.item.extra = row.extra.or(operation.item.extra.take());
 }
 
 /// Nobody knows how far the request got.
