@@ -208,6 +208,7 @@ cases! {
     decisions {
         k_08_any_row_is_stored_and_the_operation_dropped,
         k_08_a_stored_row_brings_a_deleted_one_back,
+        s_08_a_kept_row_has_the_servers_newest_unknown_members,
         k_10_a_given_version_is_the_base,
         k_11_an_insert_becomes_an_update_of_the_servers_row,
         k_11_an_update_becomes_an_insert,

@@ -123,8 +123,9 @@ pub(super) fn value<'b>(
     Ok(())
 }
 
-/// From 2^52 on a real has no fraction, and may be too large for an integer.
+/// From 2^52 on a real has no fraction, and may be too large for an integer. The result stays a real: divided, it would
+/// be cut otherwise.
 const FLOOR: &str = "(SELECT CASE WHEN typeof(x) <> 'real' OR abs(x) >= 4503599627370496.0 THEN x \
-    ELSE CAST(x AS INTEGER) - (CAST(x AS INTEGER) > x) END FROM (SELECT ";
+    ELSE CAST(x AS INTEGER) - (CAST(x AS INTEGER) > x) + 0.0 END FROM (SELECT ";
 const CEILING: &str = "(SELECT CASE WHEN typeof(x) <> 'real' OR abs(x) >= 4503599627370496.0 THEN x \
-    ELSE CAST(x AS INTEGER) + (CAST(x AS INTEGER) < x) END FROM (SELECT ";
+    ELSE CAST(x AS INTEGER) + (CAST(x AS INTEGER) < x) + 0.0 END FROM (SELECT ";

@@ -76,6 +76,25 @@ pub(super) async fn k_08_a_stored_row_brings_a_deleted_one_back<S: LocalStore>(p
     assert_eq!(value(&row, "note"), Some(text("mine")));
 }
 
+pub(super) async fn s_08_a_kept_row_has_the_servers_newest_unknown_members<S: LocalStore>(probe: Probe<S>) {
+    let seen = |color: &str| Some(format!("{{\"color\":\"{color}\"}}"));
+    let with = |row: Row, color: &str| Row { extra: seen(color), ..row };
+    // Nothing was known of a row that somebody else made under the same id.
+    inserted_as(&probe, "b", conflict(with(server("b", "theirs", "v1"), "green"))).await;
+    decide(&probe, "b", Resolution::KeepLocal).await;
+    assert_eq!(probe.row("b").await.extra, seen("green"));
+    probe.answer(acknowledged(None)).await;
+
+    let body = json("a", "milk", "v1").replace("\"text\"", "\"color\":\"red\",\"text\"");
+    probe.pull(&format!("[{body}]")).await;
+    probe.update(todo("a", "bread")).await;
+    probe.answer(conflict(with(server("a", "theirs", "v2"), "blue"))).await;
+    decide(&probe, "a", Resolution::KeepLocal).await;
+    let (_, sent) = probe.send().await;
+    assert_eq!((content(&sent.item), sent.base_version.as_deref()), (Some(text("bread")), Some("v2")));
+    assert_eq!(probe.row("a").await.extra, seen("blue"));
+}
+
 pub(super) async fn k_10_a_given_version_is_the_base<S: LocalStore>(probe: Probe<S>) {
     updated(&probe, conflict(server("a", "theirs", "v2"))).await;
     let merged = Row { version: Some("v9".to_owned()), ..todo("a", "both") };
