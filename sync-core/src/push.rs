@@ -4,7 +4,8 @@
 //! body of a 409 is the server's row only where the server says so with a strong tag, and a 404 that is no answer
 //! of a tables server does not delete anything. Where the answer does not show the server's row, the row is
 //! fetched and compared: a row that holds what was sent means that an earlier, lost attempt succeeded. A row that cannot
-//! be fetched for a reason of its own is recorded, as one that cannot be written.
+//! be fetched for a reason of its own is recorded, as one that cannot be written. A refused repetition of a request whose
+//! outcome is unknown is explained by the row in the same way: the refusal speaks of the repetition only.
 //!
 //! | answer | meaning |
 //! |---|---|
