@@ -22,7 +22,7 @@ pub(crate) fn check(conn: &mut SqliteConnection, tables: &[TableEntry]) -> Resul
         check_columns(conn, entry.schema())?;
         check_foreign_keys(conn, entry.schema(), tables)?;
     }
-    Ok(())
+    check_deferred(conn, tables)
 }
 
 /// Checks the list itself, without a database.
@@ -186,6 +186,34 @@ fn check_foreign_keys(conn: &mut SqliteConnection, table: &TableSchema, tables: 
                 format!(
                     "the foreign key of column {column} acts on rows of this synced table when {parent} \
                      changes; use belongs_to instead"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// S-14: what a deferred foreign key forbids shows when a page commits, and no row could be told from the others. SQLite
+/// lists the keys of a table without saying which are deferred, so its text has to do.
+fn check_deferred(conn: &mut SqliteConnection, tables: &[TableEntry]) -> Result<()> {
+    let keys = query::<(Text, Text, Text)>(
+        "SELECT child.name, key.\"from\", key.\"table\"
+         FROM sqlite_schema AS child, pragma_foreign_key_list(child.name) AS key
+         WHERE child.type = 'table' AND child.sql LIKE '%INITIALLY%DEFERRED%'",
+        &[],
+    )
+    .load::<(String, String, String)>(conn)
+    .or_store()?;
+    let synced = |name: &str| {
+        tables.iter().map(|entry| entry.schema()).find(|table| table.name.eq_ignore_ascii_case(name))
+    };
+    for (child, column, parent) in keys {
+        if let Some(table) = synced(&child).or_else(|| synced(&parent)) {
+            return Err(mismatch(
+                table,
+                format!(
+                    "the foreign key of column {column} of {child} may be deferred: a row that violates it would \
+                     fail a whole page; declare it without INITIALLY DEFERRED"
                 ),
             ));
         }

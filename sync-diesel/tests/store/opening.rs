@@ -53,6 +53,20 @@ async fn s_14_cascades_between_synced_tables_are_refused() {
 }
 
 #[tokio::test]
+async fn s_14_deferred_foreign_keys_of_synced_tables_are_refused() {
+    let todo = create_table_sql(&TODO);
+    let deferred = "REFERENCES \"Todo\" (id) DEFERRABLE initially  deferred";
+    let of_synced = todo.replacen("\"text\" TEXT NOT NULL", &format!("\"text\" TEXT NOT NULL {deferred}"), 1);
+    refuses(&of_synced, ErrorKind::SchemaMismatch, &["column text", "INITIALLY DEFERRED"]).await;
+    let to_synced = format!("{todo}; CREATE TABLE mine (todo TEXT {deferred})");
+    refuses(&to_synced, ErrorKind::SchemaMismatch, &["column todo of mine", "INITIALLY DEFERRED"]).await;
+    Fixture::with_table(|todo| {
+        format!("{todo}; CREATE TABLE mine (id INTEGER PRIMARY KEY, up INTEGER REFERENCES mine (id) DEFERRABLE INITIALLY DEFERRED)")
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn s_18_a_newer_database_is_left_alone() {
     let fixture = Fixture::new().await;
     fixture
