@@ -19,9 +19,9 @@
 //! (G7); no write takes effect twice (G4, G7); every write of a known row has a condition (I-5); what a client does not
 //! know stays on the server (I-6); parents come before children (G5); a purge without force drops no operation (G10).
 //! Writes of the app happen while calls are under way, at any point (I-8, G8). After every successful pull: what matched
-//! before it began, and nobody changed since, is here (I-4). At the end the network is well: within
-//! [`ROUNDS`](run::ROUNDS) rounds every queue is empty (I-10, G3), every device agrees with the server about the rows of
-//! its queries (G2), and the store finds by a query what the evaluator finds (G9).
+//! before it began, and nobody changed since, is here, or beside the change of it that waits (I-4). At the end the network
+//! is well: within [`ROUNDS`](run::ROUNDS) rounds every queue is empty (I-10, G3), every device agrees with the server
+//! about the rows of its queries (G2), and the store finds by a query what the evaluator finds (G9).
 //!
 //! No device has a clock (I-7). Every history runs twice, and both traces must be the same.
 //!

@@ -20,5 +20,4 @@ mod remote;
 mod rules;
 mod schemas;
 mod server_contract;
-mod simulate;
 mod ui;

@@ -1,6 +1,6 @@
 //! The promises, each in its plainest story. Others are told elsewhere: G5 by random histories at every window
 //! (`sync-core/src/engine/tests/relations.rs`), G9 by random filters ([`crate::differential`]), and G1 to G7 at once by
-//! the simulator ([`crate::simulate`]). `cargo xtask simulate --sabotage` takes away what keeps them.
+//! the simulator ([`sync_tests::simulate`]). `cargo xtask simulate --sabotage` takes away what keeps them.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -21,16 +21,8 @@ const FOREIGN_TO_CORE: [&str; 4] = ["diesel", "libsqlite3-sys", "reqwest", "rust
 const TEST_WINDOW: &str = "SYNC_TEST_WINDOW";
 
 /// Modules of the suite that the window makes no difference to.
-const WITHOUT_WINDOW: [&str; 8] = [
-    "server_contract::",
-    "simulate::",
-    "kills::",
-    "memory::",
-    "differential::",
-    "queries::",
-    "rules::",
-    "ui::",
-];
+const WITHOUT_WINDOW: [&str; 7] =
+    ["server_contract::", "kills::", "memory::", "differential::", "queries::", "rules::", "ui::"];
 
 /// Runs every step; the first failure is the error.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {

@@ -34,11 +34,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(name) = &arguments.sabotage {
         return sabotage::run(name.as_deref(), arguments.target_dir.as_deref());
     }
-    let mut test = vec!["test", "-p", "sync-tests", "--test", "suite"];
+    let mut test = vec!["test", "-p", "sync-tests", "--test", "simulate"];
     if arguments.release {
         test.push("--release");
     }
-    test.extend(["--", "simulate::", "--nocapture"]);
+    test.extend(["--", "--nocapture"]);
     process::run(
         cargo(&test)
             .env("SYNC_SIMULATE_SEEDS", arguments.seeds.to_string())

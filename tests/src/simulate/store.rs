@@ -158,6 +158,11 @@ impl Database {
         on!(self, store => store.get(table, id)).expect("the row can be read")
     }
 
+    /// The newest copy of the server's that is kept beside the app's change of a row.
+    pub(super) fn shadow(&self, table: &'static TableSchema, id: &str) -> Option<Row> {
+        on!(self, store => store.shadow(table, id)).expect("the copy can be read")
+    }
+
     pub(super) fn operations(&self) -> Vec<Operation> {
         on!(self, store => store.operations(None)).expect("the queue can be read")
     }

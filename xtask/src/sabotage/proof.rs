@@ -47,7 +47,7 @@ impl Proof {
     /// What `cargo test` is told to build.
     pub(super) fn selection(&self) -> Vec<String> {
         match self {
-            Self::Simulate => ["-p", "sync-tests", "--test", "suite"].map(str::to_owned).to_vec(),
+            Self::Simulate => ["-p", "sync-tests", "--test", "simulate"].map(str::to_owned).to_vec(),
             Self::Test { build, .. } => build.clone(),
         }
     }
@@ -76,7 +76,7 @@ impl Proof {
     /// Runs the test. What it says goes to the file.
     pub(super) fn run(&self, binary: &Binary, log: &Path) -> Result<Ended> {
         let name = match self {
-            Self::Simulate => "simulate::g1_to_g7_",
+            Self::Simulate => "g1_to_g7_",
             Self::Test { name, .. } => name,
         };
         let mut test = Command::new(&binary.executable);

@@ -38,8 +38,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// I-4: rows that matched when the pull began, and that nobody changed since, are here, unless the app's own
-    /// change of them waits.
+    /// I-4: rows that matched when the pull began, and that nobody changed since, are here; where the app's own change
+    /// of one waits, beside it.
     pub(super) fn check_pulled(&self, device: usize, expected: &Expected) -> Checked {
         let database = &self.devices[device].database;
         let operations = database.operations();
@@ -49,13 +49,25 @@ impl Run<'_> {
             let is_same = self
                 .world
                 .server(|server| server.rows.get(&key).is_some_and(|now| now.version == stored.version));
-            let is_dirty = operations
-                .iter()
-                .any(|operation| operation.key.table == *table && operation.key.item_id == *id);
-            if !is_same || is_dirty || quarantine.iter().any(|row| row.item_id == *id) {
+            if !is_same || quarantine.iter().any(|row| row.item_id == *id) {
                 continue;
             }
             let schema = database.table(table);
+            let is_dirty = operations
+                .iter()
+                .any(|operation| operation.key.table == *table && operation.key.item_id == *id);
+            if is_dirty {
+                let newest = database.shadow(schema, id);
+                let known = newest.as_ref().and_then(|row| row.version.as_deref()).and_then(version_number);
+                if known != Some(stored.version) {
+                    return Err(format!(
+                        "I-4: d{device}'s pull succeeded, but beside the change of {table} {id} is not what the server \
+                         has had since before it: version {} there, here {newest:?}",
+                        stored.version
+                    ));
+                }
+                continue;
+            }
             let row = database.row(schema, id);
             let is_right = match &row {
                 None => stored.deleted,
