@@ -12,11 +12,12 @@ use sync_core::predicate::Node;
 use sync_core::protocol::{Dialect, SystemNames};
 use sync_core::row::Row;
 use sync_core::store::{Applied, QuarantinedRow};
+use sync_core::value::ColumnType;
 use sync_core::wanted::is_text_outside;
 
 use super::{Applying, Forced, store_extra, wanted};
 use crate::failure::{OrStore, TAKEN, is_about_the_row};
-use crate::statement::{query, run};
+use crate::statement::{query, quote, run};
 use crate::synced::{SyncedTable, Tables, overlay};
 use crate::system;
 
@@ -57,19 +58,24 @@ struct Moving {
 }
 
 /// A statement about one row.
-type Write = fn(&SyncedTable, &mut SqliteConnection, &Row) -> QueryResult<usize>;
+type Write<'w> = &'w dyn Fn(&mut SqliteConnection, &Moving) -> QueryResult<usize>;
 
-/// Stores rows that wait for each other, since each has a unique value that another one is to have (S-15): all are taken
-/// out before they are written. Gives their number.
+/// Stores rows that wait for each other, since each has a unique value that another one is to have (S-15): all give
+/// theirs up before they are written. No row is taken out, which would act on what refers to it. Gives their number.
 fn exchange(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<u64> {
     let mut moving = moving(conn, table)?;
+    if moving.len() < 2 {
+        return Ok(0);
+    }
+    let give_up = give_up_sql(conn, table)?;
+    let steps: [Write<'_>; 2] =
+        [&|conn, row| run(conn, &give_up, &[(&row.id).into()]), &|conn, row| table.update(conn, &row.new)];
     while moving.len() > 1 {
         let mut refused = HashSet::new();
         let outcome = conn.transaction::<_, DieselError, _>(|conn| {
-            let steps: [Write; 2] = [|table, conn, row| table.delete(conn, &row.id), SyncedTable::insert];
             for step in steps {
                 for row in &moving {
-                    match step(table, conn, &row.new) {
+                    match step(conn, row) {
                         Err(error) if is_about_the_row(&error) => drop(refused.insert(row.id.clone())),
                         outcome => drop(outcome?),
                     }
@@ -94,6 +100,46 @@ fn exchange(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<u64> {
         }
     }
     Ok(0)
+}
+
+/// SQL: a row gives up the values of its unique columns, each for one that no other row has. Columns of foreign keys keep
+/// theirs unless they may be null, and so do those that foreign keys refer to.
+fn give_up_sql(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<String> {
+    let name = table.schema.name;
+    let mut names = |text: &str| -> Result<Vec<Option<String>>> {
+        query::<Nullable<Text>>(text, &[name.into()]).load(conn).or_store()
+    };
+    let unique = names(
+        "SELECT part.name FROM pragma_index_list(?) AS list, pragma_index_info(list.name) AS part
+         WHERE list.\"unique\" AND list.origin <> 'pk'",
+    )?;
+    let references = names("SELECT \"from\" FROM pragma_foreign_key_list(?)")?;
+    let referred = names(
+        "SELECT key.\"to\" FROM main.sqlite_schema AS other, pragma_foreign_key_list(other.name) AS key
+         WHERE other.type = 'table' AND key.\"table\" = ? COLLATE NOCASE",
+    )?;
+    let has = |names: &[Option<String>], column: &str| {
+        names.iter().flatten().any(|name| name.eq_ignore_ascii_case(column))
+    };
+    // The part of an index that is an expression may read any column.
+    let has_expression = unique.iter().any(Option::is_none);
+    let mut text = format!("UPDATE {} SET \"__deleted\" = \"__deleted\"", table.name);
+    for column in table.schema.columns {
+        let is_given = (has_expression || has(&unique, column.name)) && !has(&referred, column.name);
+        let value = match column.ty {
+            _ if column.nullable => "NULL",
+            // Two values of this type are soon taken: the other columns of the index must do.
+            ColumnType::Bool => continue,
+            _ if has(&references, column.name) => continue,
+            ColumnType::Integer(_) | ColumnType::Float | ColumnType::Double => "rowid - 4611686018427387904",
+            _ => "'given up by ' || rowid",
+        };
+        if is_given {
+            text.push_str(&format!(", {} = {value}", quote(column.name)));
+        }
+    }
+    text.push_str(" WHERE \"id\" = ?");
+    Ok(text)
 }
 
 /// The clean rows whose newer forms wait for a unique value.

@@ -90,9 +90,16 @@ async fn s_15_rows_that_swap_a_unique_value_come_through() {
     fixture.pull(&[json("a", "one", "v1"), json("b", "two", "v1")]).await;
     fixture.pull(&[json("c", "three", "v1"), json("d", "four", "v1")]).await;
     fixture
-        .sql("CREATE UNIQUE INDEX one_text ON \"Todo\" (text); UPDATE \"Todo\" SET note = 'mine' WHERE id = 'd'")
+        .sql(
+            "CREATE UNIQUE INDEX one_text ON \"Todo\" (text); UPDATE \"Todo\" SET note = 'mine' WHERE id = 'd';
+             ALTER TABLE \"Todo\" ADD COLUMN old TEXT; UPDATE \"Todo\" SET old = 'kept ' || id;
+             CREATE TABLE attachment (todo TEXT NOT NULL REFERENCES \"Todo\" (id) ON DELETE CASCADE);
+             INSERT INTO attachment SELECT id FROM \"Todo\";
+             CREATE TABLE seen (id TEXT); CREATE TRIGGER gone AFTER DELETE ON \"Todo\"
+             BEGIN INSERT INTO seen VALUES (OLD.id); END",
+        )
         .await
-        .expect("an index");
+        .expect("an index, and what the app has beside");
     // Each is refused until the next one has moved.
     let page = [json("a", "two", "v2"), json("b", "three", "v2"), json("c", "five", "v2")];
     assert_eq!(fixture.pull(&page).await, Applied { changed: 1, quarantined: 2, ..Applied::default() });
@@ -115,7 +122,30 @@ async fn s_15_rows_that_swap_a_unique_value_come_through() {
     let moved = fixture.row("d").await.expect("the row");
     assert_eq!((moved.values[8].clone(), moved.version.as_deref()), (text("mine"), Some("v3")), "L-22");
     assert_eq!(moved.extra.as_deref(), Some("{\"color\":1}"));
+    assert_eq!(fixture.count("\"Todo\" WHERE old = 'kept ' || id").await, 4, "S-04");
+    assert_eq!(fixture.count("attachment").await, 4, "no row of the app's own was deleted");
+    assert_eq!(fixture.count("seen").await, 0);
     fixture.assert_clean().await;
+}
+
+#[tokio::test]
+async fn s_15_values_are_exchanged_under_every_kind_of_unique_index() {
+    for index in ["lower(text)", "text, complete", "rank", "text) WHERE (complete = 0"] {
+        let fixture = Fixture::new().await;
+        let row = |id: &str, text: &str, rank: u8, version: &str| {
+            json(id, text, version).replacen("\"rank\":1", &format!("\"rank\":{rank}"), 1)
+        };
+        fixture.pull(&[row("a", "one", 1, "v1"), row("b", "two", 2, "v1")]).await;
+        fixture.sql(&format!("CREATE UNIQUE INDEX one ON \"Todo\" ({index})")).await.expect("an index");
+        fixture.pull(&[row("a", "two", 2, "v2"), row("b", "one", 1, "v2")]).await;
+        let end = PullEnd { scope: scope(&TODO, None), server_date: None, mirror: None, refilled: false };
+        let ended = fixture.store.finish_pull(end).await.expect("the end of the pull");
+        assert_eq!(ended, Applied { changed: 2, ..Applied::default() }, "{index}");
+        assert_eq!(fixture.text("a").await, text("two"), "{index}");
+        assert_eq!(fixture.text("b").await, text("one"), "{index}");
+        assert_eq!(fixture.count("__quarantine").await, 0, "{index}");
+        fixture.assert_clean().await;
+    }
 }
 
 #[tokio::test]
