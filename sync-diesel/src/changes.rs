@@ -133,9 +133,15 @@ fn install(tables: &[&'static TableSchema]) -> String {
          (note INTEGER PRIMARY KEY, place INTEGER NOT NULL, item TEXT NOT NULL, change INTEGER NOT NULL);\n",
     );
     for (place, table) in tables.iter().enumerate() {
-        let system = [&entity::VERSION, &entity::UPDATED_AT, &entity::DELETED];
-        let differs: Vec<String> = table.columns.iter().chain(system).map(differs).collect();
-        let updated = format!("UPDATE ON main.{} WHEN {}", quote(table.name), differs.join(" OR "));
+        let content: Vec<String> = table.columns.iter().map(differs).collect();
+        let system = [&entity::VERSION, &entity::UPDATED_AT, &entity::DELETED].map(differs);
+        // What the app's statement does to system columns is undone by a trigger.
+        let by_sync = format!(
+            "({}) AND (SELECT applying FROM main.\"__control\" WHERE id = 1) = 1",
+            system.join(" OR ")
+        );
+        let conditions = [content, vec![by_sync]].concat().join(" OR ");
+        let updated = format!("UPDATE ON main.{} WHEN {conditions}", quote(table.name));
         for (change, event, row) in [
             (INSERTED, format!("INSERT ON main.{}", quote(table.name)), "NEW"),
             (UPDATED, updated, "NEW"),

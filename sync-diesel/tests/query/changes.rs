@@ -88,6 +88,8 @@ async fn e_04_what_changes_nothing_or_is_rolled_back_is_not_told() {
     let write = |sql: &'static str| world.sync.write(move |conn| conn.batch_execute(sql));
     write("UPDATE \"TodoItem\" SET text = text").await.unwrap();
     write("SELECT 1").await.unwrap();
+    // An object of an older version with the content that the row has.
+    write("UPDATE \"TodoItem\" SET text = text, __version = 'older' WHERE id = 'a'").await.unwrap();
     write("INSERT INTO \"TodoItem\" (id, text, complete, rank) VALUES ('b', '', 0, 0); DELETE FROM \"TodoItem\" WHERE id = 'b'")
         .await
         .unwrap();
