@@ -3,6 +3,9 @@
 //! Whatever writes a synced table (typed calls, `diesel::update`, raw SQL, another process) fires them. Sync's
 //! own writes are excluded by the control row. The texts state the collapse matrix (X-01 to X-14) in SQL.
 //!
+//! The control row's mark is 1 while sync writes, which no trigger looks at. A trigger that puts system columns back adds
+//! 2 for as long: only the trigger of those columns looks away then, since triggers of the app may write other rows.
+//!
 //! A conflict clause of the app's statement (`INSERT OR IGNORE`) also rules the statements inside a trigger, so
 //! none of them relies on a conflict: each inserts only where nothing stands.
 
@@ -73,7 +76,8 @@ fn triggers(table: &TableSchema) -> Vec<Trigger> {
         texts.trigger("insert", "AFTER INSERT", &texts.is_plain_insert(), &texts.after_plain_insert()),
         texts.trigger("reinsert", "AFTER INSERT", &texts.is_other_insert(), &texts.after_other_insert()),
         texts.trigger("delete", "AFTER DELETE", "", &texts.after_delete()),
-        texts.trigger(
+        texts.trigger_while(
+            "= 0",
             "system",
             "AFTER UPDATE OF \"__version\", \"__updatedAt\", \"__deleted\"",
             " AND (NEW.\"__version\" IS NOT OLD.\"__version\" OR NEW.\"__updatedAt\" IS NOT OLD.\"__updatedAt\" \
@@ -166,15 +170,25 @@ struct Texts<'t> {
 const NEXT_SEQ: &str = "UPDATE \"__control\" SET last_seq = last_seq + 1 WHERE id = 1;\n";
 const SEQ: &str = "(SELECT last_seq FROM \"__control\" WHERE id = 1)";
 
+/// What a trigger writes next to system columns is no business of the trigger for these. Counted, since a trigger of the
+/// app may lead to another of ours meanwhile.
+const LOOK_AWAY: &str = "UPDATE \"__control\" SET applying = applying + 2 WHERE id = 1;\n";
+const LOOK_AGAIN: &str = "UPDATE \"__control\" SET applying = applying - 2 WHERE id = 1;\n";
+
 impl<'t> Texts<'t> {
     fn new(table: &'t TableSchema) -> Self {
         Self { table, name: quote(table.name), literal: literal(table.name) }
     }
 
     fn trigger(&self, role: &str, event: &str, condition: &str, body: &str) -> Trigger {
+        self.trigger_while("<> 1", role, event, condition, body)
+    }
+
+    /// A trigger that looks only while the mark of the control row is so.
+    fn trigger_while(&self, mark: &str, role: &str, event: &str, condition: &str, body: &str) -> Trigger {
         let name = format!("__sync_{role}_{}", self.table.name);
         let sql = format!(
-            "CREATE TRIGGER {} {event} ON {} WHEN (SELECT applying FROM \"__control\" WHERE id = 1) = 0{condition} \
+            "CREATE TRIGGER {} {event} ON {} WHEN (SELECT applying FROM \"__control\" WHERE id = 1) {mark}{condition} \
              BEGIN\n{body}END",
             quote(&name),
             self.name,
@@ -303,12 +317,12 @@ impl<'t> Texts<'t> {
              DELETE FROM \"__replaced\" WHERE {of};\n\
              INSERT OR REPLACE INTO \"__extra\" (table_name, item_id, json) \
              SELECT table_name, item_id, extra FROM \"__shadow\" WHERE {of} AND extra IS NOT NULL;\n\
-             UPDATE \"__control\" SET applying = 1 WHERE id = 1 AND (NEW.\"__version\" IS NOT NULL \
-             OR NEW.\"__updatedAt\" IS NOT NULL OR {has_shadow});\n\
+             {LOOK_AWAY}\
              UPDATE {name} SET \"__version\" = (SELECT version FROM \"__shadow\" WHERE {of}), \
              \"__updatedAt\" = (SELECT updated_at FROM \"__shadow\" WHERE {of}) \
-             WHERE \"id\" = NEW.\"id\" AND (SELECT applying FROM \"__control\" WHERE id = 1) = 1;\n\
-             UPDATE \"__control\" SET applying = 0 WHERE id = 1 AND applying = 1;\n",
+             WHERE \"id\" = NEW.\"id\" \
+             AND (NEW.\"__version\" IS NOT NULL OR NEW.\"__updatedAt\" IS NOT NULL OR {has_shadow});\n\
+             {LOOK_AGAIN}",
             revised = revised(),
         )
     }
@@ -357,10 +371,10 @@ impl<'t> Texts<'t> {
             "SELECT RAISE(ABORT, 'sync:InvalidValue: __updatedAt and __deleted are set by the server alone') \
              WHERE (NEW.\"__updatedAt\" IS NOT OLD.\"__updatedAt\" OR NEW.\"__deleted\" IS NOT OLD.\"__deleted\") \
              AND (NEW.\"__version\" IS NULL OR NEW.\"__version\" IS OLD.\"__version\");\n\
-             UPDATE \"__control\" SET applying = 1 WHERE id = 1;\n\
+             {LOOK_AWAY}\
              UPDATE {} SET \"__version\" = OLD.\"__version\", \"__updatedAt\" = OLD.\"__updatedAt\", \
              \"__deleted\" = OLD.\"__deleted\" WHERE \"id\" = NEW.\"id\";\n\
-             UPDATE \"__control\" SET applying = 0 WHERE id = 1;\n",
+             {LOOK_AGAIN}",
             self.name
         )
     }

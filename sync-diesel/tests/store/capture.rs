@@ -8,6 +8,7 @@ use sync_core::operation::OperationState::{Attempted, Failed, Pending};
 use sync_core::operation::ServerMayHold::{Foreign, Maybe, No};
 use sync_core::operation::{Change, Collapsed, Queued, SentKind, collapse};
 use sync_core::store::LocalStore;
+use sync_core::value::Value;
 
 use crate::support::{Fixture, TODO, connect, text, todo};
 
@@ -284,6 +285,49 @@ async fn r_6_an_ignored_insert_and_an_upsert_are_what_they_do() {
         fixture.pull(&[crate::support::json("c", "x", "v1")]).await;
         assert_eq!(fixture.count("__replaced").await, 0, "sync clears what statements left");
     }
+}
+
+/// A trigger of the app also sees what ours put back, and what it writes then is a change like any other.
+#[tokio::test]
+async fn r_6_what_triggers_of_the_app_write_is_tracked() {
+    let fixture = Fixture::new().await;
+    fixture.pull(&["a", "counter"].map(|id| crate::support::json(id, "milk", "v1"))).await;
+    fixture
+        .sql(
+            "CREATE TRIGGER counts AFTER UPDATE ON \"Todo\" WHEN NEW.id <> 'counter'
+             BEGIN UPDATE \"Todo\" SET n = n + 1 WHERE id = 'counter'; END",
+        )
+        .await
+        .expect("a trigger");
+    let base = async || {
+        let shadow = fixture.store.shadow(&TODO, "counter").await.expect("a read").expect("a shadow");
+        shadow.values[3].clone()
+    };
+    // The row that comes back gets its version by an update.
+    fixture.sql("DELETE FROM \"Todo\" WHERE id = 'a'").await.expect("a delete");
+    fixture.sql("INSERT INTO \"Todo\" (id, text) VALUES ('a', 'bread')").await.expect("an insert");
+    assert_eq!(fixture.number("SELECT n AS value FROM \"Todo\" WHERE id = 'counter'").await, 3);
+    assert_eq!(fixture.operation("counter").await, Some((Update, Pending, No, Some("v1".to_owned()))));
+    assert_eq!(base().await, Some(Value::Integer(2)));
+
+    // The object of an older version is written, and its version put back.
+    fixture.pull(&[]).await;
+    fixture
+        .sql(
+            "UPDATE __control SET applying = 1; DELETE FROM __operations; DELETE FROM __shadow;
+             UPDATE \"Todo\" SET n = 2 WHERE id = 'counter'; UPDATE __control SET applying = 0;
+             UPDATE \"Todo\" SET text = 'jam', __version = 'v0' WHERE id = 'a'",
+        )
+        .await
+        .expect("an update");
+    assert_eq!(fixture.operation("a").await, Some((Update, Pending, No, Some("v0".to_owned()))));
+    assert_eq!(fixture.row("a").await.expect("the row").version.as_deref(), Some("v1"));
+    assert_eq!(
+        base().await,
+        Some(Value::Integer(2)),
+        "the first of both updates of the counter is the first change"
+    );
+    assert_eq!(fixture.number("SELECT applying AS value FROM __control").await, 0);
 }
 
 /// SQLite does not define in which order the triggers of one event run.
