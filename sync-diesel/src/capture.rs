@@ -430,8 +430,15 @@ fn revised() -> String {
 }
 
 fn refuse(column: &ColumnSchema, invalid: &str) -> String {
+    let form = match column.ty {
+        ColumnType::DateTime => {
+            ": an instant has the form 2024-01-02 03:04:05.678+00:00, with 0, 3, 6 or 9 digits"
+        }
+        ColumnType::Uuid => ": a uuid has lower case letters and hyphens",
+        _ => "",
+    };
     let message = format!(
-        "sync:InvalidValue: the value of column {} does not fit its type or cannot be sent",
+        "sync:InvalidValue: the value of column {} does not fit its type or cannot be sent{form}",
         column.name
     );
     format!("WHEN {invalid} THEN RAISE(ABORT, {})", literal(&message))
@@ -472,15 +479,18 @@ fn invalid_value(column: &ColumnSchema) -> String {
         ColumnType::Double => {
             format!("typeof({value}) NOT IN ('real', 'integer') OR {value} IN (9e999, -9e999)")
         }
+        // R20, V-09: one form alone, or filters would compare texts that mean the same and differ.
         ColumnType::DateTime => format!(
             "typeof({value}) <> 'text' OR date(substr({value}, 1, 10)) IS NOT substr({value}, 1, 10) \
              OR time(substr({value}, 12, 8)) IS NOT substr({value}, 12, 8) \
-             OR substr({value}, 12, 2) > '23' OR julianday({value}) IS NULL \
-             OR {value} < '0001'"
+             OR {value} NOT GLOB '????-??-?? [012]?:??:??*+00:00' OR substr({value}, 12, 2) > '23' \
+             OR {value} < '0001' OR length({value}) NOT IN (25, 29, 32, 35) \
+             OR (length({value}) > 25 AND ({value} NOT GLOB '???????????????????.???*' \
+             OR substr({value}, 21, length({value}) - 26) GLOB '*[^0-9]*' OR substr({value}, -9, 3) = '000'))"
         ),
         ColumnType::Uuid => format!(
-            "typeof({value}) <> 'text' OR length({value}) <> 36 OR {value} GLOB '*[^-0-9a-fA-F]*' \
-             OR {value} NOT GLOB '????????-????-????-????-????????????'"
+            "typeof({value}) <> 'text' OR {value} GLOB '*[^-0-9a-f]*' \
+             OR {value} NOT GLOB '????????-????-????-????-????????????' OR length(replace({value}, '-', '')) <> 32"
         ),
         _ => "0".to_owned(),
     };

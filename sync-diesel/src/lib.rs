@@ -102,6 +102,23 @@
 //! # }
 //! ```
 //!
+//! # Other statements, other tools
+//!
+//! Triggers in the file capture what any statement and any program writes to synced tables. They refuse what could not be
+//! sent, or would not be found again: an instant is stored as `2024-01-02 03:04:05.678+00:00` (UTC, 0, 3, 6 or 9 digits;
+//! what `DateTime<Utc>` binds as), so neither `CURRENT_TIMESTAMP` nor [`diesel::dsl::now`] fits; a uuid has lower case
+//! letters and hyphens.
+//!
+//! - `INSERT OR REPLACE` over another row than that of the same id, by a unique column, deletes that row. SQLite tells the
+//!   triggers of it only on a connection with `PRAGMA recursive_triggers = ON`, as [`SyncContext::write`] has it; set it on
+//!   connections of your own.
+//! - Foreign keys that delete or change synced rows when other synced rows go are refused when the store opens, and so are
+//!   deferred ones: declare the relation with `#[sync(belongs_to = ..)]`. Those of the app's own tables to synced ones may
+//!   cascade.
+//! - Triggers of the app also fire when sync stores what a pull brought. What they write to synced tables then is not
+//!   queued. A trigger that is meant for the app's changes alone says so:
+//!   `WHEN (SELECT applying FROM "__control" WHERE id = 1) <> 1`.
+//!
 //! # Processes and accounts
 //!
 //! Several contexts and processes may have a database open. One push, pull or purge runs at a time, by a [`Lease`] that a

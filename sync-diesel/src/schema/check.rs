@@ -20,8 +20,8 @@ pub(crate) fn check(conn: &mut SqliteConnection, tables: &[TableEntry]) -> Resul
     check_list(tables)?;
     for entry in tables {
         check_columns(conn, entry.schema())?;
-        check_foreign_keys(conn, entry.schema(), tables)?;
     }
+    check_cascades(conn, tables)?;
     check_deferred(conn, tables)
 }
 
@@ -169,23 +169,65 @@ pub(crate) fn fits(column: &ColumnSchema, declared: &str) -> bool {
     }
 }
 
-/// S-14: a cascade between synced tables would write rows nobody asked to write.
-fn check_foreign_keys(conn: &mut SqliteConnection, table: &TableSchema, tables: &[TableEntry]) -> Result<()> {
-    let keys = query::<(Text, Text, Text, Text)>(
-        "SELECT \"table\", \"from\", on_update, on_delete FROM pragma_foreign_key_list(?)",
-        &[table.name.into()],
+/// The synced table of this name.
+fn synced<'t>(tables: &'t [TableEntry], name: &str) -> Option<&'t TableSchema> {
+    tables.iter().map(TableEntry::schema).find(|table| table.name.eq_ignore_ascii_case(name))
+}
+
+/// A foreign key.
+struct ForeignKey {
+    child: String,
+    column: String,
+    parent: String,
+    on_update: String,
+    on_delete: String,
+}
+
+impl ForeignKey {
+    /// Whether rows of the child are written or deleted when the parent's are changed (`false`) or deleted (`true`).
+    fn acts(&self, on_delete: bool) -> bool {
+        let action = if on_delete { &self.on_delete } else { &self.on_update };
+        matches!(action.as_str(), "CASCADE" | "SET NULL" | "SET DEFAULT")
+    }
+
+    /// Whether what happens to the parent goes on to what refers to the child.
+    fn passes_on(&self, on_delete: bool) -> bool {
+        if on_delete { self.on_delete == "CASCADE" } else { self.acts(false) }
+    }
+}
+
+/// S-14: a cascade between synced tables, also by way of others, would write rows nobody asked to write.
+fn check_cascades(conn: &mut SqliteConnection, tables: &[TableEntry]) -> Result<()> {
+    let keys: Vec<ForeignKey> = query::<(Text, Text, Text, Text, Text)>(
+        "SELECT child.name, key.\"from\", key.\"table\", key.on_update, key.on_delete
+         FROM main.sqlite_schema AS child, pragma_foreign_key_list(child.name) AS key
+         WHERE child.type = 'table'",
+        &[],
     )
-    .load::<(String, String, String, String)>(conn)
-    .or_store()?;
-    for (parent, column, on_update, on_delete) in keys {
-        let is_synced = tables.iter().any(|entry| entry.schema().name.eq_ignore_ascii_case(&parent));
-        let acts = |action: &str| matches!(action, "CASCADE" | "SET NULL" | "SET DEFAULT");
-        if is_synced && (acts(&on_update) || acts(&on_delete)) {
+    .load::<(String, String, String, String, String)>(conn)
+    .or_store()?
+    .into_iter()
+    .map(|(child, column, parent, on_update, on_delete)| ForeignKey {
+        child,
+        column,
+        parent,
+        on_update,
+        on_delete,
+    })
+    .collect();
+    for key in &keys {
+        let Some(table) = synced(tables, &key.child) else { continue };
+        let cause = [false, true]
+            .into_iter()
+            .filter(|on_delete| key.acts(*on_delete))
+            .find_map(|on_delete| synced_origin(&keys, tables, &key.parent, on_delete));
+        if let Some(cause) = cause {
             return Err(mismatch(
                 table,
                 format!(
-                    "the foreign key of column {column} acts on rows of this synced table when {parent} \
-                     changes; use belongs_to instead"
+                    "the foreign key of column {} acts on rows of this synced table when {} changes; use belongs_to \
+                     instead",
+                    key.column, cause.name
                 ),
             ));
         }
@@ -193,22 +235,43 @@ fn check_foreign_keys(conn: &mut SqliteConnection, table: &TableSchema, tables: 
     Ok(())
 }
 
+/// The synced table whose changes or deletions reach the rows of this table.
+fn synced_origin<'t>(
+    keys: &[ForeignKey],
+    tables: &'t [TableEntry],
+    name: &str,
+    on_delete: bool,
+) -> Option<&'t TableSchema> {
+    let mut reached = vec![name];
+    let mut next = 0;
+    while let Some(&name) = reached.get(next) {
+        if let Some(table) = synced(tables, name) {
+            return Some(table);
+        }
+        for key in keys.iter().filter(|key| key.child.eq_ignore_ascii_case(name) && key.passes_on(on_delete))
+        {
+            if !reached.iter().any(|known| known.eq_ignore_ascii_case(&key.parent)) {
+                reached.push(&key.parent);
+            }
+        }
+        next += 1;
+    }
+    None
+}
+
 /// S-14: what a deferred foreign key forbids shows when a page commits, and no row could be told from the others. SQLite
 /// lists the keys of a table without saying which are deferred, so its text has to do.
 fn check_deferred(conn: &mut SqliteConnection, tables: &[TableEntry]) -> Result<()> {
     let keys = query::<(Text, Text, Text)>(
         "SELECT child.name, key.\"from\", key.\"table\"
-         FROM sqlite_schema AS child, pragma_foreign_key_list(child.name) AS key
+         FROM main.sqlite_schema AS child, pragma_foreign_key_list(child.name) AS key
          WHERE child.type = 'table' AND child.sql LIKE '%INITIALLY%DEFERRED%'",
         &[],
     )
     .load::<(String, String, String)>(conn)
     .or_store()?;
-    let synced = |name: &str| {
-        tables.iter().map(|entry| entry.schema()).find(|table| table.name.eq_ignore_ascii_case(name))
-    };
     for (child, column, parent) in keys {
-        if let Some(table) = synced(&child).or_else(|| synced(&parent)) {
+        if let Some(table) = synced(tables, &child).or_else(|| synced(tables, &parent)) {
             return Err(mismatch(
                 table,
                 format!(

@@ -7,6 +7,7 @@ use sync_core::operation::OperationKind::{Delete, Insert, Update};
 use sync_core::operation::OperationState::{Attempted, Failed, Pending};
 use sync_core::operation::ServerMayHold::{Foreign, Maybe, No};
 use sync_core::operation::{Change, Collapsed, Queued, SentKind, collapse};
+use sync_core::predicate::{Comparison, Node, Predicate};
 use sync_core::store::LocalStore;
 use sync_core::value::Value;
 
@@ -330,6 +331,42 @@ async fn r_6_what_triggers_of_the_app_write_is_tracked() {
     assert_eq!(fixture.number("SELECT applying AS value FROM __control").await, 0);
 }
 
+/// The condition that the documentation gives.
+#[tokio::test]
+async fn r_6_a_trigger_of_the_app_may_leave_syncs_writes_alone() {
+    let fixture = Fixture::new().await;
+    fixture
+        .sql(
+            "CREATE TABLE seen (id TEXT);
+             CREATE TRIGGER seen AFTER INSERT ON \"Todo\"
+             WHEN (SELECT applying FROM \"__control\" WHERE id = 1) <> 1
+             BEGIN INSERT INTO seen VALUES (NEW.id); END",
+        )
+        .await
+        .expect("a trigger");
+    fixture.pulled("a", "milk").await;
+    assert_eq!(fixture.count("seen").await, 0);
+    fixture.sql("INSERT INTO \"Todo\" (id, text) VALUES ('b', 'bread')").await.expect("an insert");
+    assert_eq!(fixture.count("seen").await, 1);
+}
+
+#[tokio::test]
+async fn r_6_a_row_replaced_by_a_unique_value_is_deleted() {
+    let fixture = Fixture::new().await;
+    fixture.sql("CREATE UNIQUE INDEX one_text ON \"Todo\" (text)").await.expect("an index");
+    fixture.pulled("a", "milk").await;
+    fixture.pulled("b", "bread").await;
+    let mut other = fixture.other(true);
+    other
+        .batch_execute("INSERT OR REPLACE INTO \"Todo\" (id, text) VALUES ('c', 'milk')")
+        .expect("a replace");
+    fixture.sql("UPDATE OR REPLACE \"Todo\" SET text = 'bread' WHERE id = 'c'").await.expect("a replace");
+    let deleted = Some((Delete, Pending, No, Some("v1".to_owned())));
+    assert_eq!(fixture.operation("a").await, deleted);
+    assert_eq!(fixture.operation("b").await, deleted);
+    assert_eq!(fixture.operation("c").await, Some((Insert, Pending, No, None)));
+}
+
 /// SQLite does not define in which order the triggers of one event run.
 #[tokio::test]
 async fn the_order_of_triggers_does_not_matter() {
@@ -496,8 +533,22 @@ async fn v_04_values_that_cannot_be_sent_abort() {
         ("due", "'0000-01-02 00:00:00+00:00'"),
         ("due", "'2024-01-02'"),
         ("due", "5"),
+        ("due", "'2024-02-29T23:59:59.500+00:00'"),
+        ("due", "'2024-02-29 23:59:59.500Z'"),
+        ("due", "'2024-02-29 23:59:59'"),
+        ("due", "'2024-02-29 23:59:59+02:00'"),
+        ("due", "'2024-02-29 23:59:59.5+00:00'"),
+        ("due", "'2024-02-29 23:59:59.000+00:00'"),
+        ("due", "'2024-02-29 23:59:59.500000+00:00'"),
+        ("due", "'2024-02-29 23:59:59.50x+00:00'"),
+        ("due", "'2024-02-29 23:59:59 500+00:00'"),
+        ("due", "'2024-02-29 23:59:59 +00:00'"),
+        ("due", "CURRENT_TIMESTAMP"),
         ("owner", "'not a uuid'"),
         ("owner", "'00000000-0000-0000-0000-00000000000g'"),
+        ("owner", "'ABCDEF00-0000-0000-0000-00000000000a'"),
+        ("owner", "'------------------------------------'"),
+        ("owner", "'0000000000000000000000000000000a'"),
         ("note", "x'00'"),
     ] {
         let statement = format!("UPDATE \"Todo\" SET {column} = {value}");
@@ -521,13 +572,20 @@ async fn v_04_values_that_cannot_be_sent_abort() {
         ("double", "3"),
         ("due", "'0001-01-01 00:00:00+00:00'"),
         ("due", "'9999-12-31 23:59:59.999999999+00:00'"),
-        ("due", "'2024-02-29T23:59:59.5Z'"),
+        ("due", "'2024-02-29 23:59:59.000001+00:00'"),
+        ("due", "'2024-02-29 23:59:59.500+00:00'"),
         ("due", "NULL"),
-        ("owner", "'ABCDEF00-0000-0000-0000-00000000000a'"),
+        ("owner", "'abcdef00-0000-0000-0000-00000000000a'"),
     ] {
         let statement = format!("UPDATE \"Todo\" SET {column} = {value}");
         fixture.sql(&statement).await.expect(&statement);
-        assert!(fixture.row("a").await.is_some(), "{statement} can be read");
+        let row = fixture.row("a").await.unwrap_or_else(|| panic!("{statement} can be read"));
+        // G9: what was read is found by it.
+        let index = TODO.column_index(column).expect("a column");
+        let value = row.values[index].clone().expect("a value");
+        let node = Node::compare(&TODO.columns[index], Comparison::Eq, value);
+        let found = fixture.store.select(Predicate { table: &TODO, node }).await.expect("a filter");
+        assert_eq!(found, [row], "{statement}");
     }
 }
 

@@ -53,6 +53,27 @@ async fn s_14_cascades_between_synced_tables_are_refused() {
 }
 
 #[tokio::test]
+async fn s_14_cascades_by_way_of_other_tables_are_refused() {
+    let through = |own: &str, back: &str| {
+        let reference = format!("\"text\" TEXT NOT NULL REFERENCES folder (name) {back}");
+        let todo = create_table_sql(&TODO).replacen("\"text\" TEXT NOT NULL", &reference, 1);
+        format!(
+            "{todo}; CREATE TABLE shelf (id INTEGER PRIMARY KEY, todo TEXT UNIQUE REFERENCES \"Todo\" (id) {own});
+             CREATE TABLE folder (name TEXT PRIMARY KEY REFERENCES shelf (todo) ON DELETE CASCADE)"
+        )
+    };
+    let create = through("ON DELETE CASCADE", "ON DELETE SET NULL");
+    refuses(&create, ErrorKind::SchemaMismatch, &["column text", "when Todo changes"]).await;
+    // The chain ends where a row stays, where nothing is done, and where the app alone deletes.
+    for (own, back) in
+        [("ON DELETE SET NULL", "ON DELETE CASCADE"), ("", "ON DELETE CASCADE"), ("ON DELETE CASCADE", "")]
+    {
+        let create = through(own, back);
+        Fixture::with_table(|_| create).await;
+    }
+}
+
+#[tokio::test]
 async fn s_14_deferred_foreign_keys_of_synced_tables_are_refused() {
     let todo = create_table_sql(&TODO);
     let deferred = "REFERENCES \"Todo\" (id) DEFERRABLE initially  deferred";
