@@ -319,6 +319,21 @@ pub fn raw_rows(body: &[u8]) -> Result<Vec<&str>> {
     raw_list(body).map(|(_, rows)| rows)
 }
 
+/// Whether the JSON text of a row, as it was kept, is of this version. One without a version is of none.
+pub fn is_of_version(
+    raw: &str,
+    table: &'static TableSchema,
+    names: &SystemNames,
+    version: Option<&str>,
+) -> bool {
+    let mut is_same = false;
+    let read = for_each_row(format!("[{raw}]").as_bytes(), table, names, |row| {
+        is_same = row.version.is_some() && row.version.as_deref() == version;
+        Ok(())
+    });
+    read.is_ok() && is_same
+}
+
 /// Where the list stands, and the names of the members of each row. No value is looked at; what is no row is left out.
 ///
 /// # Errors

@@ -1,13 +1,14 @@
 //! What an outcome makes of an operation (behaviour F-03 to F-07, R1, R2).
 
 use super::resolve;
-use super::state::{Sent, State, TableState};
+use super::state::{Quarantined, Sent, State, TableState};
 use crate::check;
 use crate::error::Result;
 use crate::operation::{
     FailureClass, OperationError, OperationKey, OperationKind, OperationState, SentKind, ServerMayHold,
     merge_answer, shows_only, with_version,
 };
+use crate::page::is_of_version;
 use crate::row::Row;
 use crate::store::{Failure, Outcome, PushSession, Resolution, Resolver, Settlement};
 
@@ -284,10 +285,15 @@ fn record(table: &mut TableState, id: &str, sent: &Sent, failure: Failure) {
         parked: table.is_parked(id),
         old: false,
     };
-    // What the answer shows is newer than what any pull has brought.
+    // What the answer shows is newer than what any pull has brought, or the same.
     match &error.remote {
         Some(remote) => {
-            table.quarantine.remove(id);
+            let (schema, version) = (table.schema, remote.version.as_deref());
+            // Without the value that keeps the row waiting, this version of it is not all known.
+            let is_same = |kept: &Quarantined| is_of_version(&kept.raw, schema, kept.names, version);
+            if !table.quarantine.get(id).is_some_and(is_same) {
+                table.quarantine.remove(id);
+            }
             table.learn(id, remote);
         }
         None if error.class == FailureClass::Gone => drop(table.newer.remove(id)),

@@ -258,6 +258,7 @@ cases! {
         s_15_the_end_of_a_pull_tries_what_waits_once_more,
         l_24_a_newer_row_replaces_a_quarantined_one,
         l_24_an_answer_is_newer_than_a_quarantined_row,
+        l_24_a_conflict_with_a_quarantined_version_keeps_it,
         l_24_the_quarantine_is_listed,
         v_13_exact_conversions_are_accepted,
         keep_deleted_tables_mark_rows,

@@ -7,7 +7,7 @@ use diesel::sql_types::{Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use diesel::{Connection, OptionalExtension, RunQueryDsl};
 use sync_core::error::Result;
-use sync_core::page::for_each_row;
+use sync_core::page::{self, for_each_row};
 use sync_core::predicate::Node;
 use sync_core::protocol::{Dialect, SystemNames};
 use sync_core::row::Row;
@@ -165,6 +165,26 @@ fn moving(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<Vec<Moving
         }
     }
     Ok(moving)
+}
+
+/// Whether the row waits in this version.
+pub(crate) fn is_of_version(
+    conn: &mut SqliteConnection,
+    table: &SyncedTable,
+    id: &str,
+    version: Option<&str>,
+) -> Result<bool> {
+    let waiting = query::<(Text, Text)>(
+        "SELECT names, item FROM \"__quarantine\" WHERE table_name = ? AND item_id = ?",
+        &[table.schema.name.into(), id.into()],
+    )
+    .get_result::<(String, String)>(conn)
+    .optional()
+    .or_store()?;
+    let is_same = |(names, raw): (String, String)| {
+        known_names(&names).is_some_and(|names| page::is_of_version(&raw, table.schema, names, version))
+    };
+    Ok(waiting.is_some_and(is_same))
 }
 
 /// Ends the waiting of a row.

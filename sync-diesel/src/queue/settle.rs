@@ -19,7 +19,7 @@ use super::record::{
 };
 use super::{history, resolve};
 use crate::apply::copies::{self, Copy};
-use crate::apply::{drop_extra, store_extra};
+use crate::apply::{drop_extra, quarantine, store_extra};
 use crate::failure::{BoxedError, OrStore, from_boxed, is_about_the_row};
 use crate::statement::{query, run};
 use crate::synced::{SyncedTable, Tables, overlay};
@@ -463,10 +463,13 @@ impl Flight<'_> {
             SentKind::Delete => OperationKind::Delete,
         };
         let remote = failure.remote.as_ref();
-        // What the answer shows is newer than what any pull has brought.
+        // What the answer shows is newer than what any pull has brought, or the same.
         match remote {
             Some(remote) => {
-                self.leave_quarantine(conn)?;
+                // Without the value that keeps the row waiting, this version of it is not all known.
+                if !quarantine::is_of_version(conn, self.table, self.id(), remote.version.as_deref())? {
+                    self.leave_quarantine(conn)?;
+                }
                 let newest = copies::newest(conn, self.table, self.id())?;
                 copies::learn(conn, self.table, newest, &self.named(remote))?;
             }

@@ -6,7 +6,9 @@ use crate::error::ErrorKind;
 use crate::operation::OperationKind;
 use crate::predicate::{Comparison, Node, Predicate};
 use crate::store::LocalChangeKind;
-use crate::store::{Applied, DeltaToken, LocalStore, Page, PullBatch, PullEnd, PullStart, QueryKey};
+use crate::store::{
+    Applied, DeltaToken, LocalStore, Page, PullBatch, PullEnd, PullStart, QueryKey, Resolution, Resolver,
+};
 use crate::value::Value;
 
 /// A row whose `rank` is no number.
@@ -228,6 +230,25 @@ pub(super) async fn l_24_an_answer_is_newer_than_a_quarantined_row<S: LocalStore
     assert_eq!((row.version.as_deref(), value(&row, "rank")), (Some("v2"), Some(Value::Integer(3))));
     let copy = probe.shadow("b").await.expect("a copy");
     assert_eq!((copy.version.as_deref(), value(&copy, "rank")), (Some("v2"), Some(Value::Integer(3))));
+}
+
+/// The answer lacks the very value that keeps the row waiting.
+pub(super) async fn l_24_a_conflict_with_a_quarantined_version_keeps_it<S: LocalStore>(probe: Probe<S>) {
+    probe.pull(&format!("[{}]", json("a", "milk", "v1"))).await;
+    probe.update(todo("a", "bread")).await;
+    assert_eq!(probe.pull(&format!("[{}]", faulty("a", "v2"))).await.quarantined, 1);
+    let mut remote = server("a", "milk", "v2");
+    remote.values[TODO.column_index("rank").expect("a column")] = None;
+    probe.answer(conflict(remote)).await;
+    let waiting = async || probe.store.quarantine(None).await.expect("a read").len();
+    assert_eq!(waiting().await, 1, "what version 2 holds is not all known");
+    let key = probe.operation("a").await.key;
+    probe.store.resolve(key, Resolution::TakeRemote, Resolver::App).await.expect("a decision");
+    assert_eq!(probe.row("a").await.version.as_deref(), Some("v2"));
+    assert_eq!(waiting().await, 1);
+    // A later version is all there is to know.
+    probe.pull(&format!("[{}]", json("a", "jam", "v3"))).await;
+    assert_eq!((waiting().await, value(&probe.row("a").await, "text")), (0, Some(text("jam"))));
 }
 
 pub(super) async fn l_24_the_quarantine_is_listed<S: LocalStore>(probe: Probe<S>) {
