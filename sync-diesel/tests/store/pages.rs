@@ -1,7 +1,7 @@
 //! Storing pages: the prepared path, what leaves it, and that both count alike.
 
 use sync_core::predicate::{Comparison, Node, Predicate};
-use sync_core::store::{Applied, LocalStore, PullEnd, Purge, Purged};
+use sync_core::store::{Applied, Exchange, LocalStore, PullEnd, Purge, Purged, Take};
 use sync_core::value::Value;
 
 use crate::support::{Fixture, TODO, batch, json, scope, text};
@@ -126,6 +126,32 @@ async fn s_15_rows_that_swap_a_unique_value_come_through() {
     assert_eq!(fixture.count("attachment").await, 4, "no row of the app's own was deleted");
     assert_eq!(fixture.count("seen").await, 0);
     fixture.assert_clean().await;
+}
+
+/// Among rows of the bulk path, edited, pulled over, and sent.
+#[tokio::test]
+async fn s_12_a_row_is_as_large_as_sqlite_allows() {
+    const LENGTH: usize = 5 << 20;
+    let fixture = Fixture::new().await;
+    let large = |letter: &str| letter.repeat(LENGTH);
+    let mut page = rows(0..70, "v1");
+    page.insert(35, json("large", &large("a"), "v1"));
+    assert_eq!(fixture.pull(&page).await, Applied { added: 71, ..Applied::default() });
+    assert_eq!(fixture.text("large").await, text(&large("a")));
+
+    fixture
+        .sql("UPDATE \"Todo\" SET text = replace(text, 'a', 'b') WHERE id = 'large'")
+        .await
+        .expect("an edit");
+    let applied = fixture.pull(&[json("large", &large("c"), "v2")]).await;
+    assert_eq!(applied, Applied { kept_local: 1, ..Applied::default() });
+    let shadow = fixture.store.shadow(&TODO, "large").await.expect("a read").expect("a copy");
+    assert_eq!(shadow.values[0], text(&large("c")));
+    let session = fixture.store.begin_push().await.expect("a push");
+    let take = Exchange { session, settlements: Vec::new(), take: Some(Take::first(1)) };
+    let taken = fixture.store.exchange(take).await.expect("a step").taken;
+    assert_eq!(taken[0].item.values[0], text(&large("b")));
+    assert_eq!(taken[0].base.as_ref().and_then(|base| base.values[0].clone()), text(&large("a")));
 }
 
 #[tokio::test]
