@@ -11,8 +11,8 @@ use super::patch::Proof;
 use crate::process::{self, Error, Result, cargo};
 
 /// Histories that the simulator runs of each patch, unless one fails before.
-const SEEDS: u64 = 300;
-/// How long a test may run. The simulator's histories take half a minute.
+const SEEDS: u64 = 1_000;
+/// How long a test may run. The simulator's histories take a few minutes.
 const LIMIT: Duration = Duration::from_secs(600);
 /// How often a running test is looked at.
 const LOOK: Duration = Duration::from_millis(50);
