@@ -16,6 +16,7 @@ use sync_core::profile::ServerProfile;
 use sync_core::protocol::{Endpoint, RequestBuilder};
 use sync_core::store::{ConflictPolicy, OtherAccount, Owner, Purge, Purged, Resolution};
 
+use super::follower::Follower;
 use super::history::{DeviceSetting, Handler, Setting};
 use super::ledger::Ledger;
 use super::model::{FIRST_TABLES, TABLES, Tables};
@@ -144,6 +145,9 @@ pub(super) struct Device {
     store: SimStore,
     engine: Option<Arc<Engine<SimStore>>>,
     task: Option<Task>,
+    follower: Option<Follower>,
+    /// Whether a call ran since the follower looked.
+    has_run: bool,
 }
 
 /// A conflict handler that decides now this way, now that, by what it sees.
@@ -180,8 +184,19 @@ impl Device {
             ledger: Arc::clone(ledger),
         };
         let setting = setting.clone();
-        let mut device =
-            Self { number, setting, database, tables, file, account: 0, store, engine: None, task: None };
+        let mut device = Self {
+            number,
+            setting,
+            database,
+            tables,
+            file,
+            account: 0,
+            store,
+            engine: None,
+            task: None,
+            follower: None,
+            has_run: false,
+        };
         device.claim(OtherAccount::Refuse).expect("a new queue is nobody's");
         device
     }
@@ -235,13 +250,25 @@ impl Device {
             _ => engine,
         };
         self.engine = Some(Arc::new(engine));
+        self.follower = Follower::new(&self.database, self.tables);
     }
 
     /// Ends the process: calls under way vanish, the database stays.
     pub(super) fn kill(&mut self) {
         self.task = None;
         self.engine = None;
+        self.follower = None;
         self.reopen();
+    }
+
+    /// Whether listeners were told what changed since the last look.
+    pub(super) fn follow(&mut self) -> Result<(), String> {
+        let is_busy = self.is_busy();
+        let is_one_step = !std::mem::replace(&mut self.has_run, is_busy);
+        match &mut self.follower {
+            Some(follower) => follower.look(&self.database, is_one_step),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -268,6 +295,7 @@ impl Device {
                 }
             }
         });
+        self.has_run = true;
         self.task = Some(Task { future, awake: Arc::new(Awake(AtomicBool::new(true))), expected });
     }
 

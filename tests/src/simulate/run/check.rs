@@ -93,6 +93,10 @@ impl Run<'_> {
         if let Some(complaint) = self.world.server(|server| server.complaints.pop()) {
             return Err(complaint);
         }
+        for device in &mut self.devices {
+            let number = device.number;
+            device.follow().map_err(|wrong| format!("{wrong} (d{number})"))?;
+        }
         for device in &self.devices {
             let number = device.number;
             let operations = device.database.operations();
