@@ -30,6 +30,8 @@ use crate::expression::{Column, Expr, OrderBy, OrderByExpr};
 use crate::predicate::{Kind, Node, Predicate};
 use crate::value::ColumnValue;
 
+pub mod function;
+
 mod bind;
 mod walk;
 

@@ -7,9 +7,11 @@
 //!
 //! Text is never matched by `LIKE`: `instr` and byte-wise `substr` have no wildcards and no case folding.
 //!
-//! The client has a walk of its own over the same tree, though some of the SQL is alike: a mistake in one is found by
-//! comparing the answers of both (`tests/src/differential.rs`).
+//! Functions that know nothing of how this server stores instants are written as the local database writes them
+//! ([`sync_core::diesel::function`]); that they are right is found by comparing both with the evaluator
+//! (`tests/src/differential.rs`).
 
+use sync_core::diesel::function::{TooLong, pieces};
 use sync_core::entity::{ColumnRole, ColumnSchema};
 use sync_core::odata;
 use sync_core::predicate::{Comparison, Function, Kind, Node};
@@ -173,102 +175,13 @@ pub(crate) fn value(out: &mut Statement, table: &Table, node: &Node) -> Result<(
     }
 }
 
-/// A byte that stands in no UTF-8, as a text: behind a text it marks the end, in place of U+0000 it is a character like
-/// any other. SQLite's own `length` and `substr` of a text end at U+0000, and its `replace` finds nothing that begins
-/// with it; its other functions take such a text whole.
-macro_rules! mark {
-    () => {
-        "CAST(x'FF' AS TEXT)"
-    };
-}
-
-/// The text of a column of the query around, with the mark in place of each U+0000: JSON writes that as `\u0000`. The
-/// other mark stands for two backslashes meanwhile, so that one which was written before `u0000` is told apart. Takes
-/// time in proportion to the text, whatever is in it.
-macro_rules! marked {
-    ($text:literal) => {
-        concat!(
-            "json_extract(replace(replace(replace(json_quote(",
-            $text,
-            r"), '\\', CAST(x'FE' AS TEXT)), '\u0000', ",
-            mark!(),
-            r"), CAST(x'FE' AS TEXT), '\\'), '$')"
-        )
-    };
-}
-
-/// Appends the value of a function. Each argument is written once, so that nested calls stay short.
+/// Appends the value of a function.
 fn computed(out: &mut Statement, table: &Table, function: Function, arguments: &[Node]) -> Result<()> {
     if !function.accepts(arguments) {
         return Err(Unsupported("a function is called with wrong arguments".into()));
     }
     // Instants are ticks of 100 ns; `strftime` takes seconds.
     let texts: &[&str] = match function {
-        Function::Length => &["(instr(", concat!(" || ", mark!(), ", ", mark!(), ") - 1)")],
-        Function::IndexOf => &["(instr(", ", ", ") - 1)"],
-        Function::SubstringFrom => &[
-            concat!(
-                "(SELECT CASE WHEN instr(x, char(0)) = 0 THEN substr(x, s) ELSE replace(substr(",
-                marked!("x"),
-                ", s), ",
-                mark!(),
-                ", char(0)) END FROM (SELECT "
-            ),
-            " AS x, min(max(",
-            ", 0), 2147483646) + 1 AS s))",
-        ],
-        Function::Substring => &[
-            concat!(
-                "(SELECT CASE WHEN instr(x, char(0)) = 0 THEN substr(x, s, n) ELSE replace(substr(",
-                marked!("x"),
-                ", s, n), ",
-                mark!(),
-                ", char(0)) END FROM (SELECT "
-            ),
-            " AS x, min(max(",
-            ", 0), 2147483646) + 1 AS s, min(max(",
-            ", 0), 2147483646) AS n))",
-        ],
-        // SQLite forgets a NULL as the last argument where there is nothing to find. Replacements of replacements could
-        // ask for gigabytes: what may become longer than 16 MiB is an error, see `TOO_LONG`.
-        Function::Replace => &[
-            concat!(
-                "(SELECT CASE WHEN w IS NULL THEN NULL WHEN f <> '' AND length(CAST(w AS BLOB)) > \
-                 length(CAST(f AS BLOB)) AND length(CAST(x AS BLOB)) * length(CAST(w AS BLOB)) > 16777216 \
-                 THEN zeroblob(9223372036854775807) WHEN instr(f, char(0)) = 1 THEN replace(replace(",
-                marked!("x"),
-                ", ",
-                marked!("f"),
-                ", w), ",
-                mark!(),
-                ", char(0)) ELSE replace(x, f, w) END FROM (SELECT "
-            ),
-            " AS x, ",
-            " AS f, ",
-            " AS w))",
-        ],
-        Function::ToLower => &["lower(", ")"],
-        Function::ToUpper => &["upper(", ")"],
-        Function::Trim => &["trim(", ")"],
-        Function::Concat => &["(", " || ", ")"],
-        Function::Add => &["(", " + ", ")"],
-        Function::Sub => &["(", " - ", ")"],
-        Function::Mul => &["(", " * ", ")"],
-        Function::Div => &["(", " / ", ")"],
-        Function::Mod => &["(", " % ", ")"],
-        Function::Round => {
-            &["(SELECT CASE typeof(x) WHEN 'real' THEN round(x) ELSE x END FROM (SELECT ", " AS x))"]
-        }
-        Function::Floor => &[
-            "(SELECT CASE WHEN typeof(x) <> 'real' OR abs(x) >= 4503599627370496.0 THEN x \
-             ELSE CAST(x AS INTEGER) - (CAST(x AS INTEGER) > x) END FROM (SELECT ",
-            " AS x))",
-        ],
-        Function::Ceiling => &[
-            "(SELECT CASE WHEN typeof(x) <> 'real' OR abs(x) >= 4503599627370496.0 THEN x \
-             ELSE CAST(x AS INTEGER) + (CAST(x AS INTEGER) < x) END FROM (SELECT ",
-            " AS x))",
-        ],
         Function::Year => &["CAST(strftime('%Y', (", SECONDS],
         Function::Month => &["CAST(strftime('%m', (", SECONDS],
         Function::Day => &["CAST(strftime('%d', (", SECONDS],
@@ -279,7 +192,8 @@ fn computed(out: &mut Statement, table: &Table, function: Function, arguments: &
             &["((", " + 621355968000000000) / 864000000000 * 864000000000 - 621355968000000000)"]
         }
         Function::Time => &["((", " + 621355968000000000) % 864000000000)"],
-        _ => return Err(Unsupported("this server does not have the function".into())),
+        _ => pieces(function, TooLong::Fails)
+            .ok_or_else(|| Unsupported("this server does not have the function".into()))?,
     };
     for (index, text) in texts.iter().enumerate() {
         out.sql(text);

@@ -186,6 +186,8 @@ const FUNCTIONS: &[Case] = &[
     all(111, "GET T?$filter=ceiling(ratio) eq 3", "200 ids=1,3"),
     all(111, "GET T?$filter=round(ratio) eq -3", "200 ids=2"),
     all(111, "GET T?$filter=floor(n) eq 2", "200 ids=2,4"),
+    all(111, "GET T?$filter=floor(ratio) div 2 eq -1.5", "200 ids=2"),
+    all(111, "GET T?$filter=ceiling(ratio) div 2 eq -1", "200 ids=2"),
     all(111, "GET T?$filter=floor(ceiling(round(floor(ratio div 2)))) eq 1", "200 ids=1,3"),
 ];
 
