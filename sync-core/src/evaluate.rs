@@ -116,9 +116,22 @@ pub(crate) fn constant(node: &Node) -> Value {
     value(node, &NoRow).as_ref().to_value()
 }
 
-/// The value of a node over a row.
-#[cfg(test)]
-pub(crate) fn evaluate(node: &Node, row: &impl RowView) -> Value {
+/// The value of a node over a row; `true` or `false` of a condition.
+///
+/// ```
+/// use sync_core::evaluate::evaluate;
+/// use sync_core::predicate::{Function, Node};
+/// use sync_core::row::Row;
+/// use sync_core::value::Value;
+/// # use sync_core::row::TableRow;
+/// # static TABLE: sync_core::entity::TableSchema =
+/// #     sync_core::entity::TableSchema { name: "T", columns: &[], versioned: true, keep_deleted: false };
+/// # let row = Row::new("a", Vec::new());
+/// # let row = TableRow { table: &TABLE, row: &row };
+/// let node = Node::Call(Function::Length, vec![Node::Literal(Value::Text("milk".into()))]);
+/// assert_eq!(evaluate(&node, &row), Value::Integer(4));
+/// ```
+pub fn evaluate(node: &Node, row: &impl RowView) -> Value {
     value(node, row).as_ref().to_value()
 }
 

@@ -8,8 +8,8 @@ use fastrand::Rng;
 use sync_core::entity::{self, ColumnSchema, TableSchema};
 use sync_core::predicate::{Comparison, Function, Kind, Node};
 use sync_core::row::Row;
-use sync_core::time;
 use sync_core::value::{ColumnType, IntegerWidth, Value};
+use sync_core::{evaluate, time};
 use uuid::Uuid;
 
 use super::Sample;
@@ -278,6 +278,10 @@ impl Generator {
         let left = self.value(sample, kind, depth);
         let right = match left {
             Node::Column(column) if self.rng.bool() => Node::Literal(self.held(sample, column)),
+            Node::Call(..) if self.rng.bool() => match self.computed(sample, &left) {
+                Some(value) => Node::Literal(value),
+                None => self.value(sample, kind, depth),
+            },
             _ => self.value(sample, kind, depth),
         };
         // `null` stands only on the right in a filter's text; and two constants are nothing anybody writes.
@@ -341,6 +345,18 @@ impl Generator {
         let row = self.rng.usize(0..sample.rows.len());
         let row = sync_core::row::TableRow { table: sample.table, row: &sample.rows[row] };
         sync_core::row::RowView::value(&row, column).to_value()
+    }
+
+    /// What a node is for some row: only a comparison with it tells nearly right functions from right ones.
+    fn computed(&mut self, sample: &Sample, node: &Node) -> Option<Value> {
+        let row = &sample.rows[self.rng.usize(0..sample.rows.len())];
+        let value = evaluate::evaluate(node, &sync_core::row::TableRow { table: sample.table, row });
+        match value {
+            Value::Null => None,
+            Value::Real(number) if !number.is_finite() => None,
+            Value::DateTime(instant) if !time::is_storable(instant) => None,
+            value => Some(value),
+        }
     }
 
     fn any_column(&mut self, sample: &Sample) -> &'static ColumnSchema {
