@@ -202,6 +202,20 @@ impl PullCursor {
         }
     }
 
+    /// Asks for half as many rows with each page from now on, because the answer to [`next`](Self::next) was larger than
+    /// this client takes; `false` if a single row was.
+    ///
+    /// What makes a page the last one follows: it is compared with what was asked for.
+    pub fn ask_for_less(&mut self) -> bool {
+        let asked = self.next().and_then(|query| query.top).and_then(|rows| u32::try_from(rows).ok());
+        let rows = asked.unwrap_or(self.page_size).min(self.page_size);
+        if rows <= 1 {
+            return false;
+        }
+        self.page_size = rows / 2;
+        true
+    }
+
     /// The next page to ask for; `None` when the pull is complete.
     pub fn next(&self) -> Option<ListQuery> {
         let mut query = ListQuery {

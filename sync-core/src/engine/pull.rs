@@ -18,6 +18,11 @@
 //! be switched off and on, and a pull may be interrupted, without an exit being missed; without a known feed the whole
 //! table is read once.
 //!
+//! # Pages that are too large
+//!
+//! A page whose body is larger than the client takes ([`ErrorKind::AnswerTooLarge`]) is asked for again with half as many
+//! rows, from the same place, and so are the rest of this pull. A single row that is too large ends it.
+//!
 //! # Reads by id
 //!
 //! Rows noted to be read by id come before the pages. Where the server is away, busy or wants other credentials, the
@@ -68,7 +73,8 @@ pub struct PullRequest {
     pub query_id: Option<String>,
     /// Table and filter.
     pub predicate: Predicate,
-    /// Rows asked for per page. Default 1000; above 1000 the server's limit is asked for instead.
+    /// Rows asked for per page. Default 1000; above 1000 the server's limit is asked for instead. Fewer are asked for
+    /// once a page was larger than the client takes.
     pub page_size: u32,
     /// Further parameters of each request for a page (L-06). Not those of the protocol itself: no name that starts
     /// with `$`, no `__includeDeleted` (L-05), no `__systemProperties`.
@@ -447,6 +453,10 @@ impl<'e, S: LocalStore> Run<'e, S> {
                             self.fell_back = true;
                             fetching = self.fetch();
                         }
+                        Err(error) if error.kind() == ErrorKind::AnswerTooLarge && self.cursor.ask_for_less() => {
+                            tracing::debug!(table = self.table.name, "an answer was too large");
+                            fetching = self.fetch();
+                        }
                         Err(error) => failure = Some(error),
                     }
                 }
@@ -615,7 +625,10 @@ async fn refetch<S: LocalStore>(
 /// no network, a busy server (408, 429, 502, 503, 504), missing credentials (401), a missing table (404), another
 /// dialect.
 const fn is_about_one_row(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Refused | ErrorKind::InvalidQuery | ErrorKind::InvalidResponse)
+    matches!(
+        kind,
+        ErrorKind::Refused | ErrorKind::InvalidQuery | ErrorKind::InvalidResponse | ErrorKind::AnswerTooLarge
+    )
 }
 
 async fn fetch_by_id<S: LocalStore>(

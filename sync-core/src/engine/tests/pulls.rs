@@ -263,6 +263,70 @@ async fn l_09_no_more_rows_are_asked_for_than_the_server_takes() {
 }
 
 #[tokio::test]
+async fn l_09_smaller_pages_are_asked_for_where_an_answer_is_too_large() {
+    let node = || ServerProfile::conservative().with_guaranteed_page(Some(1000));
+    for (dialect, profile) in [
+        (Dialect::MobileServices, node()),
+        (Dialect::MobileApps, node()),
+        (Dialect::MobileApps, ServerProfile::conservative()),
+        (Dialect::Datasync, ServerProfile::conservative()),
+    ] {
+        let server = Server::of(dialect);
+        for number in 0..230 {
+            server.seed(json!({"id": format!("{number:03}"), "text": format!("{number:03}")}));
+        }
+        server.with(|state| state.largest_list = Some(100));
+        let by_text = |skip, top| {
+            let order_by = vec![(&TEXT, true)];
+            PullRequest { order_by, skip, top, ..full(Predicate::all(&TODO)) }
+        };
+        for (request, rows, tops) in [
+            (pull_all(), 230, ["1000", "500", "250", "125", "62"]),
+            (full(Predicate::all(&TODO)), 230, ["1000", "500", "250", "125", "62"]),
+            (by_text(10, None), 220, ["1000", "500", "250", "125", "62"]),
+            (by_text(0, Some(150)), 150, ["150", "75", "75", "2", ""]),
+        ] {
+            asked(&server, "$top");
+            let device = with_profile(&server, profile.clone());
+            assert_eq!(device.pull(request).await.expect("pulled").rows.added, rows, "{dialect:?}");
+            let mut asked = asked(&server, "$top");
+            let kept = asked.iter().skip_while(|top| **top != tops[4]).all(|top| top == tops[4]);
+            assert!(
+                kept || tops[4].is_empty(),
+                "{dialect:?}: smaller ones for the rest of the pull: {asked:?}"
+            );
+            asked.resize(5, String::new());
+            assert_eq!(asked, tops, "{dialect:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn l_09_a_row_that_is_too_large_ends_the_pull_and_moves_no_token() {
+    for request in
+        [pull_all(), full(Predicate::all(&TODO)), PullRequest { skip: 1, ..full(Predicate::all(&TODO)) }]
+    {
+        let server = Server::of(Dialect::MobileApps);
+        seed(&server, &[("a", "x"), ("b", "x"), ("c", "x")]);
+        server.with(|state| state.largest_list = Some(0));
+        let device = device(&server);
+        let error = device.pull(request.clone()).await.expect_err("too large");
+        assert_eq!(error.kind(), ErrorKind::AnswerTooLarge);
+        let tops = ["1000", "500", "250", "125", "62", "31", "15", "7", "3", "1"];
+        assert_eq!(asked(&server, "$top"), tops);
+        // What came before such a row is kept.
+        server.with(|state| state.largest_list = None);
+        let shrink = |state: &mut server::State| state.largest_list = Some(0);
+        server.with(|state| state.meanwhile.insert(1, Box::new(shrink)));
+        let error =
+            device.pull(PullRequest { page_size: 1, ..request.clone() }).await.expect_err("too large");
+        assert_eq!((error.kind(), ids(&device).await.len()), (ErrorKind::AnswerTooLarge, 1));
+        server.with(|state| state.largest_list = None);
+        device.pull(request).await.expect("pulled");
+    }
+}
+
+#[tokio::test]
 async fn l_06_parameters_go_with_each_page_and_l_08_belong_to_the_query() {
     let server = Server::of(Dialect::MobileApps);
     seed(&server, &[("a", "x"), ("b", "x"), ("c", "x")]);
