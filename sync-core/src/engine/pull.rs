@@ -13,7 +13,7 @@
 //! passes. So a second point is kept per query id, the *feed*: exits up to it were seen. The store starts it at the
 //! oldest change time of the rows that are here before the first pull; if there are none, the first filtered pull sets it
 //! to the server's clock at its first answer, less [`FEED_MARGIN`], also if no row came. Only unfiltered pulls move it.
-//! A pull that tracks exits starts at the smaller of both. Without a token, because no row came yet or because it was
+//! A pull that tracks exits starts at the smaller of both, each less its overlap. Without a token, because no row came yet or because it was
 //! dropped, the matching rows are read first and then, in the same pull, every change since the feed. So tracking may
 //! be switched off and on, and a pull may be interrupted, without an exit being missed; without a known feed the whole
 //! table is read once.
@@ -283,6 +283,12 @@ fn lower_bound(token: &DeltaToken, overlap: Duration) -> DateTime<Utc> {
     before.checked_sub_signed(overlap).unwrap_or(DateTime::UNIX_EPOCH).min(token.instant)
 }
 
+/// Where exits are looked for if they were seen up to this instant. When that was is not known: the server's date at the
+/// start of the last pull counts for nothing, since that pull may have been a filtered one.
+fn feed_bound(feed: DateTime<Utc>, overlap: Duration) -> DateTime<Utc> {
+    lower_bound(&DeltaToken { instant: feed, server_date: None }, overlap)
+}
+
 /// Pages received and not yet handed to the store.
 #[derive(Default)]
 struct Buffer {
@@ -365,8 +371,7 @@ impl<'e, S: LocalStore> Run<'e, S> {
         report.tracked_exits = scope.query.is_some() && feed == Feed::Followed;
         let exits = match (&start.token, start.feed) {
             (None, Some(feed)) if tracks && scope.query.is_some() => {
-                let feed = DeltaToken { instant: feed, server_date: None };
-                let from = lower_bound(&feed, profile.overlap());
+                let from = feed_bound(feed, profile.overlap());
                 Some(Exits { predicate: request.predicate.clone(), from })
             }
             _ => None,
@@ -375,12 +380,12 @@ impl<'e, S: LocalStore> Run<'e, S> {
         let mut rest = split.local_rest;
         let cursor = match &scope.query {
             Some(_) => {
-                let mut token = start.token.clone();
-                if let (Feed::Followed, Some(token)) = (feed, &mut token) {
+                let mut from = start.token.as_ref().map(|token| lower_bound(token, profile.overlap()));
+                if feed == Feed::Followed {
                     (remote, rest) = (Node::ALWAYS, Some(request.predicate.node.clone()));
-                    token.instant = token.instant.min(start.feed.unwrap_or(DateTime::UNIX_EPOCH));
+                    let seen = start.feed.unwrap_or(DateTime::UNIX_EPOCH);
+                    from = from.map(|from| from.min(feed_bound(seen, profile.overlap())));
                 }
-                let from = token.as_ref().map(|token| lower_bound(token, profile.overlap()));
                 PullCursor::incremental(table, remote, from, page_size, guaranteed)
             }
             None if request.is_window() => {

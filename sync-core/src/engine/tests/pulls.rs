@@ -170,6 +170,37 @@ async fn r_12_switching_the_tracking_loses_nothing() {
     assert_eq!(ids(&device).await, ["a", "b"]);
 }
 
+/// Exits become visible late as well (T-05), and the last pull's start says nothing about them if it was filtered.
+#[tokio::test]
+async fn r_12_switching_the_tracking_keeps_the_overlap_of_exits() {
+    let server = dated();
+    seed(&server, &[("a", "open"), ("b", "open")]);
+    later(&server);
+    let overlap = std::time::Duration::from_secs(30);
+    let device = with_profile(&server, ServerProfile::sync_server().with_overlap(overlap));
+    let pull = async |tracks: bool| {
+        asked(&server, "$filter");
+        let request = PullRequest { track_exits: Some(tracks), page_size: 50, ..open_rows() };
+        device.pull(request).await.expect("pulled");
+        asked(&server, "$filter").swap_remove(0)
+    };
+    pull(true).await;
+    later(&server);
+    seed(&server, &[("a", "done"), ("c", "open")]);
+    pull(true).await;
+    // At 2 h and a moment, all changes were seen. Hours of filtered pulls follow.
+    for _ in 0..2 {
+        later(&server);
+        pull(false).await;
+    }
+    later(&server);
+    assert!(
+        pull(true).await.contains("1970-01-01T01:59:30.004"),
+        "30 s before the last change that was seen"
+    );
+    assert_eq!(ids(&device).await, ["b", "c"]);
+}
+
 #[tokio::test]
 async fn r_12_without_the_servers_clock_the_table_is_read_once() {
     let server = Server::of(Dialect::MobileApps);
