@@ -27,7 +27,8 @@
 //!
 //! Rows noted to be read by id come before the pages. Where the server is away, busy or wants other credentials, the
 //! pull ends, as its pages would. A refusal or an unusable answer concerns this row: it is reported
-//! ([`PullReport::unread`]), stays noted behind the others, and the pull goes on.
+//! ([`PullReport::unread`]), stays noted behind the others, and the pull goes on. They are stored together, in groups of
+//! as many bytes as pages; a pull that is cancelled keeps those that were read.
 
 use std::time::Duration;
 
@@ -55,8 +56,8 @@ use crate::transport::Request;
 const MAX_PAGE: u32 = 1000;
 /// Rows that are committed at once.
 const BATCH_ROWS: usize = 10_000;
-/// Bytes of pages waiting for a commit; above it no further page is received.
-const BUFFER_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of pages, or of rows read by id, waiting for a commit; above it no further one is received.
+pub(super) const BUFFER_BYTES: usize = 8 * 1024 * 1024;
 /// How long a received page waits for company.
 const LINGER: Duration = Duration::from_millis(100);
 /// An answer is dated after its rows were read. No request for a page takes longer.
@@ -169,7 +170,7 @@ impl PullRequest {
     }
 
     /// What the store remembers of this pull.
-    fn scope(&self) -> PullScope {
+    pub(super) fn scope(&self) -> PullScope {
         let wanted = codec::encode(&self.predicate.node);
         // L-08: filter and parameters. Equal texts are equal questions.
         let fingerprint = match self.parameters.as_slice() {
@@ -253,7 +254,7 @@ pub(super) async fn run<S: LocalStore>(engine: &Engine<S>, request: &PullRequest
         engine.events.emit(|| Event::QueryRestarted(request.event_ref()));
     }
     if !start.refetch.is_empty() {
-        refetch(engine, table, &start.refetch, &mut report).await?;
+        refetch(engine, request, &start.refetch, &mut report).await?;
         engine.events.emit(|| Event::PagesStored { pull: request.event_ref(), rows: report.rows });
     }
     let skips = engine.store.setting(SKIPS).await?.is_some_and(|endpoint| endpoint == engine.address());
@@ -592,18 +593,35 @@ fn count(rows: &mut Applied, applied: Applied) {
     rows.ignored += applied.ignored;
 }
 
-/// Reads noted rows by id and stores them together. What was read is stored also when a later request fails.
+/// Reads noted rows by id and stores them together, as many as pages. What was read is stored also when a later request
+/// fails, or the call is to end.
 async fn refetch<S: LocalStore>(
     engine: &Engine<S>,
-    table: &'static TableSchema,
+    request: &PullRequest,
     ids: &[String],
     report: &mut PullReport,
 ) -> Result<()> {
-    let mut batch = PullBatch::new(table);
+    let (table, cancellation) = (request.predicate.table, &request.push.cancellation);
+    let (mut batch, mut bytes) = (PullBatch::new(table), 0);
     let mut outcome = Ok(());
     for id in ids {
-        match fetch_by_id(engine, table, id).await {
+        if bytes >= BUFFER_BYTES {
+            let full = std::mem::replace(&mut batch, PullBatch::new(table));
+            count(&mut report.rows, engine.store.apply_pages(full).await?);
+            bytes = 0;
+        }
+        if engine.has_ended(cancellation) {
+            outcome = Err(super::cancelled());
+            break;
+        }
+        let read = tokio::select! {
+            biased;
+            read = fetch_by_id(engine, table, id) => read,
+            () = engine.ended(cancellation) => Err(super::cancelled()),
+        };
+        match read {
             Ok(page) => {
+                bytes += page.body.len();
                 batch.fetched.push(id.clone());
                 batch.pages.push(page);
             }

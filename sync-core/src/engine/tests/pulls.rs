@@ -8,8 +8,10 @@ use serde_json::json;
 
 use super::versions::{Script, answer, device as scripted};
 use super::*;
+use crate::engine::pull::BUFFER_BYTES;
 use crate::predicate::{Comparison, Node};
 use crate::store::Purge;
+use crate::transport::{Request, Response, SendError};
 
 fn of_text(text: &str) -> Predicate {
     Predicate { table: &TODO, node: Node::compare(&TEXT, Comparison::Eq, Value::Text(text.into())) }
@@ -503,6 +505,102 @@ async fn a_row_the_server_refuses_to_show_does_not_stop_the_pull() {
     let before = server.count();
     let report = device.pull(pull_all()).await.expect("pulled");
     assert_eq!((server.count() - before) as u64, report.pages, "both were read at last");
+}
+
+/// A device with rows to be read by id, and how many notes are left.
+async fn with_outdated_rows(server: &Arc<Server>, ids: &[&str]) -> (Engine<MemoryStore>, Arc<MemoryStore>) {
+    for id in ids {
+        seed(server, &[(id, "x")]);
+    }
+    let store = Arc::new(MemoryStore::new([&TODO, &LIST]));
+    let device = device_with(server, server.dialect, Arc::clone(&store));
+    device.pull(pull_all()).await.expect("pulled");
+    for id in ids {
+        outdate(&device, id).await;
+    }
+    (device, store)
+}
+
+async fn notes(store: &MemoryStore) -> usize {
+    store.begin_pull(pull_all().scope()).await.expect("begun").refetch.len()
+}
+
+/// A server whose user loses patience once it has answered a read by id.
+struct Impatient(Arc<Server>, Cancellation);
+
+impl Transport for Impatient {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, SendError>> {
+        async move {
+            let is_by_id = request.url.query_pairs().any(|(_, value)| value.contains("id eq"));
+            let answer = self.0.send(request).await;
+            if is_by_id {
+                self.1.cancel();
+            }
+            answer
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test]
+async fn l_37_reads_by_id_end_with_the_pull_and_keep_what_was_read() {
+    // Cancelled as an answer comes, while it is on its way, and by an app that is closed.
+    for (case, left) in [("answered", 2), ("under way", 3), ("closed", 3)] {
+        let server = Server::of(Dialect::MobileApps);
+        let (device, store) = with_outdated_rows(&server, &["a", "b", "c"]).await;
+        let cancellation = Cancellation::new();
+        let push = PushOptions { cancellation: cancellation.clone(), ..push_options() };
+        let request = PullRequest { push, ..pull_all() };
+        let before = server.count();
+        let error = match case {
+            "answered" => {
+                let requests =
+                    RequestBuilder::new(Endpoint::parse("http://model").expect("valid"), Dialect::MobileApps);
+                let transport = Arc::new(Impatient(Arc::clone(&server), cancellation));
+                let profile = ServerProfile::conservative();
+                let device = Engine::new(Arc::clone(&store), transport, Arc::new(NoWait), requests, profile);
+                device.pull(request).await
+            }
+            "under way" => {
+                let cancel = move |_: &mut server::State| cancellation.cancel();
+                server.with(|state| state.meanwhile.insert(state.lists.len() + 1, Box::new(cancel)));
+                device.pull(request).await
+            }
+            _ => {
+                let mut pull = pin!(device.pull(request));
+                while server.count() == before {
+                    assert!(pull.as_mut().now_or_never().is_none());
+                }
+                let mut closing = pin!(device.close());
+                assert!(closing.as_mut().now_or_never().is_none(), "it waits for the pull");
+                let ended = pull.as_mut().now_or_never().expect("nothing is waited for");
+                closing.await;
+                ended
+            }
+        };
+        assert_eq!(error.expect_err(case).kind(), ErrorKind::Cancelled, "{case}");
+        assert_eq!((server.count() - before, notes(&store).await), (1, left), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn r_16_rows_read_by_id_are_stored_before_they_fill_the_memory() {
+    let server = Server::of(Dialect::MobileApps);
+    let (device, store) = with_outdated_rows(&server, &["a", "b", "c"]).await;
+    let large = "x".repeat(BUFFER_BYTES / 2);
+    seed(&server, &[("a", &large), ("b", &large)]);
+    let stored = Arc::new(AtomicUsize::new(usize::MAX));
+    let look = {
+        let (store, stored) = (Arc::clone(&store), Arc::clone(&stored));
+        move |_: &mut server::State| {
+            let left = notes(&store).now_or_never().expect("the store in memory waits for nothing");
+            stored.store(3 - left, Ordering::SeqCst);
+        }
+    };
+    // While the third row is read, the other two are stored already.
+    server.with(|state| state.meanwhile.insert(state.lists.len() + 3, Box::new(look)));
+    device.pull(pull_all()).await.expect("pulled");
+    assert_eq!((stored.load(Ordering::SeqCst), notes(&store).await), (2, 0));
 }
 
 #[tokio::test]
