@@ -2,7 +2,8 @@
 //!
 //! Connections are kept alive and shared; HTTP/2 is used where the server offers it; gzip is accepted and request
 //! bodies are never compressed. Redirects are followed for a GET on the same origin and for nothing else: a write must not go
-//! anywhere else, and neither must credentials (W-14). Bodies are read up to a limit, so a runaway answer cannot exhaust memory.
+//! anywhere else, and neither must credentials (W-14). Bodies are read up to a limit, so a runaway answer cannot exhaust memory;
+//! a pull asks for smaller pages then.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,8 +11,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use http::Method;
 use http::header::LOCATION;
+use http::{Method, StatusCode};
 use url::Url;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -43,7 +44,7 @@ pub struct HttpOptions {
     pub connect_timeout: Duration,
     /// Longest wait for the first byte of an answer and between two of its bytes. Default 60 s.
     pub read_timeout: Duration,
-    /// Largest body of an answer. Default 64 MiB.
+    /// Largest body of an answer, decompressed. Default 64 MiB. A pull whose page is larger asks for smaller pages.
     pub body_limit: usize,
 }
 
@@ -99,17 +100,14 @@ impl HttpClient {
         }
         let mut answer = builder.send().await.map_err(no_answer)?;
         let (status, headers) = (answer.status(), answer.headers().clone());
+        // Of a compressed body no length is known here.
+        if answer.content_length().is_some_and(|length| length > self.body_limit as u64) {
+            return Err(self.too_large(status));
+        }
         let mut body = BytesMut::new();
         while let Some(chunk) = answer.chunk().await.map_err(no_answer)? {
             if body.len() + chunk.len() > self.body_limit {
-                return Err(SendError {
-                    error: Error::new(
-                        ErrorKind::InvalidResponse,
-                        format!("the server's answer is larger than {} bytes", self.body_limit),
-                    )
-                    .with_status(status.as_u16()),
-                    may_have_sent: true,
-                });
+                return Err(self.too_large(status));
             }
             if body.is_empty() {
                 let expected =
@@ -119,6 +117,12 @@ impl HttpClient {
             body.extend_from_slice(&chunk);
         }
         Ok(Response { status, headers, body: Bytes::from(body) })
+    }
+
+    fn too_large(&self, status: StatusCode) -> SendError {
+        let what = format!("the server's answer is larger than {} bytes", self.body_limit);
+        let error = Error::new(ErrorKind::AnswerTooLarge, what).with_status(status.as_u16());
+        SendError { error, may_have_sent: true }
     }
 }
 
@@ -190,7 +194,6 @@ impl Timer for TokioTimer {
 
 #[cfg(test)]
 mod tests {
-    use http::StatusCode;
     use http::header::HeaderMap;
 
     use super::*;

@@ -186,6 +186,11 @@ impl<S: LocalStore> Engine<S> {
         if cancellation.is_cancelled() { Err(cancelled()) } else { Ok(()) }
     }
 
+    /// Whether the call is to end.
+    fn has_ended(&self, cancellation: &Cancellation) -> bool {
+        self.closing.is_cancelled() || cancellation.is_cancelled()
+    }
+
     /// Resolves when the call is to end.
     async fn ended(&self, cancellation: &Cancellation) {
         tokio::select! {

@@ -51,6 +51,10 @@ pub enum ErrorKind {
     /// The answer is not what the dialect promises: HTML instead of JSON, truncated JSON, a foreign shape. Usually a
     /// proxy or a sign-in page of the network, a wrong address or a wrong dialect: check the address, ask `probe`.
     InvalidResponse,
+    /// The answer is larger than this client takes (`HttpOptions::body_limit`). A pull that meets it asks for smaller
+    /// pages first, so it is about one row then. Nothing was stored of it and no token moved. Raise the limit, or make
+    /// the server's rows smaller; in a direct call ask for fewer rows.
+    AnswerTooLarge,
     /// The server speaks another generation of the protocol than this context is set to, or refuses its version
     /// header. Nothing was stored and no token moved. Ask `probe` which dialect it speaks and open the context
     /// with that one.
@@ -128,6 +132,7 @@ impl ErrorKind {
         Self::Unauthorized,
         Self::ServerBusy,
         Self::InvalidResponse,
+        Self::AnswerTooLarge,
         Self::WrongDialect,
         Self::InvalidQuery,
         Self::Refused,
@@ -385,6 +390,7 @@ mod tests {
             ErrorKind::Busy => &["busy"],
             // The message and the status say what to do; no other predicate is true of these.
             ErrorKind::InvalidResponse
+            | ErrorKind::AnswerTooLarge
             | ErrorKind::Refused
             | ErrorKind::PendingOperations
             | ErrorKind::Cancelled

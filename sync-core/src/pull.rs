@@ -17,8 +17,11 @@
 //!   are counted in the same way.
 //!
 //! A page is final only if it is empty, or shorter than a page the profile guarantees, or, in v3, shorter than
-//! asked for and without a next link: servers cut pages as they like. A server that ignores filter or order is detected
-//! and ends the pull with an error, instead of a loop or of a token that passes rows which never came.
+//! asked for and without a next link: servers cut pages as they like. A server that ignores filter, order or `$skip` is
+//! detected and ends the pull with an error, instead of a loop or of a token that passes rows which never came: where
+//! nothing but the answers tells that the pull goes on, none may come twice (protocol.md 11, rule 3).
+
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -43,6 +46,7 @@ pub struct PullCursor {
     /// Whether the server takes `id gt`.
     keys: bool,
     position: Position,
+    trail: Trail,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +83,19 @@ enum Place {
     /// So many rows, the last of which had this id and must come again first (L-30): rows that leave the set shift
     /// all that follow.
     Skipping { last: Option<String>, rows: u64, restarts: u32 },
+}
+
+/// Notices that answers go round in a circle.
+///
+/// One step is remembered and compared with each later one; after 1, 2, 4, .. steps it is replaced by the newest. So a
+/// circle of any length is found, in bounded memory (Brent).
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Trail {
+    mark: Option<u64>,
+    /// Steps since the mark.
+    steps: u64,
+    /// Steps after which the mark moves.
+    reach: u64,
 }
 
 /// How often rows by `$skip` are read anew because the set changed, before the pull gives up.
@@ -142,7 +159,8 @@ impl PullCursor {
         position: Position,
     ) -> Self {
         let (parameters, links, keys) = (Vec::new(), false, true);
-        Self { table, filter, parameters, page_size, guaranteed_page, links, keys, position }
+        let trail = Trail::default();
+        Self { table, filter, parameters, page_size, guaranteed_page, links, keys, position, trail }
     }
 
     /// Sends these parameters with each page (L-06).
@@ -172,14 +190,30 @@ impl PullCursor {
     pub fn sweep_again(&mut self, filter: Node, from: DateTime<Utc>) {
         self.filter = filter;
         self.position = Position::Sweep { from: floor_to_millis(from.max(DateTime::UNIX_EPOCH)), skip: 0 };
+        self.trail = Trail::default();
     }
 
     /// Goes on by `$skip` where it would go on behind an id; reads the rows by id anew.
     pub fn skip_instead(&mut self) {
         self.keys = false;
+        self.trail = Trail::default();
         if let Position::Drain { place, .. } | Position::Walk { place } = &mut self.position {
             *place = Place::start(false);
         }
+    }
+
+    /// Asks for half as many rows with each page from now on, because the answer to [`next`](Self::next) was larger than
+    /// this client takes; `false` if a single row was.
+    ///
+    /// What makes a page the last one follows: it is compared with what was asked for.
+    pub fn ask_for_less(&mut self) -> bool {
+        let asked = self.next().and_then(|query| query.top).and_then(|rows| u32::try_from(rows).ok());
+        let rows = asked.unwrap_or(self.page_size).min(self.page_size);
+        if rows <= 1 {
+            return false;
+        }
+        self.page_size = rows / 2;
+        true
     }
 
     /// The next page to ask for; `None` when the pull is complete.
@@ -228,8 +262,8 @@ impl PullCursor {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidResponse`] when the page shows that the server ignores the filter or the order: going
-    /// on could never end.
+    /// [`ErrorKind::InvalidResponse`] when the page shows that the server ignores the filter, the order or `$skip`:
+    /// going on could never end.
     pub fn advance(&mut self, page: &PageSummary) -> Result<Advance> {
         let is_shorter_than = |rows: u32| (page.len() as u64) < u64::from(rows);
         let ends_by_link = self.links
@@ -245,7 +279,10 @@ impl PullCursor {
                 let place = self.advance_place(page, is_final, place)?;
                 self.position = match (place, millisecond_after(at)) {
                     (Some(place), _) => Position::Drain { at, place },
-                    (None, Some(from)) => Position::Sweep { from, skip: 0 },
+                    (None, Some(from)) => {
+                        self.trail = Trail::default();
+                        Position::Sweep { from, skip: 0 }
+                    }
                     (None, None) => Position::Done,
                 };
                 Ok(Advance { token: (!page.is_empty()).then_some(at) })
@@ -286,33 +323,37 @@ impl PullCursor {
         if !is_final && !page.rows().filter_map(|row| row.updated_at).is_sorted() {
             return Err(self.stuck("it returns rows in another order than that of their times"));
         }
-        self.position = match greatest {
+        let next = match greatest {
             _ if is_final => Position::Done,
-            // Rows without a time cannot move the bound (L-33).
-            None => Position::Sweep { from, skip: skip + page.len() as u64 },
             Some(greatest) if is_within(page, greatest) => {
                 Position::Drain { at: greatest, place: Place::start(self.keys) }
             }
             Some(greatest) if greatest > from => Position::Sweep { from: greatest, skip: 0 },
-            Some(_) => Position::Sweep { from, skip: skip + page.len() as u64 },
+            // Rows without a time cannot move the bound (L-33).
+            _ => Position::Sweep { from, skip: skip + page.len() as u64 },
         };
+        if matches!(next, Position::Sweep { from: same, .. } if same == from) {
+            self.step(&fingerprint(page))?;
+        } else {
+            self.trail = Trail::default();
+        }
+        self.position = next;
         Ok(Advance { token: greatest })
     }
 
     /// Where the rows go on; `None` at their end.
-    fn advance_place(&self, page: &PageSummary, is_final: bool, place: Place) -> Result<Option<Place>> {
+    fn advance_place(&mut self, page: &PageSummary, is_final: bool, place: Place) -> Result<Option<Place>> {
         let Place::Skipping { last, rows, restarts } = place else {
-            let Place::After(previous) = place else { return Ok(None) };
             if is_final {
                 return Ok(None);
             }
-            return Ok(Some(Place::After(Some(self.last_id(page, previous.as_deref())?))));
+            return Ok(Some(Place::After(Some(self.last_id(page)?))));
         };
         let Some(last) = last else {
             if is_final {
                 return Ok(None);
             }
-            let last = Some(self.last_id(page, None)?);
+            let last = Some(self.last_id(page)?);
             return Ok(Some(Place::Skipping { last, rows: page.len() as u64, restarts }));
         };
         let first = page.rows().next().and_then(|row| row.id);
@@ -320,28 +361,51 @@ impl PullCursor {
             if restarts == MAX_RESTARTS {
                 return Err(self.stuck("rows change their places faster than they can be read"));
             }
+            self.trail = Trail::default();
             return Ok(Some(Place::Skipping { last: None, rows: 0, restarts: restarts + 1 }));
         }
         if is_final || page.len() == 1 {
             return Ok(None);
         }
-        let last = Some(self.last_id(page, Some(&last))?);
+        let last = Some(self.last_id(page)?);
         Ok(Some(Place::Skipping { last, rows: rows + page.len() as u64 - 1, restarts }))
     }
 
     /// The id to go on from: the last one in the server's own order, whatever its collation.
-    fn last_id(&self, page: &PageSummary, previous: Option<&str>) -> Result<String> {
-        let last = page.rows().rev().find_map(|row| row.id);
-        match last {
-            None => Err(self.stuck("it returns rows without ids")),
-            Some(last) if Some(last) == previous => Err(self.stuck("it returns the same rows again")),
-            Some(last) => Ok(last.to_owned()),
+    fn last_id(&mut self, page: &PageSummary) -> Result<String> {
+        let Some(last) = page.rows().rev().find_map(|row| row.id) else {
+            return Err(self.stuck("it returns rows without ids"));
+        };
+        self.step(last)?;
+        Ok(last.to_owned())
+    }
+
+    /// Goes on past something that never comes twice on a server that does what it is asked.
+    fn step<T: Hash + ?Sized>(&mut self, past: &T) -> Result<()> {
+        if self.trail.leads_back_to(hash(past)) {
+            return Err(self.stuck("it returns the same rows again"));
         }
+        Ok(())
     }
 
     fn stuck(&self, how: &str) -> Error {
         Error::new(ErrorKind::InvalidResponse, format!("the server does not page as asked: {how}"))
             .with_table(self.table.name)
+    }
+}
+
+impl Trail {
+    fn leads_back_to(&mut self, step: u64) -> bool {
+        if self.mark == Some(step) {
+            return true;
+        }
+        self.steps += 1;
+        if self.steps > self.reach {
+            self.mark = Some(step);
+            self.reach = (self.reach * 2).max(1);
+            self.steps = 0;
+        }
+        false
     }
 }
 
@@ -380,6 +444,17 @@ impl Place {
             }
         }
     }
+}
+
+/// The rows of a page in whatever order.
+fn fingerprint(page: &PageSummary) -> u64 {
+    page.rows().fold(0, |sum, row| sum.wrapping_add(hash(&(row.id, row.version, row.updated_at))))
+}
+
+fn hash<T: Hash + ?Sized>(value: &T) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Whether every row of the page has a time inside this millisecond.
@@ -746,6 +821,82 @@ mod tests {
         assert_eq!(walk.advance(&old).expect_err("stuck").kind(), ErrorKind::InvalidResponse);
     }
 
+    /// Lets a server answer with these pages, over and over, until the pull gives up.
+    fn runs_into_an_error(mut cursor: PullCursor, bodies: &[&str]) {
+        let pages: Vec<_> = bodies
+            .iter()
+            .map(|body| PageSummary::scan(body.as_bytes(), Dialect::MobileApps.names()).expect("a list"))
+            .collect();
+        for (request, page) in pages.iter().cycle().enumerate() {
+            assert!(
+                cursor.next().is_some(),
+                "{bodies:?}: the pull believes to have all after {request} pages"
+            );
+            assert!(request < 50, "{bodies:?}: the pull does not end");
+            if let Err(error) = cursor.advance(page) {
+                assert_eq!((error.kind(), error.table()), (ErrorKind::InvalidResponse, Some("T")));
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn l_30_a_server_that_ignores_what_is_asked_never_holds_a_pull_for_ever() {
+        let early = "[{\"id\":\"a\",\"updatedAt\":\"2020-01-01T00:00:00Z\"},\
+                     {\"id\":\"b\",\"updatedAt\":\"2021-01-01T00:00:00Z\"}]";
+        let late = "[{\"id\":\"a\",\"updatedAt\":\"2020-01-01T00:00:00Z\"},\
+                    {\"id\":\"c\",\"updatedAt\":\"2021-01-01T00:00:00Z\"}]";
+        let same_time = early.replace("2020", "2021");
+        let timeless = "[{\"id\":\"a\"},{\"id\":\"b\",\"updatedAt\":\"soon\"}]";
+        let turned = "[{\"id\":\"b\",\"updatedAt\":\"soon\"},{\"id\":\"a\"}]";
+        let half_timeless = "[{\"id\":\"a\"},{\"id\":\"b\",\"updatedAt\":\"2021-01-01T00:00:00Z\"}]";
+        let nameless = "[{\"updatedAt\":\"2021-01-01T00:00:00Z\"},{}]";
+        let sweep = || PullCursor::incremental(&TABLE, Node::ALWAYS, None, 2, Some(1000));
+        let again = || {
+            let mut cursor = sweep();
+            cursor.sweep_again(Node::ALWAYS, DateTime::UNIX_EPOCH);
+            cursor
+        };
+        let walk = || PullCursor::full(&TABLE, Node::ALWAYS, 2, Some(1000));
+        let counted = || {
+            let mut cursor = walk();
+            cursor.skip_instead();
+            cursor
+        };
+        for bodies in [
+            // One answer to every question, and two servers behind one address that each have one.
+            &[early][..],
+            &[&same_time],
+            &[timeless],
+            &[half_timeless],
+            &[nameless],
+            &[early, late],
+            &[timeless, turned],
+            &[timeless, half_timeless],
+        ] {
+            for cursor in [sweep(), again(), walk(), counted(), window(2, Some(1000), 3, None)] {
+                runs_into_an_error(cursor, bodies);
+            }
+        }
+    }
+
+    #[test]
+    fn l_31_a_server_that_cuts_dates_of_filters_to_seconds_is_no_server_that_ignores_them() {
+        // Rows of the second, from its start, whatever millisecond is asked for.
+        let scan =
+            |body: &str| PageSummary::scan(body.as_bytes(), Dialect::MobileApps.names()).expect("a list");
+        let first = scan(
+            "[{\"id\":\"a\",\"updatedAt\":\"2020-01-01T00:00:00.100Z\"},\
+             {\"id\":\"b\",\"updatedAt\":\"2020-01-01T00:00:00.200Z\"}]",
+        );
+        let second = scan("[{\"id\":\"c\",\"updatedAt\":\"2020-01-01T00:00:00.200Z\"}]");
+        let mut cursor = PullCursor::incremental(&TABLE, Node::ALWAYS, None, 2, Some(2));
+        for (page, skip) in [(&first, Some(0)), (&first, Some(2)), (&second, None)] {
+            cursor.advance(page).expect("goes on");
+            assert_eq!(cursor.next().and_then(|query| query.skip), skip);
+        }
+    }
+
     #[test]
     fn h_05_a_page_out_of_order_moves_no_token() {
         let scan =
@@ -794,10 +945,13 @@ mod tests {
     fn l_33_rows_without_a_time_are_paged_by_skip() {
         let page =
             |body: &str| PageSummary::scan(body.as_bytes(), Dialect::MobileApps.names()).expect("a list");
-        let timeless = page("[{\"id\":\"a\"},{\"id\":\"b\",\"updatedAt\":\"soon\"}]");
+        let timeless = [
+            page("[{\"id\":\"a\"},{\"id\":\"b\",\"updatedAt\":\"soon\"}]"),
+            page("[{\"id\":\"e\"},{\"id\":\"f\",\"updatedAt\":\"soon\"}]"),
+        ];
         let mut cursor = PullCursor::incremental(&TABLE, Node::ALWAYS, None, 50, None);
-        for skip in [2, 4] {
-            assert_eq!(cursor.advance(&timeless).expect("goes on").token, None);
+        for (timeless, skip) in timeless.iter().zip([2, 4]) {
+            assert_eq!(cursor.advance(timeless).expect("goes on").token, None);
             assert_eq!(cursor.next().expect("not done").skip, Some(skip));
         }
         // A time moves the bound, behind which there is nothing to skip.

@@ -56,7 +56,8 @@ impl Response {
 #[derive(Debug)]
 pub struct SendError {
     /// [`ErrorKind::Network`](crate::ErrorKind::Network) when the answer did not come or was cut off,
-    /// [`ErrorKind::InvalidResponse`](crate::ErrorKind::InvalidResponse) when it is larger than allowed.
+    /// [`ErrorKind::AnswerTooLarge`](crate::ErrorKind::AnswerTooLarge) when it is larger than allowed: a pull then asks
+    /// for smaller pages.
     pub error: Error,
     /// Whether a part of the request may have reached the server. False only when that is certain, for example
     /// when no connection could be made: then the operation is not uncertain (P-16).

@@ -118,6 +118,26 @@ async fn hasty(world: &World) -> SyncContext<model::Schema> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn l_09_pages_larger_than_the_body_limit_are_asked_for_in_parts() {
+    let world = World::new().await;
+    world
+        .server
+        .as_ref()
+        .seed_block("large", 300, "2020-01-01T00:00:00.000Z", |number| format!("{number:03}"));
+    // A row is larger than 100 bytes and smaller than 1000.
+    let http = HttpOptions { body_limit: 10_000, ..HttpOptions::default() };
+    let builder = model::device(world.proxy.url(), &world.folder.path().join("small.db"));
+    let device = builder.http(http).open().await.expect("a context");
+    let report = device.pull("q", Todo::all()).await.expect("pulled");
+    assert_eq!(report.rows.added, 300);
+    assert!(report.pages > 3 && report.bytes > 30_000, "{report:?}");
+
+    // A list of a direct call is what was asked for or nothing.
+    let error = device.remote::<Todo>().query(Todo::all()).load().await.expect_err("too large");
+    assert_eq!((error.kind(), error.status()), (ErrorKind::AnswerTooLarge, Some(200)), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn w_18_a_page_that_stalls_is_not_stored_and_the_next_pull_goes_on() {
     let world = World::new().await;
     for id in ["a", "b", "c", "d", "e"] {

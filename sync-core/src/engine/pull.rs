@@ -13,16 +13,22 @@
 //! passes. So a second point is kept per query id, the *feed*: exits up to it were seen. The store starts it at the
 //! oldest change time of the rows that are here before the first pull; if there are none, the first filtered pull sets it
 //! to the server's clock at its first answer, less [`FEED_MARGIN`], also if no row came. Only unfiltered pulls move it.
-//! A pull that tracks exits starts at the smaller of both. Without a token, because no row came yet or because it was
+//! A pull that tracks exits starts at the smaller of both, each less its overlap. Without a token, because no row came yet or because it was
 //! dropped, the matching rows are read first and then, in the same pull, every change since the feed. So tracking may
 //! be switched off and on, and a pull may be interrupted, without an exit being missed; without a known feed the whole
 //! table is read once.
+//!
+//! # Pages that are too large
+//!
+//! A page whose body is larger than the client takes ([`ErrorKind::AnswerTooLarge`]) is asked for again with half as many
+//! rows, from the same place, and so are the rest of this pull. A single row that is too large ends it.
 //!
 //! # Reads by id
 //!
 //! Rows noted to be read by id come before the pages. Where the server is away, busy or wants other credentials, the
 //! pull ends, as its pages would. A refusal or an unusable answer concerns this row: it is reported
-//! ([`PullReport::unread`]), stays noted behind the others, and the pull goes on.
+//! ([`PullReport::unread`]), stays noted behind the others, and the pull goes on. They are stored together, in groups of
+//! as many bytes as pages; a pull that is cancelled keeps those that were read.
 
 use std::time::Duration;
 
@@ -50,8 +56,8 @@ use crate::transport::Request;
 const MAX_PAGE: u32 = 1000;
 /// Rows that are committed at once.
 const BATCH_ROWS: usize = 10_000;
-/// Bytes of pages waiting for a commit; above it no further page is received.
-const BUFFER_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of pages, or of rows read by id, waiting for a commit; above it no further one is received.
+pub(super) const BUFFER_BYTES: usize = 8 * 1024 * 1024;
 /// How long a received page waits for company.
 const LINGER: Duration = Duration::from_millis(100);
 /// An answer is dated after its rows were read. No request for a page takes longer.
@@ -68,7 +74,8 @@ pub struct PullRequest {
     pub query_id: Option<String>,
     /// Table and filter.
     pub predicate: Predicate,
-    /// Rows asked for per page. Default 1000; above 1000 the server's limit is asked for instead.
+    /// Rows asked for per page. Default 1000; above 1000 the server's limit is asked for instead. Fewer are asked for
+    /// once a page was larger than the client takes.
     pub page_size: u32,
     /// Further parameters of each request for a page (L-06). Not those of the protocol itself: no name that starts
     /// with `$`, no `__includeDeleted` (L-05), no `__systemProperties`.
@@ -163,7 +170,7 @@ impl PullRequest {
     }
 
     /// What the store remembers of this pull.
-    fn scope(&self) -> PullScope {
+    pub(super) fn scope(&self) -> PullScope {
         let wanted = codec::encode(&self.predicate.node);
         // L-08: filter and parameters. Equal texts are equal questions.
         let fingerprint = match self.parameters.as_slice() {
@@ -247,7 +254,7 @@ pub(super) async fn run<S: LocalStore>(engine: &Engine<S>, request: &PullRequest
         engine.events.emit(|| Event::QueryRestarted(request.event_ref()));
     }
     if !start.refetch.is_empty() {
-        refetch(engine, table, &start.refetch, &mut report).await?;
+        refetch(engine, request, &start.refetch, &mut report).await?;
         engine.events.emit(|| Event::PagesStored { pull: request.event_ref(), rows: report.rows });
     }
     let skips = engine.store.setting(SKIPS).await?.is_some_and(|endpoint| endpoint == engine.address());
@@ -275,6 +282,12 @@ fn lower_bound(token: &DeltaToken, overlap: Duration) -> DateTime<Utc> {
     let overlap = TimeDelta::from_std(overlap).unwrap_or(TimeDelta::MAX);
     let before = token.server_date.unwrap_or(token.instant);
     before.checked_sub_signed(overlap).unwrap_or(DateTime::UNIX_EPOCH).min(token.instant)
+}
+
+/// Where exits are looked for if they were seen up to this instant. When that was is not known: the server's date at the
+/// start of the last pull counts for nothing, since that pull may have been a filtered one.
+fn feed_bound(feed: DateTime<Utc>, overlap: Duration) -> DateTime<Utc> {
+    lower_bound(&DeltaToken { instant: feed, server_date: None }, overlap)
 }
 
 /// Pages received and not yet handed to the store.
@@ -359,8 +372,7 @@ impl<'e, S: LocalStore> Run<'e, S> {
         report.tracked_exits = scope.query.is_some() && feed == Feed::Followed;
         let exits = match (&start.token, start.feed) {
             (None, Some(feed)) if tracks && scope.query.is_some() => {
-                let feed = DeltaToken { instant: feed, server_date: None };
-                let from = lower_bound(&feed, profile.overlap());
+                let from = feed_bound(feed, profile.overlap());
                 Some(Exits { predicate: request.predicate.clone(), from })
             }
             _ => None,
@@ -369,12 +381,12 @@ impl<'e, S: LocalStore> Run<'e, S> {
         let mut rest = split.local_rest;
         let cursor = match &scope.query {
             Some(_) => {
-                let mut token = start.token.clone();
-                if let (Feed::Followed, Some(token)) = (feed, &mut token) {
+                let mut from = start.token.as_ref().map(|token| lower_bound(token, profile.overlap()));
+                if feed == Feed::Followed {
                     (remote, rest) = (Node::ALWAYS, Some(request.predicate.node.clone()));
-                    token.instant = token.instant.min(start.feed.unwrap_or(DateTime::UNIX_EPOCH));
+                    let seen = start.feed.unwrap_or(DateTime::UNIX_EPOCH);
+                    from = from.map(|from| from.min(feed_bound(seen, profile.overlap())));
                 }
-                let from = token.as_ref().map(|token| lower_bound(token, profile.overlap()));
                 PullCursor::incremental(table, remote, from, page_size, guaranteed)
             }
             None if request.is_window() => {
@@ -445,6 +457,10 @@ impl<'e, S: LocalStore> Run<'e, S> {
                         Err(error) if self.may_fall_back(&error) => {
                             self.cursor.skip_instead();
                             self.fell_back = true;
+                            fetching = self.fetch();
+                        }
+                        Err(error) if error.kind() == ErrorKind::AnswerTooLarge && self.cursor.ask_for_less() => {
+                            tracing::debug!(table = self.table.name, "an answer was too large");
                             fetching = self.fetch();
                         }
                         Err(error) => failure = Some(error),
@@ -577,18 +593,35 @@ fn count(rows: &mut Applied, applied: Applied) {
     rows.ignored += applied.ignored;
 }
 
-/// Reads noted rows by id and stores them together. What was read is stored also when a later request fails.
+/// Reads noted rows by id and stores them together, as many as pages. What was read is stored also when a later request
+/// fails, or the call is to end.
 async fn refetch<S: LocalStore>(
     engine: &Engine<S>,
-    table: &'static TableSchema,
+    request: &PullRequest,
     ids: &[String],
     report: &mut PullReport,
 ) -> Result<()> {
-    let mut batch = PullBatch::new(table);
+    let (table, cancellation) = (request.predicate.table, &request.push.cancellation);
+    let (mut batch, mut bytes) = (PullBatch::new(table), 0);
     let mut outcome = Ok(());
     for id in ids {
-        match fetch_by_id(engine, table, id).await {
+        if bytes >= BUFFER_BYTES {
+            let full = std::mem::replace(&mut batch, PullBatch::new(table));
+            count(&mut report.rows, engine.store.apply_pages(full).await?);
+            bytes = 0;
+        }
+        if engine.has_ended(cancellation) {
+            outcome = Err(super::cancelled());
+            break;
+        }
+        let read = tokio::select! {
+            biased;
+            read = fetch_by_id(engine, table, id) => read,
+            () = engine.ended(cancellation) => Err(super::cancelled()),
+        };
+        match read {
             Ok(page) => {
+                bytes += page.body.len();
                 batch.fetched.push(id.clone());
                 batch.pages.push(page);
             }
@@ -615,7 +648,10 @@ async fn refetch<S: LocalStore>(
 /// no network, a busy server (408, 429, 502, 503, 504), missing credentials (401), a missing table (404), another
 /// dialect.
 const fn is_about_one_row(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Refused | ErrorKind::InvalidQuery | ErrorKind::InvalidResponse)
+    matches!(
+        kind,
+        ErrorKind::Refused | ErrorKind::InvalidQuery | ErrorKind::InvalidResponse | ErrorKind::AnswerTooLarge
+    )
 }
 
 async fn fetch_by_id<S: LocalStore>(

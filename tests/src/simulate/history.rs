@@ -87,8 +87,16 @@ pub(super) enum Action {
     Undelete { pick: usize },
     /// A push, perhaps of one table, perhaps cancelled after some time.
     Push { table: Option<usize>, retry_failed: bool, cancel: Option<u64> },
-    /// A pull of one of the device's queries.
-    Pull { query: usize, push_first: bool, anyway: bool, cancel: Option<u64> },
+    /// A pull of one of the device's queries; with exits tracked if the device does not, and the other way round, if so
+    /// wanted.
+    Pull {
+        query: usize,
+        push_first: bool,
+        anyway: bool,
+        #[serde(default)]
+        flip_tracking: bool,
+        cancel: Option<u64>,
+    },
     /// A full pull of a table.
     Full { table: usize, mirror: bool },
     /// The app decides the open conflicts.
@@ -288,9 +296,13 @@ impl Action {
                 retry_failed: percent(random, 85),
                 cancel,
             },
-            52..70 => {
-                Self::Pull { query, push_first: percent(random, 70), anyway: percent(random, 60), cancel }
-            }
+            52..70 => Self::Pull {
+                query,
+                push_first: percent(random, 70),
+                anyway: percent(random, 60),
+                flip_tracking: percent(random, 30),
+                cancel,
+            },
             70..72 => Self::Full { table, mirror: random.bool() },
             72..75 => Self::Resolve(pick(random, &POLICIES)),
             75..76 => Self::Purge { query, force: random.bool() },

@@ -282,11 +282,13 @@ impl<'h> Run<'h> {
                 };
                 self.call(step, Call::Push(options), Vec::new())?;
             }
-            Action::Pull { query, push_first, anyway, cancel } => {
+            Action::Pull { query, push_first, anyway, flip_tracking, cancel } => {
                 let query = self.query(device, *query);
+                let tracks_exits = self.devices[device].setting.tracks_exits;
                 let request = PullRequest {
                     push_first: *push_first,
                     pull_anyway: *anyway,
+                    track_exits: Some(tracks_exits != *flip_tracking),
                     push: self.push_options(device, *cancel),
                     ..self.pull_request(device, query)
                 };

@@ -45,25 +45,29 @@ struct Exchange<'e, S> {
 
 impl<S: LocalStore> Exchange<'_, S> {
     async fn run(&mut self, operation: &mut Outgoing) -> Result<Reading> {
+        let mut ground = None;
         if is_version_unknown(operation) {
             match self.look(operation).await? {
-                Ok(row) => stand_on(operation, row),
+                Ok(row) => stand_on(operation, ground.insert(row)),
                 Err(reading) => return Ok(*reading),
             }
         }
-        let reading = self.write(operation).await?;
+        let mut reading = self.write(operation).await?;
         // F-11, once: a second one in a row is somebody else at work.
-        match moved_version(operation, &reading) {
-            Some(row) => {
-                // The row that was read is the one of this version as well.
-                if let Some(base) = &mut operation.base {
-                    base.version.clone_from(&row.version);
-                }
-                stand_on(operation, row);
-                self.write(operation).await
+        if let Some(row) = moved_version(operation, &reading) {
+            // The row that was read is the one of this version as well.
+            if let Some(base) = &mut operation.base {
+                base.version.clone_from(&row.version);
             }
-            None => Ok(reading),
+            stand_on(operation, ground.insert(row));
+            reading = self.write(operation).await?;
         }
+        if let (Some(ground), Reading::Settled(Outcome::Acknowledged { row: Some(answer) })) =
+            (&ground, &mut reading)
+        {
+            complete(operation, answer, ground);
+        }
+        Ok(reading)
     }
 
     /// P-10, X-04: what was changed here has a version that is not known. The server's row must still be what was seen.
@@ -162,9 +166,25 @@ fn moved_version(operation: &Outgoing, reading: &Reading) -> Option<Row> {
 
 /// The operation goes out on top of this row of the server's: in its version, and what this program does not know as it
 /// is there now (S-08), since an update may replace the row as a whole.
-fn stand_on(operation: &mut Outgoing, row: Row) {
-    operation.base_version = row.version;
-    operation.item.extra = row.extra.or(operation.item.extra.take());
+fn stand_on(operation: &mut Outgoing, row: &Row) {
+    operation.base_version.clone_from(&row.version);
+    if row.extra.is_some() {
+        operation.item.extra.clone_from(&row.extra);
+    }
+}
+
+/// What was not sent and the answer does not show is as in the row that the operation stands on. The store may hold a
+/// copy from before that row (an earlier conflict, a pull), which would count as the newest.
+fn complete(operation: &Outgoing, answer: &mut Row, ground: &Row) {
+    for (index, _) in operation.table.sent_columns() {
+        let is_sent = operation.item.values.get(index).is_some_and(Option::is_some);
+        if let (false, Some(shown), Some(known)) =
+            (is_sent, answer.values.get_mut(index), ground.values.get(index))
+            && shown.is_none()
+        {
+            shown.clone_from(known);
+        }
+    }
 }
 
 /// Nobody knows how far the request got.

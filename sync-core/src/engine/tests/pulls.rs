@@ -8,8 +8,10 @@ use serde_json::json;
 
 use super::versions::{Script, answer, device as scripted};
 use super::*;
+use crate::engine::pull::BUFFER_BYTES;
 use crate::predicate::{Comparison, Node};
 use crate::store::Purge;
+use crate::transport::{Request, Response, SendError};
 
 fn of_text(text: &str) -> Predicate {
     Predicate { table: &TODO, node: Node::compare(&TEXT, Comparison::Eq, Value::Text(text.into())) }
@@ -170,6 +172,37 @@ async fn r_12_switching_the_tracking_loses_nothing() {
     assert_eq!(ids(&device).await, ["a", "b"]);
 }
 
+/// Exits become visible late as well (T-05), and the last pull's start says nothing about them if it was filtered.
+#[tokio::test]
+async fn r_12_switching_the_tracking_keeps_the_overlap_of_exits() {
+    let server = dated();
+    seed(&server, &[("a", "open"), ("b", "open")]);
+    later(&server);
+    let overlap = std::time::Duration::from_secs(30);
+    let device = with_profile(&server, ServerProfile::sync_server().with_overlap(overlap));
+    let pull = async |tracks: bool| {
+        asked(&server, "$filter");
+        let request = PullRequest { track_exits: Some(tracks), page_size: 50, ..open_rows() };
+        device.pull(request).await.expect("pulled");
+        asked(&server, "$filter").swap_remove(0)
+    };
+    pull(true).await;
+    later(&server);
+    seed(&server, &[("a", "done"), ("c", "open")]);
+    pull(true).await;
+    // At 2 h and a moment, all changes were seen. Hours of filtered pulls follow.
+    for _ in 0..2 {
+        later(&server);
+        pull(false).await;
+    }
+    later(&server);
+    assert!(
+        pull(true).await.contains("1970-01-01T01:59:30.004"),
+        "30 s before the last change that was seen"
+    );
+    assert_eq!(ids(&device).await, ["b", "c"]);
+}
+
 #[tokio::test]
 async fn r_12_without_the_servers_clock_the_table_is_read_once() {
     let server = Server::of(Dialect::MobileApps);
@@ -260,6 +293,70 @@ async fn l_09_no_more_rows_are_asked_for_than_the_server_takes() {
     let server = Server::of(Dialect::MobileApps);
     device(&server).pull(PullRequest { page_size: 50_000, ..pull_all() }).await.expect("pulled");
     assert_eq!(asked(&server, "$top")[0], "1000");
+}
+
+#[tokio::test]
+async fn l_09_smaller_pages_are_asked_for_where_an_answer_is_too_large() {
+    let node = || ServerProfile::conservative().with_guaranteed_page(Some(1000));
+    for (dialect, profile) in [
+        (Dialect::MobileServices, node()),
+        (Dialect::MobileApps, node()),
+        (Dialect::MobileApps, ServerProfile::conservative()),
+        (Dialect::Datasync, ServerProfile::conservative()),
+    ] {
+        let server = Server::of(dialect);
+        for number in 0..230 {
+            server.seed(json!({"id": format!("{number:03}"), "text": format!("{number:03}")}));
+        }
+        server.with(|state| state.largest_list = Some(100));
+        let by_text = |skip, top| {
+            let order_by = vec![(&TEXT, true)];
+            PullRequest { order_by, skip, top, ..full(Predicate::all(&TODO)) }
+        };
+        for (request, rows, tops) in [
+            (pull_all(), 230, ["1000", "500", "250", "125", "62"]),
+            (full(Predicate::all(&TODO)), 230, ["1000", "500", "250", "125", "62"]),
+            (by_text(10, None), 220, ["1000", "500", "250", "125", "62"]),
+            (by_text(0, Some(150)), 150, ["150", "75", "75", "2", ""]),
+        ] {
+            asked(&server, "$top");
+            let device = with_profile(&server, profile.clone());
+            assert_eq!(device.pull(request).await.expect("pulled").rows.added, rows, "{dialect:?}");
+            let mut asked = asked(&server, "$top");
+            let kept = asked.iter().skip_while(|top| **top != tops[4]).all(|top| top == tops[4]);
+            assert!(
+                kept || tops[4].is_empty(),
+                "{dialect:?}: smaller ones for the rest of the pull: {asked:?}"
+            );
+            asked.resize(5, String::new());
+            assert_eq!(asked, tops, "{dialect:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn l_09_a_row_that_is_too_large_ends_the_pull_and_moves_no_token() {
+    for request in
+        [pull_all(), full(Predicate::all(&TODO)), PullRequest { skip: 1, ..full(Predicate::all(&TODO)) }]
+    {
+        let server = Server::of(Dialect::MobileApps);
+        seed(&server, &[("a", "x"), ("b", "x"), ("c", "x")]);
+        server.with(|state| state.largest_list = Some(0));
+        let device = device(&server);
+        let error = device.pull(request.clone()).await.expect_err("too large");
+        assert_eq!(error.kind(), ErrorKind::AnswerTooLarge);
+        let tops = ["1000", "500", "250", "125", "62", "31", "15", "7", "3", "1"];
+        assert_eq!(asked(&server, "$top"), tops);
+        // What came before such a row is kept.
+        server.with(|state| state.largest_list = None);
+        let shrink = |state: &mut server::State| state.largest_list = Some(0);
+        server.with(|state| state.meanwhile.insert(1, Box::new(shrink)));
+        let error =
+            device.pull(PullRequest { page_size: 1, ..request.clone() }).await.expect_err("too large");
+        assert_eq!((error.kind(), ids(&device).await.len()), (ErrorKind::AnswerTooLarge, 1));
+        server.with(|state| state.largest_list = None);
+        device.pull(request).await.expect("pulled");
+    }
 }
 
 #[tokio::test]
@@ -408,6 +505,102 @@ async fn a_row_the_server_refuses_to_show_does_not_stop_the_pull() {
     let before = server.count();
     let report = device.pull(pull_all()).await.expect("pulled");
     assert_eq!((server.count() - before) as u64, report.pages, "both were read at last");
+}
+
+/// A device with rows to be read by id, and how many notes are left.
+async fn with_outdated_rows(server: &Arc<Server>, ids: &[&str]) -> (Engine<MemoryStore>, Arc<MemoryStore>) {
+    for id in ids {
+        seed(server, &[(id, "x")]);
+    }
+    let store = Arc::new(MemoryStore::new([&TODO, &LIST]));
+    let device = device_with(server, server.dialect, Arc::clone(&store));
+    device.pull(pull_all()).await.expect("pulled");
+    for id in ids {
+        outdate(&device, id).await;
+    }
+    (device, store)
+}
+
+async fn notes(store: &MemoryStore) -> usize {
+    store.begin_pull(pull_all().scope()).await.expect("begun").refetch.len()
+}
+
+/// A server whose user loses patience once it has answered a read by id.
+struct Impatient(Arc<Server>, Cancellation);
+
+impl Transport for Impatient {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, SendError>> {
+        async move {
+            let is_by_id = request.url.query_pairs().any(|(_, value)| value.contains("id eq"));
+            let answer = self.0.send(request).await;
+            if is_by_id {
+                self.1.cancel();
+            }
+            answer
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test]
+async fn l_37_reads_by_id_end_with_the_pull_and_keep_what_was_read() {
+    // Cancelled as an answer comes, while it is on its way, and by an app that is closed.
+    for (case, left) in [("answered", 2), ("under way", 3), ("closed", 3)] {
+        let server = Server::of(Dialect::MobileApps);
+        let (device, store) = with_outdated_rows(&server, &["a", "b", "c"]).await;
+        let cancellation = Cancellation::new();
+        let push = PushOptions { cancellation: cancellation.clone(), ..push_options() };
+        let request = PullRequest { push, ..pull_all() };
+        let before = server.count();
+        let error = match case {
+            "answered" => {
+                let requests =
+                    RequestBuilder::new(Endpoint::parse("http://model").expect("valid"), Dialect::MobileApps);
+                let transport = Arc::new(Impatient(Arc::clone(&server), cancellation));
+                let profile = ServerProfile::conservative();
+                let device = Engine::new(Arc::clone(&store), transport, Arc::new(NoWait), requests, profile);
+                device.pull(request).await
+            }
+            "under way" => {
+                let cancel = move |_: &mut server::State| cancellation.cancel();
+                server.with(|state| state.meanwhile.insert(state.lists.len() + 1, Box::new(cancel)));
+                device.pull(request).await
+            }
+            _ => {
+                let mut pull = pin!(device.pull(request));
+                while server.count() == before {
+                    assert!(pull.as_mut().now_or_never().is_none());
+                }
+                let mut closing = pin!(device.close());
+                assert!(closing.as_mut().now_or_never().is_none(), "it waits for the pull");
+                let ended = pull.as_mut().now_or_never().expect("nothing is waited for");
+                closing.await;
+                ended
+            }
+        };
+        assert_eq!(error.expect_err(case).kind(), ErrorKind::Cancelled, "{case}");
+        assert_eq!((server.count() - before, notes(&store).await), (1, left), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn r_16_rows_read_by_id_are_stored_before_they_fill_the_memory() {
+    let server = Server::of(Dialect::MobileApps);
+    let (device, store) = with_outdated_rows(&server, &["a", "b", "c"]).await;
+    let large = "x".repeat(BUFFER_BYTES / 2);
+    seed(&server, &[("a", &large), ("b", &large)]);
+    let stored = Arc::new(AtomicUsize::new(usize::MAX));
+    let look = {
+        let (store, stored) = (Arc::clone(&store), Arc::clone(&stored));
+        move |_: &mut server::State| {
+            let left = notes(&store).now_or_never().expect("the store in memory waits for nothing");
+            stored.store(3 - left, Ordering::SeqCst);
+        }
+    };
+    // While the third row is read, the other two are stored already.
+    server.with(|state| state.meanwhile.insert(state.lists.len() + 3, Box::new(look)));
+    device.pull(pull_all()).await.expect("pulled");
+    assert_eq!((stored.load(Ordering::SeqCst), notes(&store).await), (2, 0));
 }
 
 #[tokio::test]

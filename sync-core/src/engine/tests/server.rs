@@ -54,6 +54,8 @@ pub(super) struct State {
     pub(super) refuses_keys: bool,
     /// Dates its answers, by the clock that change times come from.
     pub(super) is_dated: bool,
+    /// Lists of more rows than this are larger than the client takes.
+    pub(super) largest_list: Option<usize>,
     /// What other clients do once this many lists were asked for.
     pub(super) meanwhile: BTreeMap<usize, Change>,
     /// The decoded options and the headers of every list asked for.
@@ -412,15 +414,22 @@ impl Transport for Arc<Server> {
         async move {
             let number = self.requests.fetch_add(1, Ordering::SeqCst);
             let _writing = (request.method != Method::GET).then(|| Writing::start(self, &request));
-            let (response, lost) = {
+            let (response, lost, is_too_large) = {
                 let mut state = self.state.lock().expect("no panic");
-                (state.handle(self, &request), state.lose_answer == Some(number))
+                let asked = request.url.query_pairs().find(|(name, _)| name == "$top");
+                let rows = asked.and_then(|(_, rows)| rows.parse::<usize>().ok());
+                let is_too_large = state.largest_list.is_some_and(|largest| rows > Some(largest));
+                (state.handle(self, &request), state.lose_answer == Some(number), is_too_large)
             };
             for _ in 0..3 {
                 tokio::task::yield_now().await;
             }
             if lost {
                 let error = Error::new(ErrorKind::Network, "lost");
+                return Err(SendError { error, may_have_sent: true });
+            }
+            if is_too_large {
+                let error = Error::new(ErrorKind::AnswerTooLarge, "too large");
                 return Err(SendError { error, may_have_sent: true });
             }
             Ok(response)

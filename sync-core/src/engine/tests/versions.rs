@@ -227,6 +227,41 @@ async fn f_11_a_version_that_moved_without_a_change_is_no_conflict() {
     }
 }
 
+/// The answer shows what was sent alone, as those of v1 and v2 may; the rest is as in the row that it was sent on top of,
+/// whatever an earlier conflict or a pull had shown.
+#[tokio::test]
+async fn f_11_what_an_answer_leaves_out_is_as_in_the_row_the_change_went_on() {
+    static WIDE: TableSchema = TableSchema {
+        name: "Wide",
+        columns: &[TEXT, ColumnSchema::new("note", ColumnType::Text)],
+        versioned: true,
+        keep_deleted: false,
+    };
+    let row = |text: &str, note: Option<&str>| {
+        let value = |text: &str| Value::Text(text.into());
+        Row { values: vec![Some(value(text)), note.map(value)], ..Row::empty(&WIDE, "a") }
+    };
+    let there = |text: &str, note: &str, version: &str| json!({ "id": "a", "text": text, "note": note, "version": version, "deleted": false });
+    let script = Script::of([]);
+    let requests = RequestBuilder::new(Endpoint::parse("http://script").expect("valid"), Dialect::MobileApps);
+    let store = Arc::new(MemoryStore::new([&WIDE]));
+    let profile = ServerProfile::conservative();
+    let device = Engine::new(store, Arc::new(Arc::clone(&script)), Arc::new(NoWait), requests, profile);
+    write(&device, &WIDE, LocalChangeKind::Insert(row("old", Some("x")))).await;
+    script.then([answer(201, &there("old", "x", "v1"))]);
+    push(&device).await.expect("pushed");
+
+    write(&device, &WIDE, LocalChangeKind::Update(row("new", None))).await;
+    script.then([answer(412, &there("old", "theirs", "v2"))]);
+    push(&device).await.expect_err("a conflict");
+    // Somebody took that change back.
+    let shown = json!({ "id": "a", "text": "new", "version": "v4" });
+    script.then([answer(412, &there("old", "x", "v3")), answer(200, &shown)]);
+    assert_eq!(push(&device).await.expect("pushed").completed, 1);
+    let rows = device.store().select(Predicate::all(&WIDE)).await.expect("rows");
+    assert_eq!((rows[0].version.as_deref(), &rows[0].values), (Some("v4"), &row("new", Some("x")).values));
+}
+
 #[tokio::test]
 async fn k_17_a_change_made_on_an_older_version_is_not_moved_to_the_newer_one() {
     let script = Script::of([]);

@@ -200,7 +200,8 @@ impl Run<'_> {
                         ));
                     }
                 }
-                // What left a filter is noticed only where every change is read.
+                // What left a filter is noticed only where every change is read, as the last pulls of each query do by the
+                // device's setting, whatever those before them did.
                 let sees_all = queries.iter().any(|query| query.is_all()) || setting.tracks_exits;
                 for (id, row) in here.iter().filter(|(_, row)| sees_all && !row.deleted && wants(row)) {
                     let right = there.get(id);
