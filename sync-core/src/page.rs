@@ -8,7 +8,8 @@
 //! A value that does not fit its column does not fail the page: the row carries a [`Fault`] and goes to
 //! quarantine. So does one that no type of Rust can hold, half a surrogate pair or a number beyond `f64`: a body with
 //! such a value is read once more, each value apart. A body that is not such a list fails as a whole, before anything is
-//! stored.
+//! stored. So does a list of more than 100,000 rows, which no page has that was asked for, and a row of more than 10,000
+//! members: what is kept of an empty row is many times its three bytes.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -27,6 +28,11 @@ use crate::protocol::SystemNames;
 use crate::row::{Row, RowView};
 use crate::time;
 use crate::value::{ColumnType, Value, ValueRef};
+
+/// Most rows of a list. No profile asks for more on a page.
+pub(crate) const MAX_ROWS: u32 = 100_000;
+/// Most members of a row.
+const MAX_MEMBERS: u32 = 10_000;
 
 /// What a page holds, per row: id, version, change time and deletion mark; and its next link.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -75,7 +81,8 @@ impl PageSummary {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidResponse`] when the body is not JSON, is cut off, or is no list of objects.
+    /// [`ErrorKind::InvalidResponse`] when the body is not JSON, is cut off, is no list of objects, or has more than
+    /// 100,000 rows or 10,000 members of one.
     pub fn scan(body: &[u8], names: &SystemNames) -> Result<Self> {
         Self::scan_values(body, names, Values::Inline)
             .or_else(|_| Self::scan_values(body, names, Values::Apart))
@@ -353,6 +360,7 @@ fn raw_list(body: &[u8]) -> Result<(ListShape, Vec<&str>)> {
     impl<'a> ListReader<'a> for Raw<'a> {
         fn read_rows<A: SeqAccess<'a>>(&mut self, mut seq: A) -> Result<(), A::Error> {
             while let Some(raw) = seq.next_element::<&'a RawValue>()? {
+                check_number(self.0.len(), MAX_ROWS, "rows")?;
                 self.0.push(raw.get());
             }
             Ok(())
@@ -361,6 +369,11 @@ fn raw_list(body: &[u8]) -> Result<(ListShape, Vec<&str>)> {
     let mut raw = Raw(Vec::new());
     let frame = read_list(body, &mut raw)?;
     Ok((frame.shape, raw.0))
+}
+
+/// Refuses one more than so many.
+fn check_number<E: serde::de::Error>(known: usize, most: u32, of_what: &str) -> Result<(), E> {
+    if known < most as usize { Ok(()) } else { Err(E::custom(format_args!("more than {most} {of_what}"))) }
 }
 
 const CUT_OFF: &str = "the answer is cut off";
@@ -536,8 +549,11 @@ impl<'de> Visitor<'de> for &mut ScanRow<'_> {
             }
         }
 
-        let mut spans = Spans::default();
+        check_number(self.summary.rows.len(), MAX_ROWS, "rows")?;
+        let (mut spans, mut members) = (Spans::default(), 0);
         while let Some(member) = map.next_key_seed(Name(self.names))? {
+            check_number(members, MAX_MEMBERS, "members")?;
+            members += 1;
             match member {
                 Member::Id => spans.id = keep(&mut self.summary.text, self.values.next(&mut map)?),
                 Member::Version => {
@@ -686,6 +702,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
         };
         let mut position = 0;
         while let Some(Text(name)) = map.next_key::<Text<'de>>()? {
+            check_number(position, MAX_MEMBERS, "members")?;
             let target = match self.hints.get(position) {
                 Some(&hint) if self.is_named(hint, &name) => hint,
                 hint => {
@@ -866,6 +883,28 @@ mod tests {
         }
         let cut = PageSummary::scan(b"[{\"id\":\"a", names()).expect_err("cut");
         assert_eq!(cut.to_string(), "the answer is cut off");
+    }
+
+    #[test]
+    fn l_35_a_list_of_more_rows_than_any_page_has_is_none() {
+        let list = |rows: usize| format!("[{}{{}}]", "{},".repeat(rows - 1));
+        assert_eq!(PageSummary::scan(list(100_000).as_bytes(), names()).expect("a list").len(), 100_000);
+        let wide = |members: usize| format!("[{{\"id\":\"a\"{}}}]", ",\"\":0".repeat(members - 1));
+        PageSummary::scan(wide(10_000).as_bytes(), names()).expect("a list");
+        assert_eq!(decode(&wide(10_000)).expect("a list").len(), 1);
+        for body in [list(100_001), list(3_000_000), format!("{{\"items\":{}}}", list(100_001)), wide(10_001)]
+        {
+            let kind = PageSummary::scan(body.as_bytes(), names()).err().map(|error| error.kind());
+            assert_eq!(kind, Some(ErrorKind::InvalidResponse));
+        }
+        let row = wide(10_001);
+        for error in [
+            raw_rows(list(100_001).as_bytes()).err(),
+            decode(&row).err(),
+            decode_row(&row.as_bytes()[1..row.len() - 1], &TABLE, names()).err(),
+        ] {
+            assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::InvalidResponse));
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@
 
 use std::time::Duration;
 
+use crate::page::MAX_ROWS;
 use crate::predicate::Function;
 use crate::protocol::UndeleteForm;
 
@@ -304,10 +305,14 @@ impl ServerProfile {
         self
     }
 
-    /// See [`max_page`](Self::max_page); 0 counts as 1.
+    /// See [`max_page`](Self::max_page); 0 counts as 1, more than 100,000 as that: no longer list is read.
     #[must_use]
     pub const fn with_max_page(mut self, rows: u32) -> Self {
-        self.max_page = if rows == 0 { 1 } else { rows };
+        self.max_page = match rows {
+            0 => 1,
+            1..=MAX_ROWS => rows,
+            _ => MAX_ROWS,
+        };
         self
     }
 
@@ -435,5 +440,6 @@ mod tests {
             .with_max_page(0);
         assert_eq!(ALL.map(|function| profile.evaluates(function)), [true, true, false]);
         assert_eq!((profile.date_digits(), profile.max_page()), (9, 1));
+        assert_eq!(profile.with_max_page(1_000_000).max_page(), 100_000, "no list is longer");
     }
 }

@@ -564,7 +564,7 @@ pub struct PullBatch {
     /// filter goes (R12, [`Wanted`](crate::wanted::Wanted)), any other is brought up to date; the copy of a row with
     /// an operation is kept beside (R13).
     pub local_rest: Option<Predicate>,
-    /// Store rows also in a version that is known ([`PullStart::refill`]).
+    /// Store rows also in a version that is known, if they differ ([`PullStart::refill`]).
     pub refill: bool,
     /// Mark the ids of the pages as seen by a mirroring pull.
     pub mirror: bool,

@@ -109,7 +109,7 @@ pub(crate) fn finish_pull(conn: &mut SqliteConnection, tables: &Tables, end: &Pu
     Ok(applied)
 }
 
-/// Which rows are stored even in a version that is known: those read by id, and those that wait in quarantine,
+/// Which rows are looked into even in a version that is known, and stored if they differ: those read by id, and those that wait in quarantine,
 /// whose version may have come without their content.
 enum Forced<'t> {
     These(HashSet<&'t str>),
@@ -380,9 +380,7 @@ impl<'t> Applying<'t> {
         self.greatest_rowid = None;
         let local = self.table.version(conn, &row.id)?;
         let count: fn(&mut Applied) = match &local {
-            Some(version)
-                if version.is_some() && *version == row.version && !self.forced.contains(&row.id) =>
-            {
+            Some(version) if version.is_some() && *version == row.version && self.is_known(conn, &row)? => {
                 self.applied.unchanged += 1;
                 return self.leave_quarantine(conn, wire);
             }
@@ -392,6 +390,15 @@ impl<'t> Applying<'t> {
         let outcome =
             if local.is_some() { self.table.update(conn, &row) } else { self.table.insert(conn, &row) };
         self.finish(conn, page, position, wire, outcome, count)
+    }
+
+    /// Whether a row whose version is here need not be stored: a version may have come without all of its content.
+    fn is_known(&self, conn: &mut SqliteConnection, row: &Row) -> Result<bool> {
+        if !self.forced.contains(&row.id) {
+            return Ok(true);
+        }
+        let local = self.table.find(conn, &row.id)?;
+        Ok(local.is_some_and(|local| is_same(self.table.schema, &local, row)))
     }
 
     /// A tombstone of a clean row (L-11).
@@ -473,12 +480,12 @@ impl<'t> Applying<'t> {
         }
         let Some(server) = wire.to_row() else { return Ok(()) };
         let newest = copies::newest(conn, self.table, &server.id)?;
-        let is_known = !matches!(self.forced, Forced::All)
-            && newest.as_ref().is_some_and(|newest| {
-                server.version.is_some()
-                    && server.version == newest.version
-                    && server.deleted == newest.deleted
-            });
+        let is_known = newest.as_ref().is_some_and(|newest| {
+            server.version.is_some()
+                && server.version == newest.version
+                && server.deleted == newest.deleted
+                && (!matches!(self.forced, Forced::All) || is_same(self.table.schema, newest, &server))
+        });
         if is_known {
             self.applied.unchanged += 1;
             return self.leave_quarantine(conn, wire);
@@ -591,6 +598,13 @@ impl<'t> Applying<'t> {
         self.applied.quarantined += 1;
         Ok(())
     }
+}
+
+/// Whether the server's row would change nothing in the one here.
+fn is_same(table: &TableSchema, here: &Row, server: &Row) -> bool {
+    let mut new = here.clone();
+    overlay(table, &mut new, server);
+    new == *here
 }
 
 /// Whether every synced column has a value: unknown members are stored beside.

@@ -86,8 +86,17 @@ async fn s_06_new_columns_are_filled_from_what_is_kept_and_by_the_next_pull() {
     let again = device.pull("all", Todo::all()).await.expect("pulled");
     assert_eq!((again.rows.changed, again.rows.added), (0, 0), "{again:?}");
     // A query id of its own has not seen them.
+    let empty = "UPDATE \"__control\" SET applying = 1; UPDATE \"TodoItem\" SET n = NULL WHERE id = 'bare';
+        UPDATE \"__control\" SET applying = 0;";
+    sql(&database, empty);
     let other = device.pull("other", Todo::all()).await.expect("pulled");
-    assert!(other.rows.changed >= 3 && other.rows.added == 0, "{other:?}");
+    assert_eq!(
+        (other.rows.changed, other.rows.added),
+        (1, 0),
+        "what is the same already is no news: {other:?}"
+    );
+    let bare = device.table::<Todo>().get("bare").await.expect("read").expect("there");
+    assert_eq!(bare.n, Some(2));
     let other = device.pull("other", Todo::all()).await.expect("pulled");
     assert_eq!((other.rows.changed, other.rows.added), (0, 0), "{other:?}");
 }
@@ -140,6 +149,46 @@ async fn s_06_an_interrupted_refill_goes_on() {
     device.pull_all(Todo::all()).await.expect("pulled");
     assert_eq!(filled().await, [Some(0), Some(1), Some(2)]);
     assert_eq!(device.pending().await.expect("counted"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_06_windows_and_pulls_beyond_the_remembered_filters_refill_and_tell_only_what_is_new() {
+    let world = World::new().await;
+    let server = world.server.as_ref();
+    for number in 0..3 {
+        let row = json!({ "id": format!("{number}"), "text": "milk", "complete": true, "n": number });
+        server.seed(&row).await;
+    }
+    let database = world.folder.path().join("app.db");
+    for table in before::Schema::schemas() {
+        sql(&database, &create_table_sql(table));
+    }
+    let device = builder::<before::Schema>(&world, &database).open().await.expect("the device opens");
+    device.pull_all(before::Todo::all()).order_by(before::Todo::id.asc()).top(2).await.expect("pulled");
+    // More filters than are remembered, before the one that matches.
+    for number in 0..70 {
+        device.pull_all(before::Todo::text.eq(format!("no {number}"))).await.expect("pulled");
+    }
+    device.pull_all(before::Todo::text.eq("milk")).await.expect("pulled");
+    drop(device);
+    sql(&database, "DELETE FROM \"__extra\"");
+    sql(&database, GROWTH);
+
+    let device = builder::<Grown>(&world, &database).open().await.expect("the device opens");
+    let filled = async || {
+        let rows = device.table::<Todo>().all().order_by(Todo::id.asc()).load().await.expect("rows");
+        rows.iter().map(|row| row.n).collect::<Vec<_>>()
+    };
+    for changed in [2, 0, 0] {
+        let window = device.pull_all(Todo::all()).order_by(Todo::id.asc()).top(2).await.expect("pulled");
+        assert_eq!((window.rows.changed, window.rows.unchanged), (changed, 2 - changed));
+        assert_eq!(filled().await, [Some(0), Some(1), None]);
+    }
+    for changed in [1, 0, 0] {
+        let full = device.pull_all(Todo::text.eq("milk")).await.expect("pulled");
+        assert_eq!((full.rows.changed, full.rows.unchanged), (changed, 3 - changed));
+        assert_eq!(filled().await, [Some(0), Some(1), Some(2)]);
+    }
 }
 
 /// An update of unknown outcome was sent by the program before the growth and is settled by the one after it.

@@ -365,6 +365,43 @@ async fn p_18_l_36_a_second_401_is_the_answer_and_the_queue_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn l_36_a_second_401_in_the_middle_of_a_pull_ends_it_and_the_next_goes_on() {
+    let world = World::new().await;
+    for number in 0..6 {
+        let row = serde_json::json!({ "id": format!("{number}"), "text": "x", "complete": false });
+        world.server.as_ref().seed(&row).await;
+    }
+    let provider = Provider::new(Some("old-token"), Ok("also-refused"));
+    // The second page, and the same after the refresh.
+    let pages = AtomicUsize::new(0);
+    world.proxy.inject(2, Fault::Answer(unauthorized()), move |request| {
+        request.method == "GET" && pages.fetch_add(1, Ordering::SeqCst) > 0
+    });
+    // Without an overlap, so that a pull begins at its token.
+    let settings = |builder: Builder<Schema>| {
+        builder.credentials(provider.clone()).profile(ServerProfile::sync_server())
+    };
+    let device = device(&world, settings).await;
+    let error = device.pull("q", Todo::all()).page_size(2).await.expect_err("refused twice");
+    assert!(error.is_unauthorized() && error.status() == Some(401), "{error}");
+    assert_eq!((error.kind(), error.query_id()), (ErrorKind::Unauthorized, Some("q")));
+    let tokens = sent(&world.proxy, "x-zumo-auth");
+    assert_eq!(tokens, ["old-token", "old-token", "also-refused"].map(|token| Some(token.to_owned())));
+    assert_eq!(provider.refreshes(), 1);
+    let asked = world.proxy.take_seen();
+    assert_eq!(asked[1].request.target, asked[2].request.target, "the same page");
+    assert_eq!(device.table::<Todo>().all().count().await.expect("counted"), 2, "L-34");
+
+    // The token is where the first page left it: nothing is read twice, and nothing is missing.
+    let report = device.pull("q", Todo::all()).page_size(2).await.expect("signed in");
+    assert_eq!(report.rows.added, 4);
+    let from = |target: &str| target.split("updatedAt").nth(1).map(str::to_owned);
+    let again = world.proxy.take_seen();
+    assert_eq!(from(&again[0].request.target), from(&asked[1].request.target));
+    assert_eq!(device.table::<Todo>().all().count().await.expect("counted"), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_03_a_refresh_that_fails_leaves_the_queue_and_the_next_push_goes_on() {
     for (window, sent) in [(1, 1), (8, 3)] {
         let world = World::new().await;

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::default;
 use super::state::{Quarantined, State, TableState, Token};
+use crate::entity::TableSchema;
 use crate::error::Result;
 use crate::evaluate;
 use crate::page::{WireRow, for_each_row, raw_rows};
@@ -172,7 +173,7 @@ pub(super) fn quarantined(table: &TableState) -> impl Iterator<Item = Quarantine
     })
 }
 
-/// Which rows are stored even in a version that is known.
+/// Which rows are looked into even in a version that is known, and stored if they differ.
 #[derive(Clone, Copy)]
 enum Forced<'a> {
     These(&'a [String]),
@@ -232,12 +233,12 @@ impl Applying<'_> {
             self.quarantine(table, &id, raw, names, reason, waited);
         } else if is_dirty {
             // L-14, L-15: a row with an operation is not touched.
-            let known = !matches!(self.fetched, Forced::All)
-                && table.newest(&id).is_some_and(|newest| {
-                    server.version.is_some()
-                        && server.version == newest.version
-                        && server.deleted == newest.deleted
-                });
+            let known = table.newest(&id).is_some_and(|newest| {
+                server.version.is_some()
+                    && server.version == newest.version
+                    && server.deleted == newest.deleted
+                    && (!matches!(self.fetched, Forced::All) || is_same(schema, newest, &server))
+            });
             if known {
                 applied.unchanged += 1;
             } else {
@@ -247,12 +248,14 @@ impl Applying<'_> {
         } else if server.deleted {
             remove(table, &server, applied);
         } else if let Some(local) = table.rows.get(&id) {
-            let same = server.version.is_some() && server.version == local.version;
+            let same = server.version.is_some()
+                && server.version == local.version
+                && (!is_forced || is_same(schema, local, &server));
             let mut new = local.clone();
             new.overlay(schema, &server);
             let matches =
                 |rest: &Predicate| evaluate::matches(&rest.node, &TableRow { table: schema, row: &new });
-            if same && !is_forced {
+            if same {
                 applied.unchanged += 1;
             } else if self.rest.is_some_and(|rest| !matches(rest))
                 && wanted(table).has_left(schema, local, &new)
@@ -288,6 +291,13 @@ impl Applying<'_> {
         table.quarantine.insert(id.to_owned(), Quarantined { raw: raw.to_owned(), names, query_id, reason });
         self.applied.quarantined += 1;
     }
+}
+
+/// Whether the server's row would change nothing in the one here.
+fn is_same(schema: &'static TableSchema, here: &Row, server: &Row) -> bool {
+    let mut new = here.clone();
+    new.overlay(schema, server);
+    new == *here
 }
 
 fn wanted(table: &TableState) -> Wanted {

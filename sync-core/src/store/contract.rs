@@ -250,6 +250,7 @@ cases! {
         l_11_a_queued_delete_is_not_undone_by_a_pull,
         l_19_absent_is_unchanged_and_null_is_null,
         l_18_unknown_members_are_kept,
+        l_21_the_later_answer_is_the_newer_one_whatever_its_time,
         l_22_local_only_columns_are_kept,
         l_17_rows_without_id_are_ignored,
         l_11_rows_are_applied_in_page_order,

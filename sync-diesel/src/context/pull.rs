@@ -56,7 +56,8 @@ impl<'c, A> Pull<'c, A> {
     }
 
     /// Rows asked for per page; the server may send fewer. 0 is an error, and more than the server takes (1000 where
-    /// its profile says nothing else) is asked as that.
+    /// its profile says nothing else) is asked as that. A page that is larger than the client takes is asked for again
+    /// with half as many.
     pub fn page_size(mut self, rows: u32) -> Self {
         self.request.page_size = rows;
         self

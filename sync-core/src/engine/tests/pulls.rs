@@ -1,6 +1,7 @@
 //! Pulls: what is asked for, what leaves, what a failure in the middle costs.
 
 use std::pin::pin;
+use std::sync::Mutex;
 
 use futures_util::FutureExt;
 use http::StatusCode;
@@ -580,6 +581,54 @@ async fn l_37_reads_by_id_end_with_the_pull_and_keep_what_was_read() {
         };
         assert_eq!(error.expect_err(case).kind(), ErrorKind::Cancelled, "{case}");
         assert_eq!((server.count() - before, notes(&store).await), (1, left), "{case}");
+    }
+}
+
+/// A server, with the addresses that were asked for.
+struct Noting(Arc<Server>, Mutex<Vec<url::Url>>);
+
+impl Transport for Noting {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, SendError>> {
+        self.1.lock().expect("no panic").push(request.url.clone());
+        async move { self.0.send(request).await }.boxed()
+    }
+}
+
+#[tokio::test]
+async fn l_29_no_request_leaves_for_a_next_link_wherever_it_leads() {
+    for link in [
+        "http://elsewhere.test/tables/Todo?$skip=2",
+        "https://model/tables/List?$skip=2",
+        "//elsewhere.test/tables/Todo",
+        "?$skip=0&trap=1",
+        "%24skip=2&trap=1",
+        "",
+    ] {
+        for request in [
+            PullRequest { page_size: 2, ..pull_all() },
+            PullRequest { page_size: 2, ..full(Predicate::all(&TODO)) },
+            PullRequest { page_size: 50, ..pull_all() },
+        ] {
+            let server = Server::of(Dialect::Datasync);
+            seed(&server, &[("a", "x"), ("b", "x"), ("c", "x"), ("d", "x"), ("e", "x")]);
+            // The same link with each page, the last one as well.
+            server.with(|state| state.next_link = Some(link));
+            let noting = Arc::new(Noting(Arc::clone(&server), Mutex::default()));
+            let endpoint = Endpoint::parse("http://model").expect("valid");
+            let requests = RequestBuilder::new(endpoint, Dialect::Datasync);
+            let store = Arc::new(MemoryStore::new([&TODO, &LIST]));
+            let profile = ServerProfile::conservative();
+            let device = Engine::new(store, noting.clone(), Arc::new(NoWait), requests, profile);
+            let report = device.pull(request).await.expect("pulled");
+            assert_eq!((report.rows.added, ids(&device).await.len()), (5, 5), "{link}");
+            let asked = noting.1.lock().expect("no panic");
+            assert!(asked.len() < 12, "{link}: {} requests", asked.len());
+            for url in &*asked {
+                let is_ours =
+                    (url.scheme(), url.host_str(), url.path()) == ("http", Some("model"), "/tables/Todo");
+                assert!(is_ours && !url.as_str().contains("trap"), "{link}: {url}");
+            }
+        }
     }
 }
 

@@ -54,6 +54,8 @@ pub(super) struct State {
     pub(super) refuses_keys: bool,
     /// Dates its answers, by the clock that change times come from.
     pub(super) is_dated: bool,
+    /// The next link of every page of v3, the last one's as well.
+    pub(super) next_link: Option<&'static str>,
     /// Lists of more rows than this are larger than the client takes.
     pub(super) largest_list: Option<usize>,
     /// What other clients do once this many lists were asked for.
@@ -336,6 +338,7 @@ impl State {
             Dialect::MobileServices | Dialect::MobileApps => Json::Array(page),
             Dialect::Datasync => {
                 let link = follows.then(|| format!("%24skip={take}&$top={}", top - take));
+                let link = self.next_link.map(str::to_owned).or(link);
                 json!({ "items": Json::Array(page), "count": null, "nextLink": link })
             }
         };

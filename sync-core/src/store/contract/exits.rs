@@ -374,4 +374,7 @@ pub(super) async fn r_11_a_refilling_pull_writes_known_versions<S: LocalStore>(p
     assert_eq!(content(&probe.row("clean").await), Some(text("bread")));
     assert_eq!(content(&probe.row("dirty").await), Some(text("mine")));
     assert_eq!(probe.shadow("dirty").await.as_ref().and_then(content), Some(text("bread")));
+    // L-20: what is the same already is no news. A window refills in each pull.
+    let again = probe.apply(PullBatch { refill: true, ..batch(&TODO, &[&body]) }).await;
+    assert_eq!(again, Applied { unchanged: 2, ..Applied::default() });
 }

@@ -120,6 +120,30 @@ pub(super) async fn l_18_unknown_members_are_kept<S: LocalStore>(probe: Probe<S>
     assert_eq!(probe.row("a").await.extra.as_deref(), Some("{\"color\":null}"));
 }
 
+/// Two servers behind one address may disagree about the time.
+pub(super) async fn l_21_the_later_answer_is_the_newer_one_whatever_its_time<S: LocalStore>(probe: Probe<S>) {
+    let early = "2023-12-31T23:59:00.000Z";
+    let with_time = |id: &str, content: &str, version: &str| {
+        json(id, content, version)
+            .replace("\"updatedAt\":\"2024-01-01T00:00:00.000Z\"", &format!("\"updatedAt\":\"{early}\""))
+    };
+    for id in ["clean", "dirty", "deleted"] {
+        probe.pulled(id, "milk", "v1").await;
+    }
+    probe.update(todo("dirty", "mine")).await;
+    let gone = with_time("deleted", "milk", "v2").replace("\"deleted\":false", "\"deleted\":true");
+    let body =
+        format!("[{},{},{gone}]", with_time("clean", "bread", "v2"), with_time("dirty", "bread", "v2"));
+    let applied = probe.pull(&body).await;
+    assert_eq!(applied, Applied { changed: 1, kept_local: 1, removed: 1, ..Applied::default() });
+    let row = probe.row("clean").await;
+    assert_eq!((content(&row), row.version.as_deref()), (Some(text("bread")), Some("v2")));
+    assert_eq!(row.updated_at, Some(at(early)), "as the server says");
+    let shadow = probe.shadow("dirty").await.expect("a shadow");
+    assert_eq!((content(&shadow), shadow.version.as_deref()), (Some(text("bread")), Some("v2")));
+    assert_eq!(probe.find("deleted").await, None);
+}
+
 pub(super) async fn l_22_local_only_columns_are_kept<S: LocalStore>(probe: Probe<S>) {
     probe.pulled("a", "milk", "v1").await;
     probe.update(part("a", &[("note", text("mine"))])).await;
