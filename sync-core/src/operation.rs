@@ -63,7 +63,8 @@ pub enum SentKind {
     Undelete,
 }
 
-/// Names one operation at one revision; an operation changed since then no longer answers to the key.
+/// Names one operation at one revision; an operation changed since then no longer answers to the key, and neither does
+/// one about which something else is to be decided, because another version of the server's row was seen since (K-12).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OperationKey {
     /// Name of the table.
@@ -100,7 +101,7 @@ pub struct Operation {
     pub sent: Option<(SentKind, i64)>,
     /// Place in the queue of what remains after the request in flight, if the row changed meanwhile.
     pub tail_seq: Option<i64>,
-    /// How often it was sent.
+    /// How often it was sent; what remains of an operation after an acknowledgement counts anew.
     pub attempts: i64,
 }
 
@@ -244,4 +245,7 @@ pub struct Outgoing {
     pub base: Option<Row>,
     /// How often the operation was sent, this attempt included.
     pub attempts: i64,
+    /// An attempt before this one may have reached the server, for all that is known. Wider than
+    /// [`uncertain`](Self::uncertain): what became of attempts before the last local change is not remembered.
+    pub may_have_arrived: bool,
 }

@@ -362,6 +362,7 @@ mod tests {
             base: None,
             earlier: None,
             attempts: 1,
+            may_have_arrived: false,
         }
     }
 

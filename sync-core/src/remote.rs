@@ -314,6 +314,7 @@ fn outgoing(
         base: None,
         earlier: None,
         attempts: 1,
+        may_have_arrived: false,
     }
 }
 

@@ -18,11 +18,13 @@ use sync_core::page::{WireRow, for_each_row, raw_rows};
 use sync_core::predicate::Node;
 use sync_core::protocol::SystemNames;
 use sync_core::row::{Row, TableRow};
-use sync_core::store::{Applied, PullBatch, PullEnd, PullScope, PullStart};
+use sync_core::store::{Applied, PullBatch, PullEnd, PullScope, PullStart, is_in_conflict};
 use sync_core::wanted::{Wanted, is_outside, reads_only_present};
 
 use self::upsert::{CHUNK, Chunk, write_texts};
 use crate::failure::{OrStore, is_about_the_row, row_fault};
+use crate::queue::operation_of;
+use crate::queue::record::decide_anew_if_unrecorded;
 use crate::statement::{query, run};
 use crate::synced::{SyncedTable, Tables, overlay};
 use crate::system;
@@ -489,6 +491,12 @@ impl<'t> Applying<'t> {
         if is_known {
             self.applied.unchanged += 1;
             return self.leave_quarantine(conn, wire);
+        }
+        // K-12: a decision about the copy seen before is none about this one.
+        if let Some(operation) = operation_of(conn, self.table.schema, &server.id)?
+            && is_in_conflict(self.table.schema, &operation, newest.as_ref())
+        {
+            decide_anew_if_unrecorded(conn, self.table.schema.name, &server.id)?;
         }
         copies::learn(conn, self.table, newest, &server)?;
         self.applied.kept_local += 1;

@@ -578,7 +578,7 @@ fn conflict_of(operation: &Outgoing, failure: &Failure, local: Option<Row>, repe
         local,
         remote,
         // An attempt of an earlier push may have arrived; within this push each attempt was answered.
-        uncertain: operation.uncertain || (operation.attempts > 1 && repeats == 0),
+        uncertain: operation.uncertain || (operation.may_have_arrived && repeats == 0),
         // A parked operation is not sent.
         parked: false,
         repeats,

@@ -273,6 +273,11 @@ fn prepare(table: &TableState, id: &str, body: UpdateBody) -> Option<Candidate<N
         base_version: entry.base_version.clone().filter(|_| schema.versioned && !forgets_version),
         base,
         attempts: entry.attempts + 1,
+        may_have_arrived: match entry.state {
+            OperationState::Attempted => true,
+            OperationState::Pending => entry.attempts > 0,
+            OperationState::Failed => table.errors.get(id).is_none_or(|error| error.uncertain),
+        },
     };
     Some(Candidate { outgoing, handle: Next { sent, forgets_version } })
 }

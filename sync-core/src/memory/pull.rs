@@ -9,12 +9,14 @@ use super::state::{Quarantined, State, TableState, Token};
 use crate::entity::TableSchema;
 use crate::error::Result;
 use crate::evaluate;
+use crate::operation::OperationState;
 use crate::page::{WireRow, for_each_row, raw_rows};
 use crate::predicate::{Node, Predicate, codec};
 use crate::protocol::SystemNames;
 use crate::row::{Row, TableRow};
 use crate::store::{
     Applied, DeltaToken, MAX_REFETCH, PullBatch, PullEnd, PullScope, PullStart, QuarantinedRow, QueryKey,
+    is_in_conflict,
 };
 use crate::wanted::{self, MAX_FULL_PULLS, Wanted};
 
@@ -242,7 +244,17 @@ impl Applying<'_> {
             if known {
                 applied.unchanged += 1;
             } else {
+                // K-12: a decision about the copy seen before is none about this one.
+                let newest = table.newest(&id);
+                let is_open = table.entries.get(&id).is_some_and(|entry| {
+                    entry.state != OperationState::Attempted
+                        && !table.errors.contains_key(&id)
+                        && is_in_conflict(schema, &entry.operation(schema, &id), newest)
+                });
                 table.learn(&id, &server);
+                if let Some(entry) = table.entries.get_mut(&id).filter(|_| is_open) {
+                    entry.revision += 1;
+                }
                 applied.kept_local += 1;
             }
         } else if server.deleted {

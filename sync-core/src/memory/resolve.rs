@@ -2,6 +2,7 @@
 
 use super::state::{State, TableState};
 use crate::check;
+use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::{
     FailureClass, OperationError, OperationKey, OperationKind, OperationState, ServerMayHold, merge_answer,
@@ -238,15 +239,18 @@ fn resolve_in_flight(
 }
 
 fn store_columns(table: &mut TableState, id: &str, columns: &Row) {
+    let schema = table.schema;
     if let Some(row) = table.rows.get_mut(id) {
-        set_columns(row, columns);
+        set_columns(schema, row, columns);
     }
 }
 
-fn set_columns(row: &mut Row, columns: &Row) {
-    for (value, merged) in row.values.iter_mut().zip(&columns.values) {
-        if merged.is_some() {
-            value.clone_from(merged);
+/// Local-only columns of a row that is there stay: they may have been changed since the decision was made, and no
+/// revision tells.
+fn set_columns(schema: &TableSchema, row: &mut Row, columns: &Row) {
+    for ((column, value), given) in schema.columns.iter().zip(&mut row.values).zip(&columns.values) {
+        if given.is_some() && (!column.local || value.is_none()) {
+            value.clone_from(given);
         }
     }
 }
@@ -367,7 +371,7 @@ fn store_row(table: &mut TableState, id: &str, given: &Row) {
     if let Some(newest) = newest {
         row.overlay(table.schema, &newest);
     }
-    set_columns(&mut row, given);
+    set_columns(table.schema, &mut row, given);
     row.take_system_columns(given);
     table.rows.insert(id.to_owned(), row);
 }
@@ -398,7 +402,7 @@ fn change_kind(
             table.rows.insert(id.to_owned(), kept);
         }
         if let (Some(item), Some(row)) = (item, table.rows.get_mut(id)) {
-            set_columns(row, item);
+            set_columns(table.schema, row, item);
         }
     }
     let remote = error.remote.as_ref();

@@ -153,6 +153,7 @@ fn acknowledge(state: &mut State, key: &OperationKey, sent: &Sent, answer: Optio
         let place = if moved { fresh } else { entry.seq };
         entry.seq = entry.tail_seq.take().unwrap_or(place);
         entry.taken_by = 0;
+        entry.attempts = 0;
     }
     Ok(moved)
 }
@@ -260,7 +261,13 @@ fn take_back(table: &mut TableState, id: &str, sent: &Sent, holds: ServerMayHold
 }
 
 fn record(table: &mut TableState, id: &str, sent: &Sent, failure: Failure) {
-    let Some(entry) = table.entries.get(id) else { return };
+    let seen = table.errors.get(id).and_then(|error| error.remote.as_ref()).or_else(|| table.newer.get(id));
+    let is_other = |remote: &Row| seen.is_some_and(|seen| seen.version != remote.version);
+    let is_news = failure.remote.as_ref().is_some_and(is_other);
+    let Some(entry) = table.entries.get_mut(id) else { return };
+    let superseded = entry.revision != sent.revision;
+    // K-12: whoever decides about the row that was seen before decides about another one.
+    entry.revision += i64::from(is_news);
     let uncertain = match sent.before {
         None => true,
         // How an attempt before the last change ended is not known any more.
@@ -279,7 +286,7 @@ fn record(table: &mut TableState, id: &str, sent: &Sent, failure: Failure) {
         message: failure.message,
         local: Some(sent.row.clone()),
         remote: failure.remote,
-        superseded: entry.revision != sent.revision,
+        superseded,
         uncertain,
         // The app may have parked it while it was under way.
         parked: table.is_parked(id),

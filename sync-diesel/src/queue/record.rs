@@ -2,7 +2,7 @@
 
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
-use diesel::{Queryable, RunQueryDsl};
+use diesel::{OptionalExtension, Queryable, RunQueryDsl};
 use sync_core::entity::TableSchema;
 use sync_core::error::Result;
 use sync_core::item;
@@ -225,6 +225,40 @@ pub(super) fn store_error(
     .or_store()
     .map(|_| ())
 }
+
+/// Whether the recorded error says that an attempt may have reached the server; `None` without an error.
+pub(super) fn recorded_doubt(
+    conn: &mut SqliteConnection,
+    table: &SyncedTable,
+    operation: &QueuedOperation,
+) -> Result<Option<bool>> {
+    let doubt = query::<BigInt>(
+        "SELECT uncertain FROM \"__errors\" WHERE table_name = ? AND item_id = ?",
+        &[table.schema.name.into(), (&operation.item_id).into()],
+    )
+    .get_result::<i64>(conn)
+    .optional()
+    .or_store()?;
+    Ok(doubt.map(|uncertain| uncertain != 0))
+}
+
+/// K-12: the server's row that is to be decided about is another one than was seen, so keys given out before name it no
+/// longer. What is under way is decided by its answer.
+pub(super) fn decide_anew(conn: &mut SqliteConnection, table: &str, id: &str) -> Result<()> {
+    run(conn, DECIDE_ANEW, &[table.into(), id.into()]).or_store().map(|_| ())
+}
+
+/// The same, unless a recorded error shows the row to decide about.
+pub(crate) fn decide_anew_if_unrecorded(conn: &mut SqliteConnection, table: &str, id: &str) -> Result<()> {
+    let text = format!(
+        "{DECIDE_ANEW} AND NOT EXISTS (SELECT 1 FROM \"__errors\" AS e
+         WHERE e.table_name = \"__operations\".table_name AND e.item_id = \"__operations\".item_id)"
+    );
+    run(conn, &text, &[table.into(), id.into()]).or_store().map(|_| ())
+}
+
+const DECIDE_ANEW: &str = "UPDATE \"__operations\" SET revision = revision + 1
+     WHERE table_name = ? AND item_id = ? AND state <> 1";
 
 /// Removes the recorded error.
 pub(super) fn drop_error(conn: &mut SqliteConnection, operation: &QueuedOperation) -> Result<()> {

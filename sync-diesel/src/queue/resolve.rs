@@ -245,11 +245,13 @@ fn apply_in_flight(
     .map(|_| ())
 }
 
-/// Stores columns of a checked row in the local row; the system columns stay the server's.
+/// Stores columns of a checked row in the local row; the system columns stay the server's. Local-only columns stay as
+/// well: they may have been changed since the decision was made, and no revision tells.
 fn write_columns(conn: &mut SqliteConnection, table: &SyncedTable, id: &str, columns: &Row) -> Result<()> {
     let Some(local) = table.find(conn, id)? else { return Ok(()) };
-    let row = Row { values: columns.values.clone(), ..local };
-    table.update(conn, &row).or_store().map(|_| ())
+    let sent = table.schema.columns.iter().zip(&columns.values);
+    let values = sent.map(|(column, value)| value.clone().filter(|_| !column.local)).collect();
+    table.update(conn, &Row { values, ..local }).or_store().map(|_| ())
 }
 
 /// K-02, K-10: what the app did not change since the base comes from the server's row, so that sending the local row
@@ -423,8 +425,8 @@ fn store_row(
     if let Some(newest) = newest {
         overlay(table.schema, &mut row, &newest);
     }
-    for (value, given) in row.values.iter_mut().zip(&given.values) {
-        if given.is_some() {
+    for ((column, value), given) in table.schema.columns.iter().zip(&mut row.values).zip(&given.values) {
+        if given.is_some() && (!column.local || value.is_none()) {
             value.clone_from(given);
         }
     }

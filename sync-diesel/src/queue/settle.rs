@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use diesel::{Connection, OptionalExtension, RunQueryDsl};
 use sync_core::check;
@@ -15,7 +15,8 @@ use sync_core::row::Row;
 use sync_core::store::{Failure, Outcome, PushSession, Resolution, Resolver, Settlement};
 
 use super::record::{
-    Failed, QueuedOperation, Remainder, drop_error, find, note_refetch, remove, store, store_error,
+    Failed, QueuedOperation, Remainder, decide_anew, drop_error, find, note_refetch, recorded_doubt, remove,
+    store, store_error,
 };
 use super::{history, resolve};
 use crate::apply::copies::{self, Copy};
@@ -305,6 +306,9 @@ impl Flight<'_> {
             server_may_hold: ServerMayHold::No.as_i64(),
             retake: true,
         };
+        // What remains was never sent: what became of earlier attempts is known.
+        run(conn, "UPDATE \"__operations\" SET attempts = 0 WHERE seq = ?", &[self.operation.seq.into()])
+            .or_store()?;
         store(conn, self.operation.seq, &rest)
     }
 
@@ -444,15 +448,24 @@ impl Flight<'_> {
             None | Some(OperationState::Attempted) => true,
             // How an attempt before the last change ended is not known any more.
             Some(OperationState::Pending) => self.operation.attempts > 1,
-            Some(OperationState::Failed) => query::<BigInt>(
-                "SELECT uncertain FROM \"__errors\" WHERE table_name = ? AND item_id = ?",
-                &[self.table.schema.name.into(), self.id().into()],
-            )
-            .get_result::<i64>(conn)
-            .optional()
-            .or_store()?
-            .is_some_and(|uncertain| uncertain != 0),
+            Some(OperationState::Failed) => {
+                recorded_doubt(conn, self.table, &self.operation)?.unwrap_or(false)
+            }
         })
+    }
+
+    /// Whether something else was to be seen of the server's row before: in the error, or else brought by a pull.
+    fn is_news(&self, conn: &mut SqliteConnection, remote: &Row) -> Result<bool> {
+        let (table, id) = (self.table.schema.name, self.id());
+        let seen = query::<Nullable<Text>>(
+            "SELECT remote_version FROM \"__errors\" WHERE table_name = ? AND item_id = ? AND remote IS NOT NULL
+             UNION ALL SELECT version FROM \"__newer\" WHERE table_name = ? AND item_id = ? LIMIT 1",
+            &[table.into(), id.into(), table.into(), id.into()],
+        )
+        .get_result::<Option<String>>(conn)
+        .optional()
+        .or_store()?;
+        Ok(seen.is_some_and(|seen| seen != remote.version))
     }
 
     /// Records a failure, in place of an older one.
@@ -469,6 +482,9 @@ impl Flight<'_> {
                 // Without the value that keeps the row waiting, this version of it is not all known.
                 if !quarantine::is_of_version(conn, self.table, self.id(), remote.version.as_deref())? {
                     self.leave_quarantine(conn)?;
+                }
+                if self.is_news(conn, remote)? {
+                    decide_anew(conn, self.table.schema.name, self.id())?;
                 }
                 let newest = copies::newest(conn, self.table, self.id())?;
                 copies::learn(conn, self.table, newest, &self.named(remote))?;

@@ -16,7 +16,9 @@ use sync_core::row::Row;
 use sync_core::store::{Exchanged, Failure, PushSession, Take, UpdateBody};
 
 use super::parking::IS_PARKED;
-use super::record::{Failed, QueuedOperation, Taker, find_with_taker, load, remove, store_error};
+use super::record::{
+    Failed, QueuedOperation, Taker, find_with_taker, load, recorded_doubt, remove, store_error,
+};
 use super::relation;
 use super::settle::restore;
 use crate::apply::copies::{self, Copy};
@@ -123,7 +125,8 @@ impl Line<'_> {
             }
             Err(Unready::Error(error)) => return Err(error),
         };
-        let outgoing = request.outgoing(table, &operation);
+        let may_have_arrived = may_have_arrived(self.conn, table, &operation)?;
+        let outgoing = request.outgoing(table, &operation, may_have_arrived);
         Ok(Some(Candidate { outgoing, handle: Ready { operation, request } }))
     }
 
@@ -434,7 +437,7 @@ fn complete_unneeded(
 
 impl Request {
     /// What is sent, once it is marked.
-    fn outgoing(&self, table: &SyncedTable, operation: &QueuedOperation) -> Outgoing {
+    fn outgoing(&self, table: &SyncedTable, operation: &QueuedOperation, may_have_arrived: bool) -> Outgoing {
         let is_checked = table.schema.versioned && self.sent != SentKind::Insert && !self.replaces;
         Outgoing {
             key: operation.key(table.schema, self.revision),
@@ -446,8 +449,22 @@ impl Request {
             base_version: operation.base_version.clone().filter(|_| is_checked),
             base: self.base.clone(),
             attempts: operation.attempts.saturating_add(1),
+            may_have_arrived,
         }
     }
+}
+
+/// Whether an attempt before may have reached the server, for all that is known.
+fn may_have_arrived(
+    conn: &mut SqliteConnection,
+    table: &SyncedTable,
+    operation: &QueuedOperation,
+) -> Result<bool> {
+    Ok(match operation.state()? {
+        OperationState::Attempted => true,
+        OperationState::Pending => operation.attempts > 0,
+        OperationState::Failed => recorded_doubt(conn, table, operation)?.unwrap_or(true),
+    })
 }
 
 /// Stores what is sent, before it is sent.

@@ -76,6 +76,21 @@ async fn f_10_a_sum_whose_answer_was_lost_is_not_counted_twice() {
 }
 
 #[tokio::test]
+async fn k_06_a_sum_that_was_refused_before_is_merged() {
+    let script = Script::of([answer(201, &stored(5, "v1"))]);
+    let device = device(&script, Dialect::MobileApps);
+    write(&device, &COUNTER, LocalChangeKind::Insert(counted(5))).await;
+    push(&device).await.expect("pushed");
+    write(&device, &COUNTER, LocalChangeKind::Update(counted(6))).await;
+    script.then([answer(403, &json!({ "error": "not yet" }))]);
+    push(&device).await.expect_err("refused");
+    // The refusal was an answer: what the server has counted since is somebody else's.
+    script.then([answer(412, &stored(15, "v2")), answer(200, &stored(16, "v3"))]);
+    push(&device).await.expect("merged");
+    assert_eq!(count(&device).await, Value::Integer(16));
+}
+
+#[tokio::test]
 async fn k_17_an_object_of_an_older_version_is_not_merged_as_if_it_had_seen_the_newer_one() {
     let script = Script::of([answer(201, &stored(5, "v1"))]);
     let device = device(&script, Dialect::MobileApps);

@@ -54,6 +54,7 @@ fn outgoing(dialect: Dialect, sent: SentKind) -> Outgoing {
         base: None,
         earlier: None,
         attempts: 1,
+        may_have_arrived: false,
     }
 }
 

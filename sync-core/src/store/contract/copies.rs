@@ -1,11 +1,13 @@
 //! The server copies kept of a row with an operation: base, and newest.
 
 use super::probe::*;
-use super::tables::{ENTRY, LIST};
+use super::tables::{ENTRY, LIST, TODO};
 use crate::entity::TableSchema;
-use crate::operation::{FailureClass, OperationKind, SentKind};
+use crate::error::ErrorKind;
+use crate::operation::{FailureClass, OperationKey, OperationKind, SentKind};
+use crate::predicate::Predicate;
 use crate::row::Row;
-use crate::store::{Applied, LocalChangeKind, LocalStore, Outcome, Resolution};
+use crate::store::{Applied, LocalChangeKind, LocalStore, Outcome, Purge, Resolution, Resolver};
 use crate::value::Value;
 
 /// A row of the table without versions.
@@ -141,6 +143,98 @@ pub(super) async fn k_10_keep_local_is_guarded_by_the_version_that_was_seen<S: L
     assert_eq!((sent.base_version.as_deref(), present(&sent.item)), (Some("v2"), vec!["text"]));
     let newest = probe.shadow("a").await.expect("a copy");
     assert_eq!((newest.version.as_deref(), value(&newest, "n")), (Some("v3"), Some(Value::Integer(6))));
+}
+
+/// Only a lost answer leaves open whether a request arrived.
+pub(super) async fn k_06_answered_attempts_leave_no_doubt<S: LocalStore>(probe: Probe<S>) {
+    probe.pulled("a", "milk", "v1").await;
+    probe.update(todo("a", "bread")).await;
+    let (session, sent) = probe.send().await;
+    assert!(!sent.may_have_arrived);
+    probe.update(todo("a", "jam")).await;
+    probe.settle(session, &sent.key, acknowledged(server("a", "bread", "v2"))).await;
+    let (session, rest) = probe.send().await;
+    assert_eq!((rest.may_have_arrived, rest.attempts), (false, 1), "what remains was never sent");
+    probe.settle(session, &rest.key, refused()).await;
+    let (session, again) = probe.send().await;
+    assert_eq!((again.may_have_arrived, again.attempts), (false, 2));
+    probe.settle(session, &again.key, conflict(server("a", "theirs", "v3"))).await;
+    assert!(!probe.error("a").await.uncertain);
+    let (session, again) = probe.send().await;
+    assert!(!again.may_have_arrived);
+    probe.settle(session, &again.key, Outcome::Uncertain(None)).await;
+    let (session, again) = probe.send().await;
+    assert!(again.may_have_arrived, "no answer came");
+    probe.settle(session, &again.key, refused()).await;
+    assert!(probe.error("a").await.uncertain);
+    assert!(probe.send().await.1.may_have_arrived);
+}
+
+/// What was seen is not what the server has by now: the decision may undo what somebody did in between.
+pub(super) async fn k_12_a_decision_about_another_version_changes_nothing<S: LocalStore>(probe: Probe<S>) {
+    let refuse = async |key: OperationKey| {
+        let merged = part("a", &[("text", text("bread")), ("n", Value::Integer(5))]);
+        for decision in [Resolution::Merge(merged), Resolution::KeepLocal, Resolution::TakeRemote] {
+            let error =
+                probe.store.resolve(key.clone(), decision, Resolver::App).await.expect_err("another version");
+            assert_eq!(error.kind(), ErrorKind::OperationChanged);
+        }
+    };
+    probe.pulled("a", "milk", "v1").await;
+    probe.update(todo("a", "bread")).await;
+    probe.answer(conflict(numbered_row("a", "jam", 5, "v2"))).await;
+    let seen = probe.error("a").await.key;
+    probe.answer(conflict(numbered_row("a", "jam", 5, "v2"))).await;
+    assert_eq!(probe.error("a").await.key, seen, "the same version again is the same conflict");
+    probe.answer(refused()).await;
+    assert_eq!(probe.error("a").await.key, seen);
+    probe.answer(conflict(numbered_row("a", "jam", 5, "v2"))).await;
+    probe.answer(conflict(numbered_row("a", "jam", 6, "v3"))).await;
+    refuse(seen).await;
+    probe.resolve("a", Resolution::KeepLocal).await;
+    let (session, sent) = probe.send().await;
+    assert_eq!((sent.base_version.as_deref(), present(&sent.item)), (Some("v3"), vec!["text"]));
+    probe.settle(session, &sent.key, acknowledged(numbered_row("a", "bread", 6, "v4"))).await;
+
+    // K-20: what a pull shows, and then another one, or an answer.
+    probe.update(todo("a", "tea")).await;
+    let open = async || {
+        let open = probe.store.conflicts(None).await.expect("a read").pop().expect("a conflict");
+        open.operation.key
+    };
+    assert_eq!(probe.pull(&format!("[{}]", numbered("a", "jam", 7, "v5"))).await.kept_local, 1);
+    let seen = open().await;
+    assert_eq!(probe.pull(&format!("[{}]", numbered("a", "jam", 8, "v6"))).await.kept_local, 1);
+    refuse(seen).await;
+    let seen = open().await;
+    probe.answer(conflict(numbered_row("a", "jam", 9, "v7"))).await;
+    refuse(seen).await;
+    probe.store.resolve(open().await, Resolution::KeepLocal, Resolver::App).await.expect("the newest");
+}
+
+/// No revision tells that a local-only column was changed since the decision was made.
+pub(super) async fn l_22_a_decision_leaves_local_columns<S: LocalStore>(probe: Probe<S>) {
+    let note = |words: &str| part("a", &[("note", text(words))]);
+    let stale = |version: &str| Row {
+        version: Some(version.to_owned()),
+        ..part("a", &[("text", text("bread and jam")), ("note", text("old"))])
+    };
+    let decisions = [
+        Resolution::Merge(part("a", &[("text", text("bread and jam")), ("note", text("old"))])),
+        Resolution::ChangeKind { kind: OperationKind::Update, item: Some(stale("v2")), version: None },
+        Resolution::Store(stale("v2")),
+    ];
+    for decision in decisions {
+        probe.pulled("a", "milk", "v1").await;
+        probe.update(part("a", &[("text", text("bread")), ("note", text("old"))])).await;
+        probe.answer(conflict(numbered_row("a", "jam", 5, "v2"))).await;
+        probe.update(note("mine")).await;
+        probe.resolve("a", decision.clone()).await;
+        let row = probe.row("a").await;
+        assert_eq!(value(&row, "text"), Some(text("bread and jam")), "{decision:?}");
+        assert_eq!(value(&row, "note"), Some(text("mine")), "{decision:?}");
+        probe.store.purge(Purge { force: true, ..Purge::new(Predicate::all(&TODO)) }).await.expect("a purge");
+    }
 }
 
 pub(super) async fn k_09_take_remote_takes_the_newest_copy<S: LocalStore>(probe: Probe<S>) {

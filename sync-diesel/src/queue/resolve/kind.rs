@@ -8,9 +8,9 @@ use sync_core::store::Failure;
 
 use super::{
     QueuedOperation, Remainder, Retake, Seen, drop_error, put_row, remove_row, store, take_untouched_columns,
+    write_columns,
 };
 use crate::apply::copies::Copy;
-use crate::failure::OrStore;
 use crate::synced::SyncedTable;
 use crate::system;
 
@@ -94,7 +94,8 @@ fn write_item(
     if let Some(kept) = &operation.item {
         put_row(conn, table, &table.whole_row(kept)?)?;
     }
-    let local = table.find(conn, &operation.item_id)?;
-    let (Some(item), Some(local)) = (item, local) else { return Ok(()) };
-    table.update(conn, &Row { values: item.values.clone(), ..local }).or_store().map(|_| ())
+    match item {
+        Some(item) => write_columns(conn, table, &operation.item_id, item),
+        None => Ok(()),
+    }
 }
