@@ -85,7 +85,7 @@ impl DieselStore {
         let schemas: Arc<[&'static TableSchema]> = tables.iter().map(TableEntry::schema).collect();
         let events = Events::new();
         let recorder = Recorder::new(events.clone(), Arc::clone(&schemas));
-        let database = Database::open(path.as_ref(), options, recorder, move |conn| {
+        let (database, is_altered) = Database::open(path.as_ref(), options, recorder, move |conn| {
             system::prepare(conn)?;
             migrate(conn)?;
             schema::check(conn, tables)?;
@@ -95,14 +95,20 @@ impl DieselStore {
             }
             let schemas: Vec<_> = tables.iter().map(TableEntry::schema).collect();
             queue::relation::install(conn, &schemas)?;
+            apply::growth::settle(conn, &Tables::new(tables))?;
             if is_altered {
                 schema::check_rows(conn)?;
             }
-            apply::growth::settle(conn, &Tables::new(tables))
+            Ok(is_altered)
         })
         .await?;
         let leases = Leases::new(path.as_ref());
-        Ok(Self { database, leases, tables: Arc::new(Tables::new(tables)), schemas, events })
+        let store = Self { database, leases, tables: Arc::new(Tables::new(tables)), schemas, events };
+        if is_altered {
+            // With foreign keys enforced again. What fails here is tried again by the next pull.
+            let _ = store.on_tables(ChangeSource::Pull, apply::quarantine::retry_all).await;
+        }
+        Ok(store)
     }
 
     /// Runs `work` on a read-only connection in one transaction: everything it reads is of one moment.

@@ -7,6 +7,8 @@
 //! well: a column nobody changed must not look changed, or its null would go to the server. And so does a request whose
 //! answer is still to come: sent again, it must hold what it held, or a whole row would take the member from the server.
 
+use std::collections::HashSet;
+
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use diesel::{OptionalExtension, RunQueryDsl};
@@ -19,7 +21,7 @@ use sync_core::row::Row;
 use sync_core::store::PullScope;
 
 use super::copies::Copy;
-use super::{drop_extra, quarantine, store_extra, token};
+use super::{drop_extra, store_extra, token};
 use crate::failure::{OrStore, is_about_the_row};
 use crate::statement::{query, run};
 use crate::synced::{SyncedTable, Tables};
@@ -62,7 +64,6 @@ pub(crate) fn settle(conn: &mut SqliteConnection, tables: &Tables) -> Result<()>
                 fill_operations(conn, table, &new)
             })?;
             token::drop(conn, name, None)?;
-            quarantine::retry(conn, table)?;
         }
     }
     Ok(())
@@ -82,7 +83,8 @@ fn store_columns(conn: &mut SqliteConnection, table: &str, columns: &[&str], has
     .map(|_| ())
 }
 
-/// Moves kept unknown members into the columns they now have.
+/// Moves kept unknown members into the columns they now have. What a constraint of the app's refuses stays where it is:
+/// the pull to come puts the row into quarantine.
 fn fill(conn: &mut SqliteConnection, table: &SyncedTable, new: &[usize]) -> Result<()> {
     let kept = query::<(Text, Text)>(
         "SELECT item_id, json FROM \"__extra\" WHERE table_name = ?",
@@ -90,25 +92,44 @@ fn fill(conn: &mut SqliteConnection, table: &SyncedTable, new: &[usize]) -> Resu
     )
     .load::<(String, String)>(conn)
     .or_store()?;
+    let mut filled = Vec::new();
     for (id, json) in kept {
         let Some((values, rest)) = divide(table, new, &json)? else { continue };
-        let Some(mut row) = table.find(conn, &id)? else { continue };
-        for (index, value) in row.values.iter_mut().enumerate() {
-            *value = values.values[index].clone();
-        }
+        let Some(before) = table.find(conn, &id)? else { continue };
+        let row = Row { values: values.values, ..before.clone() };
         match table.update(conn, &row) {
-            Ok(_) => {}
-            // A constraint of the app's: the pull to come puts the row into quarantine.
-            Err(error) if is_about_the_row(&error) => continue,
+            Ok(_) => filled.push((before, rest)),
+            Err(error) if is_about_the_row(&error) => {}
             Err(error) => return Err(error).or_store(),
         }
-        drop_extra(conn, table, &id)?;
-        store_extra(conn, table, &id, rest.as_deref())?;
+    }
+    // Opening has the foreign keys off, so that they are looked at afterwards.
+    let orphaned = if filled.is_empty() { HashSet::new() } else { orphans(conn, table)? };
+    for (mut row, rest) in filled {
+        if orphaned.contains(&row.id) {
+            for (index, value) in row.values.iter_mut().enumerate() {
+                *value = value.take().filter(|_| new.contains(&index));
+            }
+            table.update(conn, &row).or_store()?;
+        } else {
+            drop_extra(conn, table, &row.id)?;
+            store_extra(conn, table, &row.id, rest.as_deref())?;
+        }
     }
     for copy in [Copy::Base, Copy::Newer] {
         fill_copies(conn, table, new, copy)?;
     }
     Ok(())
+}
+
+/// Ids of the table's rows that refer to rows that are not there.
+fn orphans(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<HashSet<String>> {
+    let text = format!(
+        "SELECT \"id\" FROM {} WHERE rowid IN (SELECT \"rowid\" FROM pragma_foreign_key_check(?))",
+        table.name
+    );
+    let ids = query::<Text>(&text, &[table.schema.name.into()]).load::<String>(conn).or_store()?;
+    Ok(ids.into_iter().collect())
 }
 
 fn fill_copies(conn: &mut SqliteConnection, table: &SyncedTable, new: &[usize], copy: Copy) -> Result<()> {
