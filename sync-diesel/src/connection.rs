@@ -86,6 +86,11 @@ struct Writer {
     is_closed: bool,
 }
 
+/// The database as it was before its first write transaction: what other connections see until that commits.
+pub(crate) struct Before<'t> {
+    target: &'t Target,
+}
+
 struct Readers {
     target: Target,
     idle: Mutex<Vec<SqliteConnection>>,
@@ -105,7 +110,7 @@ impl Database {
         prepare: F,
     ) -> Result<(Self, T)>
     where
-        F: FnOnce(&mut SqliteConnection) -> Result<T> + Send + 'static,
+        F: FnOnce(&mut SqliteConnection, &Before<'_>) -> Result<T> + Send + 'static,
         T: Send + 'static,
     {
         let url = path
@@ -314,14 +319,27 @@ impl Writer {
 impl Writer {
     fn prepare<T, F>(&mut self, work: F) -> Result<T>
     where
-        F: FnOnce(&mut SqliteConnection) -> Result<T>,
+        F: FnOnce(&mut SqliteConnection, &Before<'_>) -> Result<T>,
     {
+        let before = Before { target: &self.target };
         let mut connection = self.target.connect(false)?;
         connection.batch_execute("PRAGMA foreign_keys = OFF").or_store()?;
-        let prepared = transact(&mut connection, Begin::Immediate, work)?;
+        let prepared = transact(&mut connection, Begin::Immediate, |conn| work(conn, &before))?;
         connection.batch_execute("PRAGMA foreign_keys = ON").or_store()?;
         self.connection = Some(connection);
         Ok(prepared)
+    }
+}
+
+impl Before<'_> {
+    /// Runs `work` on a connection of its own.
+    ///
+    /// # Errors
+    ///
+    /// The error of `work`; those of the file.
+    pub(crate) fn read<T>(&self, work: impl FnOnce(&mut SqliteConnection) -> Result<T>) -> Result<T> {
+        let mut connection = self.target.connect(true)?;
+        transact(&mut connection, Begin::Deferred, work)
     }
 }
 

@@ -660,7 +660,8 @@ impl<A: SyncSchema> Builder<A> {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`] when dialect, database or address is missing or wrong;
-    /// [`ErrorKind::SchemaMismatch`] when a table does not fit its entity; [`ErrorKind::OtherAccount`] when changes of
+    /// [`ErrorKind::SchemaMismatch`] when a table does not fit its entity, or changes wait for a column or a table that is
+    /// gone (see [`migration`]); [`ErrorKind::OtherAccount`] when changes of
     /// another account or service wait; [`ErrorKind::NewerSchema`], [`ErrorKind::Corrupt`], [`ErrorKind::Store`] from
     /// the file.
     pub async fn open(self) -> Result<SyncContext<A>> {

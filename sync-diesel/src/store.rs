@@ -53,7 +53,8 @@ impl DieselStore {
     ///
     /// # Errors
     ///
-    /// `SchemaMismatch` naming table and column when a table does not fit its entity; `NewerSchema` when a newer
+    /// `SchemaMismatch` naming table and column when a table does not fit its entity, or when changes wait for a column
+    /// or a table that is gone; `NewerSchema` when a newer
     /// version of this library wrote the file; `Corrupt` when the file is damaged or no database; `Busy`,
     /// `Store` when it cannot be opened. Nothing is changed then.
     pub async fn open(
@@ -85,7 +86,7 @@ impl DieselStore {
         let schemas: Arc<[&'static TableSchema]> = tables.iter().map(TableEntry::schema).collect();
         let events = Events::new();
         let recorder = Recorder::new(events.clone(), Arc::clone(&schemas));
-        let (database, is_altered) = Database::open(path.as_ref(), options, recorder, move |conn| {
+        let (database, is_altered) = Database::open(path.as_ref(), options, recorder, move |conn, before| {
             system::prepare(conn)?;
             migrate(conn)?;
             schema::check(conn, tables)?;
@@ -95,7 +96,12 @@ impl DieselStore {
             }
             let schemas: Vec<_> = tables.iter().map(TableEntry::schema).collect();
             queue::relation::install(conn, &schemas)?;
-            apply::growth::settle(conn, &Tables::new(tables))?;
+            let tables = Tables::new(tables);
+            queue::stranded::check_tables(conn, &tables)?;
+            for table in tables.iter().filter(|_| is_altered) {
+                queue::stranded::check_columns(conn, table, before)?;
+            }
+            apply::growth::settle(conn, &tables)?;
             if is_altered {
                 schema::check_rows(conn)?;
             }

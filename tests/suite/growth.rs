@@ -263,3 +263,88 @@ async fn s_06_a_conflict_of_a_row_deleted_before_the_growth_is_listed() {
     device.resolve_all(ConflictPolicy::ClientWins).await.expect("decided");
     device.push().await.expect("pushed");
 }
+
+/// The column has the name of another member of the server's now, which the app knew as an unknown member.
+mod renamed {
+    use sync_diesel::prelude::*;
+
+    #[derive(SyncEntity, Clone, Debug, PartialEq)]
+    #[sync(table = "TodoItem")]
+    pub(super) struct Todo {
+        pub(super) batch: String,
+    }
+
+    sync_schema!(pub(super) Schema: Todo);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i_1_r_7_an_edit_of_a_renamed_column_is_sent_under_the_new_name() {
+    let world = World::new().await;
+    let server = world.server.as_ref();
+    for id in ["edited", "clean"] {
+        server.seed(&json!({ "id": id, "text": "milk", "complete": true, "batch": "b" })).await;
+    }
+    let database = world.folder.path().join("app.db");
+    for table in before::Schema::schemas() {
+        sql(&database, &create_table_sql(table));
+    }
+    let device = builder::<before::Schema>(&world, &database).open().await.expect("the device opens");
+    device.pull("all", before::Todo::all()).await.expect("pulled");
+    let mut edited = device.table::<before::Todo>().get("edited").await.expect("read").expect("there");
+    edited.text = "bread".into();
+    device.table::<before::Todo>().update(&edited).await.expect("updated");
+    device.close().await;
+
+    // Renamed as any table of an app: refused, and nothing is lost.
+    sql(&database, "ALTER TABLE \"TodoItem\" RENAME COLUMN text TO batch");
+    let error = builder::<renamed::Schema>(&world, &database).open().await.expect_err("an edit waits");
+    assert_eq!((error.kind(), error.table()), (ErrorKind::SchemaMismatch, Some("TodoItem")));
+    sql(&database, "ALTER TABLE \"TodoItem\" RENAME COLUMN batch TO text");
+    // Renamed with what waits.
+    sql(&database, &sync_diesel::migration::rename_column("TodoItem", "text", "batch"));
+    let device = builder::<renamed::Schema>(&world, &database).open().await.expect("the device opens");
+    assert_eq!(device.pending().await.expect("counted"), 1);
+    world.proxy.take_seen();
+    device.pull("all", renamed::Todo::all()).await.expect("pushed and pulled");
+    let seen = world.proxy.take_seen();
+    let update = seen.iter().find(|seen| seen.request.method == "PATCH").expect("an update");
+    let sent: serde_json::Value =
+        serde_json::from_slice(update.request.body.as_deref().expect("a body")).expect("a row");
+    assert_eq!(sent, json!({ "id": "edited", "batch": "bread" }));
+    assert_eq!(server.read("edited").await.json()["batch"], "bread");
+    let batch = async |id: &str| {
+        let row = device.table::<renamed::Todo>().get(id).await.expect("read").expect("there");
+        row.batch.clone()
+    };
+    assert_eq!((batch("edited").await, batch("clean").await), ("bread".into(), "b".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i_1_an_edit_of_a_column_that_an_older_release_does_not_have_waits_for_the_newer() {
+    let world = World::new().await;
+    let server = world.server.as_ref();
+    server.seed(&json!({ "id": "a", "text": "milk", "complete": false, "n": 1 })).await;
+    let device = world.device("app.db").await;
+    let database = world.folder.path().join("app.db");
+    device.pull("all", Todo::all()).await.expect("pulled");
+    let mut row = device.table::<Todo>().get("a").await.expect("read").expect("there");
+    row.n = Some(2);
+    device.table::<Todo>().update(&row).await.expect("updated");
+    device.close().await;
+
+    let older = builder::<before::Schema>(&world, &database).open().await.expect("the device opens");
+    older.push().await.expect_err("an edit of a column it does not have");
+    let errors = older.errors().await.expect("errors");
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].message.contains("column n"), "{errors:?}");
+    older.pull("all", before::Todo::all()).pull_anyway().await.expect("pulled");
+    assert_eq!(older.pending().await.expect("counted"), 1);
+    older.close().await;
+
+    let device = world.device("app.db").await;
+    device.push().await.expect("pushed");
+    assert_eq!(server.read("a").await.json()["n"], 2);
+    device.pull("all", Todo::all()).await.expect("pulled");
+    assert_eq!(device.table::<Todo>().get("a").await.expect("read").expect("there").n, Some(2));
+    assert_eq!(device.pending().await.expect("counted"), 0);
+}

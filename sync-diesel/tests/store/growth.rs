@@ -1,15 +1,17 @@
-//! Tables that got columns, in a schema with foreign keys: what opening fills obeys them too (S-06, S-14).
+//! Tables that changed while rows were kept beside them: foreign keys (S-06, S-14), and changes that wait (I-1, S-04).
 
 use std::path::Path;
 
 use bytes::Bytes;
 use diesel::connection::SimpleConnection;
 use diesel::{RunQueryDsl, SqliteConnection};
+use sync_core::ErrorKind;
 use sync_core::entity::{SyncEntity, TableSchema};
+use sync_core::operation::FailureClass;
 use sync_core::page::PageSummary;
 use sync_core::protocol::Dialect;
-use sync_core::store::{LocalStore, Page, PullBatch};
-use sync_diesel::schema::create_table_sql;
+use sync_core::store::{Exchange, Exchanged, LocalStore, Page, PullBatch, Take, UpdateBody};
+use sync_diesel::schema::{create_table_sql, remove_capture};
 use sync_diesel::{DatabaseOptions, DieselStore, SyncSchema};
 use tempfile::TempDir;
 
@@ -87,6 +89,18 @@ impl App {
     async fn open<A: SyncSchema>(&self) -> DieselStore {
         let path: &Path = &self.folder.path().join("app.db");
         DieselStore::open(path, A::TABLES, DatabaseOptions::default()).await.expect("the store opens")
+    }
+
+    /// Opens as the first release with these migrations does.
+    async fn migrate<A: SyncSchema>(&self, sql: &str) -> sync_core::Result<DieselStore> {
+        let sql = sql.to_owned();
+        let path = self.folder.path().join("app.db");
+        DieselStore::open_with(path, A::TABLES, DatabaseOptions::default(), move |conn| {
+            remove_capture(conn, A::TABLES)?;
+            conn.batch_execute(&sql).expect("a migration");
+            Ok(())
+        })
+        .await
     }
 
     /// The result of a query, a line per row.
@@ -193,4 +207,191 @@ async fn s_14_a_new_column_is_not_filled_with_what_its_foreign_key_refuses() {
     refill.pages.push(Page { body, summary, names });
     store.apply_pages(refill).await.expect("pages are stored");
     assert_eq!(app.todos(), ["edited -", "here here", "late late"]);
+}
+
+mod renamed {
+    use sync_diesel::prelude::*;
+
+    #[derive(SyncEntity)]
+    pub(super) struct Todo {
+        pub(super) title: String,
+        pub(super) list: Option<String>,
+    }
+
+    sync_schema!(pub(super) App: Todo);
+}
+
+mod other_table {
+    use sync_diesel::prelude::*;
+
+    #[derive(SyncEntity)]
+    pub(super) struct Task {
+        pub(super) text: String,
+        pub(super) list: Option<String>,
+    }
+
+    sync_schema!(pub(super) App: Task);
+}
+
+mod without_todos {
+    use sync_diesel::prelude::*;
+
+    pub(super) use super::first::List;
+
+    sync_schema!(pub(super) App: List in super::first::list);
+}
+
+/// An app of the second release whose rows `text`, `list` and `both` have these columns changed.
+async fn edited() -> App {
+    let app = App::of(second::App::schemas());
+    let store = app.open::<second::App>().await;
+    pull(&store, second::List::SCHEMA, &format!("{},{}", list("a"), list("b"))).await;
+    let todos = ["text", "list", "both"].map(|id| todo(id, ",\"list\":\"a\""));
+    pull(&store, second::Todo::SCHEMA, &todos.join(",")).await;
+    store.close().await;
+    app.sql("UPDATE \"Todo\" SET text = 'bread' WHERE id <> 'list'; UPDATE \"Todo\" SET list = 'b' WHERE id <> 'text'");
+    app
+}
+
+/// What a push takes: ids with the columns sent.
+async fn taken(store: &DieselStore) -> (Vec<(String, Vec<&'static str>)>, Exchanged) {
+    let session = store.begin_push().await.expect("a push");
+    let take = Take { update_body: UpdateBody::Changed, ..Take::first(9) };
+    let exchange = Exchange { session, settlements: Vec::new(), take: Some(take) };
+    let exchanged = store.exchange(exchange).await.expect("a step");
+    let sent = exchanged.taken.iter().map(|sent| {
+        let columns = sent.table.columns.iter().zip(&sent.item.values);
+        let names = columns.filter(|(_, value)| value.is_some()).map(|(column, _)| column.name);
+        (sent.key.item_id.clone(), names.collect())
+    });
+    (sent.collect(), exchanged)
+}
+
+fn own(sent: &[(&str, &[&'static str])]) -> Vec<(String, Vec<&'static str>)> {
+    sent.iter().map(|(id, columns)| ((*id).to_owned(), columns.to_vec())).collect()
+}
+
+const RENAME: &str = "ALTER TABLE \"Todo\" RENAME COLUMN text TO title";
+
+#[tokio::test]
+async fn i_1_a_renamed_column_takes_no_change_with_it() {
+    let app = edited().await;
+    let error = app.migrate::<renamed::App>(RENAME).await.expect_err("changes of the column wait");
+    assert_eq!((error.kind(), error.table()), (ErrorKind::SchemaMismatch, Some("Todo")));
+    for words in ["2 changes of column text", "rename_column"] {
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    // Renamed by hand before, nobody can tell what was changed.
+    app.sql(RENAME);
+    let error = app.migrate::<renamed::App>("").await.expect_err("changes of the column may wait");
+    assert!(error.to_string().contains("3 changes"), "{error}");
+    app.sql("ALTER TABLE \"Todo\" RENAME COLUMN title TO text");
+
+    // The release that has the column still sends them.
+    let store = app.open::<second::App>().await;
+    let (sent, _) = taken(&store).await;
+    assert_eq!(sent, own(&[("text", &["text"]), ("both", &["text", "list"]), ("list", &["list"])]));
+}
+
+#[tokio::test]
+async fn i_1_a_rename_without_changes_of_the_column_is_none_of_the_queues_business() {
+    let app = edited().await;
+    app.sql("DELETE FROM __operations WHERE item_id <> 'list'; DELETE FROM __shadow WHERE item_id <> 'list'");
+    let store = app.migrate::<renamed::App>(RENAME).await.expect("a store");
+    assert_eq!(taken(&store).await.0, own(&[("list", &["list"])]));
+}
+
+#[tokio::test]
+async fn r_7_a_rename_migration_rewrites_what_waits() {
+    let app = edited().await;
+    // One of them is under way, and one is deleted.
+    let store = app.open::<second::App>().await;
+    let session = store.begin_push().await.expect("a push");
+    let exchange = Exchange { session, settlements: Vec::new(), take: Some(Take::first(1)) };
+    store.exchange(exchange).await.expect("a step");
+    store.close().await;
+    app.sql("DELETE FROM \"Todo\" WHERE id = 'list'");
+
+    let sql = sync_diesel::migration::rename_column("Todo", "text", "title");
+    let store = app.migrate::<renamed::App>(&sql).await.expect("a store");
+    assert_eq!(app.lines("SELECT title AS line FROM \"Todo\" WHERE id = 'text'"), ["bread"]);
+    let (sent, exchanged) = taken(&store).await;
+    assert_eq!(sent, own(&[("text", &["title"]), ("both", &["title", "list"])]));
+    assert_eq!((exchanged.unneeded, exchanged.damaged), (0, vec![]));
+    assert!(exchanged.taken[0].uncertain);
+    let left = "SELECT item AS line FROM __shadow WHERE item LIKE '%\"text\":%'
+        UNION ALL SELECT seq FROM __operations WHERE item LIKE '%\"text\":%' OR sent_item LIKE '%\"text\":%'";
+    assert_eq!(app.lines(left), Vec::<String>::new());
+    let deleted = "SELECT item ->> '$.title' AS line FROM __operations WHERE kind = 2";
+    assert_eq!(app.lines(deleted), ["milk"]);
+}
+
+#[tokio::test]
+async fn i_1_a_dropped_column_takes_no_change_with_it() {
+    let app = edited().await;
+    // SQLite does not drop a column with a foreign key: rebuilt.
+    let rebuild = format!(
+        "{}; INSERT INTO \"new\" (id, __version, __updatedAt, __deleted, text)
+         SELECT id, __version, __updatedAt, __deleted, text FROM \"Todo\";
+         DROP TABLE \"Todo\"; ALTER TABLE \"new\" RENAME TO \"Todo\";",
+        create_table_sql(first::Todo::SCHEMA).replacen("\"Todo\"", "\"new\"", 1)
+    );
+    let error = app.migrate::<first::App>(&rebuild).await.expect_err("changes of the column wait");
+    assert_eq!((error.kind(), error.table()), (ErrorKind::SchemaMismatch, Some("Todo")));
+    assert!(error.to_string().contains("2 changes of column list"), "{error}");
+
+    // The way out, if they may go.
+    let given_up = format!("{} {rebuild}", sync_diesel::migration::give_up_column("Todo", "list"));
+    let store = app.migrate::<first::App>(&given_up).await.expect("a store");
+    let (sent, exchanged) = taken(&store).await;
+    assert_eq!(sent, own(&[("text", &["text"]), ("both", &["text"])]));
+    assert_eq!((exchanged.unneeded, exchanged.damaged), (1, vec![]));
+}
+
+#[tokio::test]
+async fn p_20i_changes_of_a_column_that_the_entity_does_not_have_are_kept_and_told() {
+    let app = edited().await;
+    let store = app.open::<first::App>().await;
+    let (sent, exchanged) = taken(&store).await;
+    // What changed nothing else goes as ever.
+    assert_eq!(sent, own(&[("text", &["text"])]));
+    let damaged: Vec<_> = exchanged.damaged.iter().map(|key| key.item_id.as_str()).collect();
+    assert_eq!((damaged, exchanged.unneeded), (vec!["both", "list"], 0));
+    let errors = store.errors(None).await.expect("errors");
+    for error in &errors {
+        assert_eq!(error.class, FailureClass::Damaged);
+        assert!(error.message.contains("column list"), "{error:?}");
+    }
+    assert_eq!(errors.len(), 2);
+    store.close().await;
+    // The release that has it sends them.
+    let store = app.open::<second::App>().await;
+    let (sent, exchanged) = taken(&store).await;
+    assert_eq!(sent, own(&[("text", &["text"]), ("both", &["text", "list"]), ("list", &["list"])]));
+    assert_eq!((exchanged.unneeded, exchanged.damaged), (0, vec![]));
+}
+
+#[tokio::test]
+async fn i_1_a_table_that_is_gone_takes_no_change_with_it() {
+    let app = edited().await;
+    let rename = "ALTER TABLE \"Todo\" RENAME TO \"Task\"";
+    let drop = "DROP TABLE \"Todo\"";
+    let error = app.migrate::<other_table::App>(rename).await.expect_err("changes of the table wait");
+    assert_eq!((error.kind(), error.table()), (ErrorKind::SchemaMismatch, Some("Todo")));
+    for words in ["3 changes", "rename_table"] {
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    app.migrate::<without_todos::App>(drop).await.expect_err("changes of the table wait");
+    // A table that only the entities lack is left alone with its changes.
+    app.migrate::<without_todos::App>("").await.expect("a store").close().await;
+
+    let renamed = sync_diesel::migration::rename_table("Todo", "Task");
+    let store = app.migrate::<other_table::App>(&renamed).await.expect("a store");
+    let (sent, _) = taken(&store).await;
+    assert_eq!(sent, own(&[("text", &["text"]), ("both", &["text", "list"]), ("list", &["list"])]));
+
+    // The way out, if they may go.
+    let app = edited().await;
+    let given_up = format!("DELETE FROM \"__operations\" WHERE table_name = 'Todo'; {drop}");
+    app.migrate::<without_todos::App>(&given_up).await.expect("a store");
 }
