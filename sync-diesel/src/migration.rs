@@ -28,9 +28,10 @@
 //! `DELETE FROM "__operations" WHERE table_name = 'TodoItem'` before it is dropped. What has no changes waiting can be
 //! renamed and dropped by any SQL.
 //!
-//! A field that is dropped while its column stays needs no migration. A change of the column that waits then is kept and
-//! recorded as an error ([`FailureClass::Damaged`](sync_core::operation::FailureClass::Damaged)), since this release does
-//! not send it.
+//! A field that is dropped while its column stays needs no migration. A change of the column that waits then, and what SQL
+//! of the app's or another release changes in it later, is kept and recorded as an error
+//! ([`FailureClass::Damaged`](sync_core::operation::FailureClass::Damaged)), since this release does not send it. Drop the
+//! column to end that, or keep it as a field with `#[sync(local)]`.
 //!
 //! # Running them
 //!

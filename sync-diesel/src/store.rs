@@ -92,7 +92,8 @@ impl DieselStore {
             schema::check(conn, tables)?;
             let mut is_altered = false;
             for entry in tables {
-                is_altered |= capture::install(conn, entry.schema())?;
+                let others = schema::releases::others(conn, entry.schema())?;
+                is_altered |= capture::install(conn, entry.schema(), &others)?;
             }
             let schemas: Vec<_> = tables.iter().map(TableEntry::schema).collect();
             queue::relation::install(conn, &schemas)?;

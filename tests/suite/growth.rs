@@ -348,3 +348,48 @@ async fn i_1_an_edit_of_a_column_that_an_older_release_does_not_have_waits_for_t
     assert_eq!(device.table::<Todo>().get("a").await.expect("read").expect("there").n, Some(2));
     assert_eq!(device.pending().await.expect("counted"), 0);
 }
+
+/// Two releases have one file open: what the newer one writes is captured whichever opened it last.
+#[tokio::test(flavor = "multi_thread")]
+async fn s_16_an_older_release_beside_a_newer_one_takes_no_column_from_the_capture() {
+    for reopens in [false, true] {
+        let world = World::new().await;
+        let server = world.server.as_ref();
+        server.seed(&json!({ "id": "a", "text": "milk", "complete": false, "n": 1 })).await;
+        let device = world.device("app.db").await;
+        let database = world.folder.path().join("app.db");
+        device.pull("all", Todo::all()).await.expect("pulled");
+        let older = builder::<before::Schema>(&world, &database).open().await.expect("the device opens");
+        // What a pull of the older one brings is a member kept beside for it.
+        server.update("a", None, &json!({ "n": 7, "price": 2.5 })).await;
+        older.pull("all", before::Todo::all()).await.expect("pulled");
+
+        let mut row = device.table::<Todo>().get("a").await.expect("read").expect("there");
+        row.n = Some(2);
+        device.table::<Todo>().update(&row).await.expect("updated");
+        assert_eq!(device.pending().await.expect("counted"), 1);
+        older.push().await.expect_err("an edit of a column it does not have");
+        older.close().await;
+        let device = if reopens {
+            device.close().await;
+            world.device("app.db").await
+        } else {
+            device
+        };
+        world.proxy.take_seen();
+        device.push().await.expect("pushed");
+        let seen = world.proxy.take_seen();
+        let changes: Vec<_> = seen.iter().filter(|seen| seen.request.method != "GET").collect();
+        let body = changes[0].request.body.as_deref().expect("a body");
+        let sent: serde_json::Value = serde_json::from_slice(body).expect("a row");
+        assert_eq!((changes.len(), sent), (1, json!({ "id": "a", "n": 2 })), "reopens: {reopens}");
+        let there = server.read("a").await.json();
+        assert_eq!((&there["n"], &there["price"]), (&json!(2), &json!(2.5)));
+        assert_eq!(device.pending().await.expect("counted"), 0);
+        device.close().await;
+        let device = world.device("app.db").await;
+        device.pull("all", Todo::all()).await.expect("pulled");
+        let row = device.table::<Todo>().get("a").await.expect("read").expect("there");
+        assert_eq!((row.n, row.price), (Some(2), Some(2.5)), "reopens: {reopens}");
+    }
+}

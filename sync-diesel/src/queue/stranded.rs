@@ -14,6 +14,7 @@ use sync_core::item;
 use sync_core::operation::{OperationKind, SentKind};
 
 use super::record::{QueuedOperation, load};
+use crate::capture::untyped_sql;
 use crate::connection::Before;
 use crate::failure::OrStore;
 use crate::schema::releases;
@@ -151,6 +152,9 @@ pub(super) fn unknown_change(
     if let Some(name) = sent.into_iter().find(|name| others.contains(name)) {
         return Ok(Some(name));
     }
+    if operation.kind == OperationKind::Insert.as_i64() {
+        return unknown_value(conn, table, &operation.item_id, others);
+    }
     let Some(base) = base else { return Ok(None) };
     for (name, _) in item::unknown_members(table.schema, base)? {
         if others.contains(&name) {
@@ -164,15 +168,49 @@ pub(super) fn unknown_change(
     Ok(None)
 }
 
+/// The first of these columns in which a new row has a value of its own, and not the column's default.
+fn unknown_value(
+    conn: &mut SqliteConnection,
+    table: &SyncedTable,
+    id: &str,
+    others: &[String],
+) -> Result<Option<String>> {
+    let defaults = query::<(Text, Text)>(
+        "SELECT name, coalesce(dflt_value, 'NULL') FROM pragma_table_info(?)",
+        &[table.schema.name.into()],
+    )
+    .load::<(String, String)>(conn)
+    .or_store()?;
+    for (name, default) in defaults.into_iter().filter(|(name, _)| others.contains(name)) {
+        let text = format!(
+            "SELECT count(*) AS count FROM {} AS t WHERE t.\"id\" = ? AND t.{column} IS NOT NULL AND t.{column} IS NOT ({default})",
+            table.name,
+            column = quote(&name)
+        );
+        // The default may hold a question mark, which is no place for a value.
+        let found = diesel::sql_query(text).bind::<Text, _>(id).get_result::<Found>(conn).or_store()?;
+        if found.count > 0 {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+#[derive(diesel::QueryableByName)]
+struct Found {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
 /// Operations `o` whose base has another value in the column than the row. Binds the table's name.
 fn changed_sql(table: &SyncedTable, name: &str) -> String {
-    let column = quote(name);
+    let column = untyped_sql("t.", name);
     let path = path(name);
     format!(
         "\"__operations\" o JOIN \"__shadow\" s ON s.table_name = o.table_name AND s.item_id = o.item_id
          JOIN {} t ON t.\"id\" = o.item_id WHERE o.table_name = ? AND CASE WHEN json_valid(s.item)
          THEN json_type(s.item, {path}) IS NOT NULL
-         AND json_extract(s.item, {path}) IS NOT t.{column} COLLATE BINARY END",
+         AND json_extract(s.item, {path}) IS NOT ({column}) COLLATE BINARY END",
         table.name
     )
 }

@@ -395,3 +395,46 @@ async fn i_1_a_table_that_is_gone_takes_no_change_with_it() {
     let given_up = format!("DELETE FROM \"__operations\" WHERE table_name = 'Todo'; {drop}");
     app.migrate::<without_todos::App>(&given_up).await.expect("a store");
 }
+
+#[tokio::test]
+async fn p_20i_a_new_row_with_a_value_that_the_entity_does_not_have_waits() {
+    let app = App::of(second::App::schemas());
+    app.sql("INSERT INTO \"List\" (id, name) VALUES ('a', 'home')");
+    app.open::<second::App>().await.close().await;
+    app.sql("INSERT INTO \"Todo\" (id, text, list) VALUES ('with', 'milk', 'a'), ('without', 'milk', NULL)");
+    app.sql("DELETE FROM __operations WHERE table_name = 'List'");
+    // What a column's default gives is nobody's value.
+    app.sql("ALTER TABLE \"Todo\" ADD COLUMN mood TEXT NOT NULL DEFAULT 'so?'");
+    app.sql("UPDATE __columns SET columns = '[\"text\",\"list\",\"mood\"]' WHERE table_name = 'Todo'");
+    let store = app.open::<first::App>().await;
+    let (sent, exchanged) = taken(&store).await;
+    assert_eq!(sent, own(&[("without", &["text"])]));
+    assert_eq!(exchanged.damaged.len(), 1);
+    store.close().await;
+    app.sql("DELETE FROM __operations WHERE item_id = 'without'");
+    let store = app.open::<second::App>().await;
+    assert_eq!(taken(&store).await.0, own(&[("with", &["text", "list"])]));
+}
+
+#[tokio::test]
+async fn s_04_a_dropped_fields_column_is_captured_and_kept_as_it_is() {
+    let app = edited().await;
+    app.sql("DELETE FROM __operations; DELETE FROM __shadow");
+    let store = app.open::<first::App>().await;
+    // An edit of what is left goes as ever, with the column in its base.
+    app.sql("UPDATE \"Todo\" SET text = 'jam' WHERE id = 'text'");
+    assert_eq!(app.lines("SELECT item ->> '$.list' AS line FROM __shadow"), ["a"]);
+    assert_eq!(taken(&store).await.0, own(&[("text", &["text"])]));
+    store.close().await;
+    app.sql("UPDATE __operations SET state = 0, sent_kind = NULL, sent_item = NULL, sent_columns = NULL");
+    // Not changed, it may be dropped at any time.
+    let rebuild = format!(
+        "{}; INSERT INTO \"new\" (id, __version, __updatedAt, __deleted, text)
+         SELECT id, __version, __updatedAt, __deleted, text FROM \"Todo\";
+         DROP TABLE \"Todo\"; ALTER TABLE \"new\" RENAME TO \"Todo\";",
+        create_table_sql(first::Todo::SCHEMA).replacen("\"Todo\"", "\"new\"", 1)
+    );
+    let store = app.migrate::<first::App>(&rebuild).await.expect("a store");
+    assert_eq!(taken(&store).await.0, own(&[("text", &["text"])]));
+    assert_eq!(app.lines("SELECT key AS line FROM __config WHERE key LIKE 'others:%'"), Vec::<String>::new());
+}
