@@ -1,6 +1,6 @@
 //! A table that gets columns while it is in use (S-03, S-06, R11).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use diesel::connection::SimpleConnection;
 use diesel::sqlite::SqliteConnection;
@@ -264,6 +264,16 @@ async fn s_06_a_conflict_of_a_row_deleted_before_the_growth_is_listed() {
     device.push().await.expect("pushed");
 }
 
+/// The database `app.db` of the first release, migrated to the second.
+fn grown(world: &World) -> PathBuf {
+    let database = world.folder.path().join("app.db");
+    for table in before::Schema::schemas() {
+        sql(&database, &create_table_sql(table));
+    }
+    sql(&database, GROWTH);
+    database
+}
+
 /// The column has the name of another member of the server's now, which the app knew as an unknown member.
 mod renamed {
     use sync_diesel::prelude::*;
@@ -324,8 +334,8 @@ async fn i_1_an_edit_of_a_column_that_an_older_release_does_not_have_waits_for_t
     let world = World::new().await;
     let server = world.server.as_ref();
     server.seed(&json!({ "id": "a", "text": "milk", "complete": false, "n": 1 })).await;
+    let database = grown(&world);
     let device = world.device("app.db").await;
-    let database = world.folder.path().join("app.db");
     device.pull("all", Todo::all()).await.expect("pulled");
     let mut row = device.table::<Todo>().get("a").await.expect("read").expect("there");
     row.n = Some(2);
@@ -356,8 +366,8 @@ async fn s_16_an_older_release_beside_a_newer_one_takes_no_column_from_the_captu
         let world = World::new().await;
         let server = world.server.as_ref();
         server.seed(&json!({ "id": "a", "text": "milk", "complete": false, "n": 1 })).await;
+        let database = grown(&world);
         let device = world.device("app.db").await;
-        let database = world.folder.path().join("app.db");
         device.pull("all", Todo::all()).await.expect("pulled");
         let older = builder::<before::Schema>(&world, &database).open().await.expect("the device opens");
         // What a pull of the older one brings is a member kept beside for it.

@@ -92,17 +92,19 @@ fn mismatch(table: &TableSchema, what: String) -> Error {
 }
 
 fn check_columns(conn: &mut SqliteConnection, table: &TableSchema) -> Result<()> {
-    let found = query::<(Text, Text, BigInt)>(
-        "SELECT name, type, pk FROM pragma_table_info(?)",
+    // Without generated columns, which nobody writes.
+    let found = query::<(Text, Text, BigInt, BigInt)>(
+        "SELECT name, type, pk, \"notnull\" AND coalesce(upper(dflt_value), 'NULL') = 'NULL'
+         FROM pragma_table_info(?)",
         &[table.name.into()],
     )
-    .load::<(String, String, i64)>(conn)
+    .load::<(String, String, i64, i64)>(conn)
     .or_store()?;
     if found.is_empty() {
         return Err(mismatch(table, "the table does not exist; a migration is missing".to_owned()));
     }
     for column in [&ID, &UPDATED_AT, &VERSION, &DELETED].into_iter().chain(table.columns) {
-        let Some((_, declared, _)) = found.iter().find(|(name, ..)| name == column.name) else {
+        let Some((_, declared, ..)) = found.iter().find(|(name, ..)| name == column.name) else {
             return Err(mismatch(
                 table,
                 format!("column {} does not exist; a migration is missing", column.name),
@@ -115,9 +117,25 @@ fn check_columns(conn: &mut SqliteConnection, table: &TableSchema) -> Result<()>
             ));
         }
     }
-    let keys: Vec<&str> = found.iter().filter(|(.., pk)| *pk > 0).map(|(name, ..)| name.as_str()).collect();
+    let keys: Vec<&str> =
+        found.iter().filter(|(_, _, pk, _)| *pk > 0).map(|(name, ..)| name.as_str()).collect();
     if keys != [ID.name] {
         return Err(mismatch(table, "column id is not the primary key".to_owned()));
+    }
+    let is_known = |name: &str| {
+        [&ID, &UPDATED_AT, &VERSION, &DELETED]
+            .into_iter()
+            .chain(table.columns)
+            .any(|column| column.name == name)
+    };
+    if let Some((name, ..)) = found.iter().find(|(name, _, _, must)| *must != 0 && !is_known(name)) {
+        return Err(mismatch(
+            table,
+            format!(
+                "column {name} is NOT NULL without a default and no field of the entity, so that no row can be \
+                 added; a migration must drop it or give it a default"
+            ),
+        ));
     }
     let is_ordinary = query::<BigInt>(
         "SELECT count(*) FROM pragma_table_list(?) WHERE schema = 'main' AND type = 'table' AND wr = 0",

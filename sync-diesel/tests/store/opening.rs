@@ -204,3 +204,22 @@ async fn s_04_a_column_that_the_entity_does_not_have_is_kept() {
     assert_eq!(fixture.count(&format!("{kept} 'jam'")).await, 1);
     assert_eq!(fixture.operations().await.len(), 1);
 }
+
+#[tokio::test]
+async fn s_04_a_column_of_before_that_refuses_every_new_row_is_named() {
+    let create = create_table_sql(&TODO);
+    let with = |column: &str| create.replacen("\"text\" TEXT", &format!("{column}, \"text\" TEXT"), 1);
+    for column in ["\"old\" TEXT NOT NULL", "\"old\" INTEGER NOT NULL DEFAULT null"] {
+        refuses(&with(column), ErrorKind::SchemaMismatch, &["column old", "NOT NULL", "default"]).await;
+    }
+    for column in [
+        "\"old\" TEXT",
+        "\"old\" TEXT NOT NULL DEFAULT ''",
+        "\"old\" TEXT NOT NULL AS (upper(\"text\"))",
+        "\"old\" TEXT NOT NULL AS (upper(\"text\")) STORED",
+    ] {
+        let fixture = Fixture::with_table(|_| with(column)).await;
+        fixture.pulled("a", "milk").await;
+        fixture.sql("INSERT INTO \"Todo\" (id, text) VALUES ('b', 'bread')").await.expect("a new row");
+    }
+}
