@@ -67,7 +67,8 @@ impl DieselStore {
 
     /// Like [`open`](Self::open); `migrate` runs first, in the same transaction.
     ///
-    /// Foreign keys are not enforced in it, and checked at the end if tables changed. Capture triggers are in
+    /// Foreign keys are not enforced in it, and checked at the end if tables changed: an orphan that was not there before
+    /// is refused. Capture triggers are in
     /// place if the file was opened before: call [`remove_capture`](crate::schema::remove_capture) before a
     /// migration that alters synced tables.
     ///
@@ -104,7 +105,7 @@ impl DieselStore {
             }
             apply::growth::settle(conn, &tables)?;
             if is_altered {
-                schema::check_rows(conn)?;
+                schema::check_rows(conn, before)?;
             }
             Ok(is_altered)
         })
