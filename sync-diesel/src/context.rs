@@ -266,7 +266,8 @@ impl<A: SyncSchema> SyncContext<A> {
     }
 
     /// The rows a pull brought that could not be stored: a value that does not fit its column, or a constraint of the
-    /// database. Each pull of their table tries them again, and so does opening the database after a migration.
+    /// database. Each pull of their table tries them again before it asks the server, and so does opening the database
+    /// after a migration. What was altered without one, an index dropped by another program, is noticed by the pull.
     ///
     /// # Errors
     ///

@@ -225,6 +225,31 @@ async fn l_24_the_quarantine_is_listed_and_tried_again_when_the_schema_allows_it
     assert!(world.proxy.seen().is_empty(), "opening sends nothing");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn l_24_what_an_index_kept_out_is_stored_by_the_next_pull_before_it_asks_the_server() {
+    let world = World::new().await;
+    for id in ["a", "b"] {
+        world.server.as_ref().seed(&json!({ "id": id, "text": "milk", "complete": false })).await;
+    }
+    let database = world.folder.path().join("app.db");
+    for table in before::Schema::schemas() {
+        sql(&database, &create_table_sql(table));
+    }
+    sql(&database, "CREATE UNIQUE INDEX one_text ON \"TodoItem\" (text)");
+    let device = builder::<before::Schema>(&world, &database).open().await.expect("the device opens");
+    assert!(device.pull("all", before::Todo::all()).await.expect("pulled").rows.quarantined > 0);
+    device.close().await;
+    // Nothing that opening looks at is another.
+    sql(&database, "DROP INDEX one_text");
+    let device = builder::<before::Schema>(&world, &database).open().await.expect("the device opens");
+    assert_eq!(device.quarantine().await.expect("listed").len(), 1);
+    let busy = sync_tests::http::Answer::new(503, "application/json", "{}");
+    world.proxy.inject(9, Fault::Answer(busy), |request| request.method == "GET");
+    device.pull("other", before::Todo::all()).await.expect_err("no server");
+    assert_eq!(device.quarantine().await.expect("listed"), []);
+    assert!(device.table::<before::Todo>().get("b").await.expect("read").is_some());
+}
+
 /// What was kept of a deletion has not the columns that came after it; its conflict is told all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn s_06_a_conflict_of_a_row_deleted_before_the_growth_is_listed() {

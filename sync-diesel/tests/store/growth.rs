@@ -73,7 +73,9 @@ impl App {
 
     fn connection(&self) -> SqliteConnection {
         let mut connection = connect(&self.folder.path().join("app.db"));
-        connection.batch_execute("PRAGMA foreign_keys = ON").expect("the pragma is known");
+        connection
+            .batch_execute("PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON")
+            .expect("the pragmas are known");
         connection
     }
 
@@ -437,4 +439,17 @@ async fn s_04_a_dropped_fields_column_is_captured_and_kept_as_it_is() {
     let store = app.migrate::<first::App>(&rebuild).await.expect("a store");
     assert_eq!(taken(&store).await.0, own(&[("text", &["text"])]));
     assert_eq!(app.lines("SELECT key AS line FROM __config WHERE key LIKE 'others:%'"), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn l_24_a_migration_that_only_drops_an_index_lets_in_what_waited_for_it() {
+    let app = App::of(first::App::schemas());
+    app.sql("CREATE UNIQUE INDEX one_text ON \"Todo\" (text)");
+    let store = app.open::<first::App>().await;
+    pull(&store, first::Todo::SCHEMA, &format!("{},{}", todo("a", ""), todo("b", ""))).await;
+    assert_eq!(app.waiting(), ["b"]);
+    store.close().await;
+    app.migrate::<first::App>("DROP INDEX one_text").await.expect("a store");
+    assert_eq!(app.waiting(), Vec::<String>::new());
+    assert_eq!(app.lines("SELECT id AS line FROM \"Todo\" ORDER BY id"), ["a", "b"]);
 }
