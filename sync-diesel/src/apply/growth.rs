@@ -70,6 +70,7 @@ fn fill(conn: &mut SqliteConnection, table: &SyncedTable, new: &[usize]) -> Resu
     .or_store()?;
     let dirty = dirty(conn, table)?;
     let mut filled = Vec::new();
+    let mut refused = HashSet::new();
     for (id, json) in kept {
         let Some((values, rest)) = divide(table, new, &json)? else { continue };
         let Some(before) = table.find(conn, &id)? else { continue };
@@ -85,7 +86,7 @@ fn fill(conn: &mut SqliteConnection, table: &SyncedTable, new: &[usize]) -> Resu
         }
         match table.update(conn, &row) {
             Ok(_) => filled.push((before, rest)),
-            Err(error) if is_about_the_row(&error) => {}
+            Err(error) if is_about_the_row(&error) => drop(refused.insert(id)),
             Err(error) => return Err(error).or_store(),
         }
     }
@@ -97,6 +98,7 @@ fn fill(conn: &mut SqliteConnection, table: &SyncedTable, new: &[usize]) -> Resu
                 *value = value.take().filter(|_| new.contains(&index));
             }
             table.update(conn, &row).or_store()?;
+            refused.insert(row.id);
         } else {
             drop_extra(conn, table, &row.id)?;
             store_extra(conn, table, &row.id, rest.as_deref())?;
@@ -104,7 +106,7 @@ fn fill(conn: &mut SqliteConnection, table: &SyncedTable, new: &[usize]) -> Resu
     }
     // The base first: the other takes from it.
     for copy in [Copy::Base, Copy::Newer] {
-        fill_copies(conn, table, new, &dirty, copy)?;
+        fill_copies(conn, table, new, &dirty, &refused, copy)?;
     }
     Ok(())
 }
@@ -127,17 +129,18 @@ fn orphans(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<HashSet<S
 }
 
 /// Gives the new columns to the copies of one kind: from their unknown members, else as they have them already, else from
-/// where nobody changed them.
+/// where nobody changed them. What the row itself was `refused` would make its column look changed.
 fn fill_copies(
     conn: &mut SqliteConnection,
     table: &SyncedTable,
     new: &[usize],
     dirty: &HashSet<String>,
+    refused: &HashSet<String>,
     copy: Copy,
 ) -> Result<()> {
     for id in dirty {
         let Some(mut kept) = copy.load(conn, table, id)? else { continue };
-        let from_extra = match kept.extra.clone() {
+        let from_extra = match kept.extra.clone().filter(|_| !refused.contains(id)) {
             Some(extra) => divide(table, new, &extra)?,
             None => None,
         };

@@ -453,3 +453,26 @@ async fn l_24_a_migration_that_only_drops_an_index_lets_in_what_waited_for_it() 
     assert_eq!(app.waiting(), Vec::<String>::new());
     assert_eq!(app.lines("SELECT id AS line FROM \"Todo\" ORDER BY id"), ["a", "b"]);
 }
+
+#[tokio::test]
+async fn s_06_a_value_that_a_new_column_refuses_makes_it_not_look_changed() {
+    let app = App::of(first::App::schemas());
+    let store = app.open::<first::App>().await;
+    let ids = ["check", "key", "free"];
+    let members = [",\"n\":9", ",\"list\":\"late\",\"n\":1", ",\"n\":2"];
+    let rows: Vec<String> = ids.iter().zip(members).map(|(id, members)| todo(id, members)).collect();
+    pull(&store, first::Todo::SCHEMA, &rows.join(",")).await;
+    store.close().await;
+    app.sql("UPDATE \"Todo\" SET text = 'bread'");
+    app.grow(LIST);
+    app.grow("n INTEGER CHECK (n < 5)");
+    app.sql("ALTER TABLE \"List\" ADD COLUMN color TEXT");
+
+    let store = app.open::<third::App>().await;
+    let n = "SELECT printf('%s %s', id, coalesce(n, '-')) AS line FROM \"Todo\" ORDER BY rowid";
+    assert_eq!(
+        (app.orphans(), app.lines(n)),
+        (vec![], ["check -", "key -", "free 2"].map(str::to_owned).to_vec())
+    );
+    assert_eq!(taken(&store).await.0, own(&[("check", &["text"]), ("key", &["text"]), ("free", &["text"])]));
+}
