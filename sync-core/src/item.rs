@@ -81,6 +81,24 @@ pub fn decode(table: &'static TableSchema, text: &str) -> Result<Row> {
     Ok(row)
 }
 
+/// Names of the members that are no columns of the table, and whether they are null; those that begin with two
+/// underscores are no columns of any app.
+///
+/// # Errors
+///
+/// [`ErrorKind::Corrupt`] when the text is no object of single values.
+pub fn unknown_members(table: &TableSchema, text: &str) -> Result<Vec<(String, bool)>> {
+    let stored: Stored<'_> = serde_json::from_str(text).map_err(|source| {
+        Error::new(ErrorKind::Corrupt, "stored row content cannot be read")
+            .with_table(table.name)
+            .with_source(source)
+    })?;
+    let unknown = stored.0.into_iter().filter(|(Text(name), _)| {
+        name != "id" && !name.starts_with("__") && table.column_index(name).is_none()
+    });
+    Ok(unknown.map(|(Text(name), scalar)| (name.into_owned(), matches!(scalar, Scalar::Null))).collect())
+}
+
 fn from_sqlite(ty: ColumnType, scalar: Scalar<'_>) -> Option<Value> {
     Some(match (ty, scalar) {
         (_, Scalar::Null) => Value::Null,
@@ -165,6 +183,14 @@ mod tests {
         partial.values[2] = Some(Value::Null);
         assert_eq!(encode(&TABLE, &partial), "{\"id\":\"b\",\"n\":null}");
         assert_eq!(decode(&TABLE, "{\"id\":\"b\",\"n\":null,\"gone\":1}").expect("readable"), partial);
+    }
+
+    #[test]
+    fn i_6_members_that_are_no_columns_are_named() {
+        let text = "{\"id\":\"b\",\"n\":null,\"gone\":1,\"__version\":\"v\",\"lost\":null}";
+        let unknown = unknown_members(&TABLE, text).expect("readable");
+        assert_eq!(unknown, [("gone".to_owned(), false), ("lost".to_owned(), true)]);
+        unknown_members(&TABLE, "[]").expect_err("no object");
     }
 
     #[test]

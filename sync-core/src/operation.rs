@@ -162,7 +162,8 @@ pub enum FailureClass {
     /// The row is missing in the local database, without a delete being queued: the file was damaged, or written by
     /// something that removed the triggers. Nothing was sent (P-20i).
     LocalRowMissing,
-    /// The local row, a kept copy of it or what is stored of the operation cannot be read. Nothing was sent (P-20i).
+    /// The local row, a kept copy of it or what is stored of the operation cannot be read, or it changed a column that this
+    /// release of the app does not send (S-04). Nothing was sent (P-20i).
     Damaged,
 }
 

@@ -26,9 +26,11 @@ struct Trigger {
     sql: String,
 }
 
-/// Makes the triggers of a table, unless exactly these exist; gives whether it did.
-pub(crate) fn install(conn: &mut SqliteConnection, table: &TableSchema) -> Result<bool> {
-    let wanted = triggers(table);
+/// Makes the triggers of a table, unless exactly these exist; gives whether it did. `others`: columns of the table that
+/// only other releases send. Their changes are captured as well (S-16); whether a value could be sent is checked by the
+/// triggers of a release that knows the type.
+pub(crate) fn install(conn: &mut SqliteConnection, table: &TableSchema, others: &[String]) -> Result<bool> {
+    let wanted = triggers(table, others);
     let existing = installed(conn, table)?;
     let is_current = existing.len() == wanted.len()
         && wanted
@@ -62,8 +64,8 @@ fn installed(conn: &mut SqliteConnection, table: &TableSchema) -> Result<Vec<(St
     .or_store()
 }
 
-fn triggers(table: &TableSchema) -> Vec<Trigger> {
-    let texts = Texts::new(table);
+fn triggers(table: &TableSchema, others: &[String]) -> Vec<Trigger> {
+    let texts = Texts { table, others, name: quote(table.name), literal: literal(table.name) };
     let mut triggers = vec![
         texts.trigger("check_insert", "BEFORE INSERT", "", &texts.before_insert()),
         texts.trigger("check_update", "BEFORE UPDATE", "", &texts.before_update()),
@@ -85,9 +87,13 @@ fn triggers(table: &TableSchema) -> Vec<Trigger> {
             &texts.after_system_update(),
         ),
     ];
-    let sent: Vec<String> = table.sent_columns().map(|(_, column)| quote(column.name)).collect();
+    let mut sent: Vec<String> = table.sent_columns().map(|(_, column)| quote(column.name)).collect();
+    let mut differs: Vec<String> = table.sent_columns().map(|(_, column)| differs(column)).collect();
+    for name in others.iter().map(|name| quote(name)) {
+        differs.push(format!("NEW.{name} IS NOT OLD.{name} COLLATE BINARY"));
+        sent.push(name);
+    }
     if !sent.is_empty() {
-        let differs = table.sent_columns().map(|(_, column)| differs(column)).collect::<Vec<_>>();
         triggers.push(texts.trigger(
             "update",
             &format!("AFTER UPDATE OF {}", sent.join(", ")),
@@ -115,12 +121,22 @@ pub(crate) fn item_sql(table: &TableSchema, prefix: &str) -> String {
 /// SQL expression: the storage form with the system columns and the unknown members beside, for rows kept
 /// away from their table. Readers of the plain form skip them.
 pub(crate) fn whole_item_sql(table: &TableSchema, prefix: &str) -> String {
+    object_sql(whole_item_members(table, prefix))
+}
+
+fn whole_item_members(table: &TableSchema, prefix: &str) -> Vec<String> {
     let mut members = item_members(table, prefix);
     for name in ["__version", "__updatedAt", "__deleted"] {
         members.push(format!("'{name}', {prefix}\"{name}\""));
     }
     members.push(format!("'__extra', {}", extra_sql(table, &format!("{prefix}\"id\""))));
-    object_sql(members)
+    members
+}
+
+/// SQL expression: the value in the storage form of a column whose type is not known here.
+pub(crate) fn untyped_sql(prefix: &str, name: &str) -> String {
+    let name = quote(name);
+    format!("CASE typeof({prefix}{name}) WHEN 'blob' THEN hex({prefix}{name}) ELSE {prefix}{name} END")
 }
 
 /// SQL expression: the unknown members of the row with this id.
@@ -163,6 +179,7 @@ fn object_sql(members: Vec<String>) -> String {
 /// The pieces all triggers of one table are made of.
 struct Texts<'t> {
     table: &'t TableSchema,
+    others: &'t [String],
     name: String,
     literal: String,
 }
@@ -175,9 +192,21 @@ const SEQ: &str = "(SELECT last_seq FROM \"__control\" WHERE id = 1)";
 const LOOK_AWAY: &str = "UPDATE \"__control\" SET applying = applying + 2 WHERE id = 1;\n";
 const LOOK_AGAIN: &str = "UPDATE \"__control\" SET applying = applying - 2 WHERE id = 1;\n";
 
-impl<'t> Texts<'t> {
-    fn new(table: &'t TableSchema) -> Self {
-        Self { table, name: quote(table.name), literal: literal(table.name) }
+impl Texts<'_> {
+    /// As [`item_sql`], with what other releases send.
+    fn item(&self, prefix: &str) -> String {
+        self.object(item_members(self.table, prefix), prefix)
+    }
+
+    /// As [`whole_item_sql`], with what other releases send.
+    fn whole_item(&self, prefix: &str) -> String {
+        self.object(whole_item_members(self.table, prefix), prefix)
+    }
+
+    fn object(&self, mut members: Vec<String>, prefix: &str) -> String {
+        let others = self.others.iter();
+        members.extend(others.map(|name| format!("{}, {}", literal(name), untyped_sql(prefix, name))));
+        object_sql(members)
     }
 
     fn trigger(&self, role: &str, event: &str, condition: &str, body: &str) -> Trigger {
@@ -235,7 +264,7 @@ impl<'t> Texts<'t> {
              SELECT {literal}, \"id\", \"__version\", \"__updatedAt\", \"__deleted\", {item}, {extra} FROM {name} \
              WHERE \"id\" = NEW.\"id\" AND NOT {has_operation};\n",
             literal = self.literal,
-            item = item_sql(self.table, ""),
+            item = self.item(""),
             extra = extra_sql(self.table, "NEW.\"id\""),
             name = self.name,
         )
@@ -359,7 +388,7 @@ impl<'t> Texts<'t> {
              ELSE coalesce(NEW.\"__version\", OLD.\"__version\") END WHERE NOT {has_operation};\n",
             is_own = self.carries_own_version(),
             revised = revised(),
-            item = item_sql(self.table, "OLD."),
+            item = self.item("OLD."),
             extra = extra_sql(self.table, "OLD.\"id\""),
         )
     }
@@ -390,8 +419,8 @@ impl<'t> Texts<'t> {
              (SELECT deleted FROM \"__shadow\" WHERE {of})) IS {shown}"
         );
         let literal = &self.literal;
-        let item = item_sql(self.table, "OLD.");
-        let kept = whole_item_sql(self.table, "OLD.");
+        let item = self.item("OLD.");
+        let kept = self.whole_item("OLD.");
         let extra = extra_sql(self.table, "OLD.\"id\"");
         format!(
             "DELETE FROM \"__replaced\" WHERE {of};\n\
@@ -549,8 +578,8 @@ mod tests {
     /// The triggers of a wide table run.
     fn install_and_write(conn: &mut SqliteConnection, table: &TableSchema) {
         crate::system::prepare(conn).expect("the system tables");
-        assert!(install(conn, table).expect("triggers"));
-        assert!(!install(conn, table).expect("the same triggers"));
+        assert!(install(conn, table, &[]).expect("triggers"));
+        assert!(!install(conn, table, &[]).expect("the same triggers"));
         conn.batch_execute("UPDATE \"Wide\" SET c129 = 'x'; DELETE FROM \"Wide\"").expect("writes");
         let kept = query::<Text>("SELECT json_extract(item, '$.c129') FROM \"__operations\"", &[])
             .get_result::<String>(conn)

@@ -86,6 +86,11 @@ struct Writer {
     is_closed: bool,
 }
 
+/// The database as it was before its first write transaction: what other connections see until that commits.
+pub(crate) struct Before<'t> {
+    target: &'t Target,
+}
+
 struct Readers {
     target: Target,
     idle: Mutex<Vec<SqliteConnection>>,
@@ -94,17 +99,19 @@ struct Readers {
 
 impl Database {
     /// Opens or creates the file, and runs `prepare` in the first write transaction, without foreign keys:
-    /// a rebuilt table must not cascade into others, and they cannot be switched off inside a transaction.
+    /// a rebuilt table must not cascade into others, and they cannot be switched off inside a transaction. Gives what
+    /// `prepare` gave as well.
     ///
     /// What commits change in the recorder's tables is told by it.
-    pub(crate) async fn open<F>(
+    pub(crate) async fn open<T, F>(
         path: &Path,
         options: DatabaseOptions,
         recorder: Recorder,
         prepare: F,
-    ) -> Result<Self>
+    ) -> Result<(Self, T)>
     where
-        F: FnOnce(&mut SqliteConnection) -> Result<()> + Send + 'static,
+        F: FnOnce(&mut SqliteConnection, &Before<'_>) -> Result<T> + Send + 'static,
+        T: Send + 'static,
     {
         let url = path
             .to_str()
@@ -140,8 +147,8 @@ impl Database {
             let _ = answer.send(writer.prepare(prepare));
         });
         jobs.send(job).map_err(|_| closed())?;
-        outcome.await.map_err(|_| closed())??;
-        Ok(Self { jobs, readers, is_closed: Arc::default() })
+        let prepared = outcome.await.map_err(|_| closed())??;
+        Ok((Self { jobs, readers, is_closed: Arc::default() }, prepared))
     }
 
     /// Runs `work` on the writer thread in an immediate transaction: committed if it returns `Ok`, else rolled
@@ -310,16 +317,29 @@ impl Writer {
 }
 
 impl Writer {
-    fn prepare<F>(&mut self, work: F) -> Result<()>
+    fn prepare<T, F>(&mut self, work: F) -> Result<T>
     where
-        F: FnOnce(&mut SqliteConnection) -> Result<()>,
+        F: FnOnce(&mut SqliteConnection, &Before<'_>) -> Result<T>,
     {
+        let before = Before { target: &self.target };
         let mut connection = self.target.connect(false)?;
         connection.batch_execute("PRAGMA foreign_keys = OFF").or_store()?;
-        transact(&mut connection, Begin::Immediate, work)?;
+        let prepared = transact(&mut connection, Begin::Immediate, |conn| work(conn, &before))?;
         connection.batch_execute("PRAGMA foreign_keys = ON").or_store()?;
         self.connection = Some(connection);
-        Ok(())
+        Ok(prepared)
+    }
+}
+
+impl Before<'_> {
+    /// Runs `work` on a connection of its own.
+    ///
+    /// # Errors
+    ///
+    /// The error of `work`; those of the file.
+    pub(crate) fn read<T>(&self, work: impl FnOnce(&mut SqliteConnection) -> Result<T>) -> Result<T> {
+        let mut connection = self.target.connect(true)?;
+        transact(&mut connection, Begin::Deferred, work)
     }
 }
 

@@ -266,7 +266,8 @@ impl<A: SyncSchema> SyncContext<A> {
     }
 
     /// The rows a pull brought that could not be stored: a value that does not fit its column, or a constraint of the
-    /// database. Each pull of their table tries them again, and so does opening the database after a migration.
+    /// database. Each pull of their table tries them again before it asks the server, and so does opening the database
+    /// after a migration. What was altered without one, an index dropped by another program, is noticed by the pull.
     ///
     /// # Errors
     ///
@@ -660,7 +661,8 @@ impl<A: SyncSchema> Builder<A> {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`] when dialect, database or address is missing or wrong;
-    /// [`ErrorKind::SchemaMismatch`] when a table does not fit its entity; [`ErrorKind::OtherAccount`] when changes of
+    /// [`ErrorKind::SchemaMismatch`] when a table does not fit its entity, or changes wait for a column or a table that is
+    /// gone (see [`migration`]); [`ErrorKind::OtherAccount`] when changes of
     /// another account or service wait; [`ErrorKind::NewerSchema`], [`ErrorKind::Corrupt`], [`ErrorKind::Store`] from
     /// the file.
     pub async fn open(self) -> Result<SyncContext<A>> {

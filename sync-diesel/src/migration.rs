@@ -19,6 +19,20 @@
 //! the database notices it: values that earlier pulls brought as unknown members are moved into the column, and the next
 //! pull of each query starts at the beginning and fills the rest.
 //!
+//! # Renaming and dropping
+//!
+//! Changes of a column may wait to be sent when its name goes. What is kept of them knows the column by its name, so
+//! opening refuses a migration that would leave them behind ([`SchemaMismatch`](ErrorKind::SchemaMismatch)), and the
+//! release of before can still open the file and push. Write such a migration with the SQL of [`rename_column`] and
+//! [`rename_table`]; [`give_up_column`] for a column whose changes may go; and for a table whose changes may go
+//! `DELETE FROM "__operations" WHERE table_name = 'TodoItem'` before it is dropped. What has no changes waiting can be
+//! renamed and dropped by any SQL.
+//!
+//! A field that is dropped while its column stays needs no migration. A change of the column that waits then, and what SQL
+//! of the app's or another release changes in it later, is kept and recorded as an error
+//! ([`FailureClass::Damaged`](sync_core::operation::FailureClass::Damaged)), since this release does not send it. Drop the
+//! column to end that, or keep it as a field with `#[sync(local)]`.
+//!
 //! # Running them
 //!
 //! Give them to [`Builder::migrations`](crate::Builder::migrations), embedded. A migration that rebuilds a table would
@@ -35,6 +49,7 @@ use diesel::sqlite::{Sqlite, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use sync_core::error::{Error, ErrorKind, Result};
 
+pub use self::rename::{give_up_column, rename_column, rename_table};
 #[cfg(feature = "migration")]
 pub use self::{
     change::Change,
@@ -62,6 +77,7 @@ mod folder;
 mod introspect;
 #[cfg(feature = "migration")]
 mod refusal;
+mod rename;
 
 /// Runs the pending migrations, if there are any.
 ///

@@ -28,6 +28,7 @@ pub(crate) mod record;
 pub(crate) mod relation;
 pub(crate) mod resolve;
 mod settle;
+pub(crate) mod stranded;
 mod take;
 pub(crate) mod undelete;
 

@@ -21,6 +21,7 @@ use crate::capture;
 
 mod check;
 mod create;
+pub(crate) mod releases;
 
 /// Removes the capture triggers of these entities' tables, where they exist, for a migration about to alter the
 /// tables: a rebuild under triggers would queue deletions for the server. Opening the store makes them again;

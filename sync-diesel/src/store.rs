@@ -53,7 +53,8 @@ impl DieselStore {
     ///
     /// # Errors
     ///
-    /// `SchemaMismatch` naming table and column when a table does not fit its entity; `NewerSchema` when a newer
+    /// `SchemaMismatch` naming table and column when a table does not fit its entity, or when changes wait for a column
+    /// or a table that is gone; `NewerSchema` when a newer
     /// version of this library wrote the file; `Corrupt` when the file is damaged or no database; `Busy`,
     /// `Store` when it cannot be opened. Nothing is changed then.
     pub async fn open(
@@ -66,7 +67,8 @@ impl DieselStore {
 
     /// Like [`open`](Self::open); `migrate` runs first, in the same transaction.
     ///
-    /// Foreign keys are not enforced in it, and checked at the end if tables changed. Capture triggers are in
+    /// Foreign keys are not enforced in it, and checked at the end if tables changed: an orphan that was not there before
+    /// is refused. Capture triggers are in
     /// place if the file was opened before: call [`remove_capture`](crate::schema::remove_capture) before a
     /// migration that alters synced tables.
     ///
@@ -85,24 +87,36 @@ impl DieselStore {
         let schemas: Arc<[&'static TableSchema]> = tables.iter().map(TableEntry::schema).collect();
         let events = Events::new();
         let recorder = Recorder::new(events.clone(), Arc::clone(&schemas));
-        let database = Database::open(path.as_ref(), options, recorder, move |conn| {
+        let (database, is_altered) = Database::open(path.as_ref(), options, recorder, move |conn, before| {
             system::prepare(conn)?;
             migrate(conn)?;
             schema::check(conn, tables)?;
             let mut is_altered = false;
             for entry in tables {
-                is_altered |= capture::install(conn, entry.schema())?;
+                let others = schema::releases::others(conn, entry.schema())?;
+                is_altered |= capture::install(conn, entry.schema(), &others)?;
             }
             let schemas: Vec<_> = tables.iter().map(TableEntry::schema).collect();
             queue::relation::install(conn, &schemas)?;
-            if is_altered {
-                schema::check_rows(conn)?;
+            let tables = Tables::new(tables);
+            queue::stranded::check_tables(conn, &tables)?;
+            for table in tables.iter().filter(|_| is_altered) {
+                queue::stranded::check_columns(conn, table, before)?;
             }
-            apply::growth::settle(conn, &Tables::new(tables))
+            apply::growth::settle(conn, &tables)?;
+            if is_altered {
+                schema::check_rows(conn, before)?;
+            }
+            Ok(is_altered)
         })
         .await?;
         let leases = Leases::new(path.as_ref());
-        Ok(Self { database, leases, tables: Arc::new(Tables::new(tables)), schemas, events })
+        let store = Self { database, leases, tables: Arc::new(Tables::new(tables)), schemas, events };
+        if is_altered {
+            // With foreign keys enforced again. What fails here is tried again by the next pull.
+            let _ = store.on_tables(ChangeSource::Pull, apply::quarantine::retry_all).await;
+        }
+        Ok(store)
     }
 
     /// Runs `work` on a read-only connection in one transaction: everything it reads is of one moment.

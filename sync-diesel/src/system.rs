@@ -189,6 +189,36 @@ CREATE TABLE IF NOT EXISTS "__config" (
 );
 "#;
 
+/// The tables whose rows belong to a synced table, by its name.
+pub(crate) const OF_TABLES: [&str; 15] = [
+    "__operations",
+    "__errors",
+    "__shadow",
+    "__newer",
+    "__replaced",
+    "__tokens",
+    "__queries",
+    "__full_pulls",
+    "__columns",
+    "__extra",
+    "__quarantine",
+    "__acknowledged",
+    "__refetch",
+    "__unread",
+    "__resolutions",
+];
+
+/// Where rows are kept in the storage form: table and column.
+pub(crate) const ROWS: [(&str, &str); 7] = [
+    ("__operations", "item"),
+    ("__operations", "sent_item"),
+    ("__errors", "local"),
+    ("__errors", "remote"),
+    ("__shadow", "item"),
+    ("__newer", "item"),
+    ("__replaced", "item"),
+];
+
 /// Makes the tables, or checks the version of those that exist.
 pub(crate) fn prepare(conn: &mut SqliteConnection) -> Result<()> {
     let exists = query::<BigInt>(

@@ -1,6 +1,6 @@
 //! A table that gets columns while it is in use (S-03, S-06, R11).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use diesel::connection::SimpleConnection;
 use diesel::sqlite::SqliteConnection;
@@ -274,6 +274,31 @@ async fn l_24_the_quarantine_is_listed_and_tried_again_when_the_schema_allows_it
     assert!(world.proxy.seen().is_empty(), "opening sends nothing");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn l_24_what_an_index_kept_out_is_stored_by_the_next_pull_before_it_asks_the_server() {
+    let world = World::new().await;
+    for id in ["a", "b"] {
+        world.server.as_ref().seed(&json!({ "id": id, "text": "milk", "complete": false })).await;
+    }
+    let database = world.folder.path().join("app.db");
+    for table in before::Schema::schemas() {
+        sql(&database, &create_table_sql(table));
+    }
+    sql(&database, "CREATE UNIQUE INDEX one_text ON \"TodoItem\" (text)");
+    let device = builder::<before::Schema>(&world, &database).open().await.expect("the device opens");
+    assert!(device.pull("all", before::Todo::all()).await.expect("pulled").rows.quarantined > 0);
+    device.close().await;
+    // Nothing that opening looks at is another.
+    sql(&database, "DROP INDEX one_text");
+    let device = builder::<before::Schema>(&world, &database).open().await.expect("the device opens");
+    assert_eq!(device.quarantine().await.expect("listed").len(), 1);
+    let busy = sync_tests::http::Answer::new(503, "application/json", "{}");
+    world.proxy.inject(9, Fault::Answer(busy), |request| request.method == "GET");
+    device.pull("other", before::Todo::all()).await.expect_err("no server");
+    assert_eq!(device.quarantine().await.expect("listed"), []);
+    assert!(device.table::<before::Todo>().get("b").await.expect("read").is_some());
+}
+
 /// What was kept of a deletion has not the columns that came after it; its conflict is told all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn s_06_a_conflict_of_a_row_deleted_before_the_growth_is_listed() {
@@ -311,4 +336,144 @@ async fn s_06_a_conflict_of_a_row_deleted_before_the_growth_is_listed() {
     }
     device.resolve_all(ConflictPolicy::ClientWins).await.expect("decided");
     device.push().await.expect("pushed");
+}
+
+/// The database `app.db` of the first release, migrated to the second.
+fn grown(world: &World) -> PathBuf {
+    let database = world.folder.path().join("app.db");
+    for table in before::Schema::schemas() {
+        sql(&database, &create_table_sql(table));
+    }
+    sql(&database, GROWTH);
+    database
+}
+
+/// The column has the name of another member of the server's now, which the app knew as an unknown member.
+mod renamed {
+    use sync_diesel::prelude::*;
+
+    #[derive(SyncEntity, Clone, Debug, PartialEq)]
+    #[sync(table = "TodoItem")]
+    pub(super) struct Todo {
+        pub(super) batch: String,
+    }
+
+    sync_schema!(pub(super) Schema: Todo);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i_1_r_7_an_edit_of_a_renamed_column_is_sent_under_the_new_name() {
+    let world = World::new().await;
+    let server = world.server.as_ref();
+    for id in ["edited", "clean"] {
+        server.seed(&json!({ "id": id, "text": "milk", "complete": true, "batch": "b" })).await;
+    }
+    let database = world.folder.path().join("app.db");
+    for table in before::Schema::schemas() {
+        sql(&database, &create_table_sql(table));
+    }
+    let device = builder::<before::Schema>(&world, &database).open().await.expect("the device opens");
+    device.pull("all", before::Todo::all()).await.expect("pulled");
+    let mut edited = device.table::<before::Todo>().get("edited").await.expect("read").expect("there");
+    edited.text = "bread".into();
+    device.table::<before::Todo>().update(&edited).await.expect("updated");
+    device.close().await;
+
+    // Renamed as any table of an app: refused, and nothing is lost.
+    sql(&database, "ALTER TABLE \"TodoItem\" RENAME COLUMN text TO batch");
+    let error = builder::<renamed::Schema>(&world, &database).open().await.expect_err("an edit waits");
+    assert_eq!((error.kind(), error.table()), (ErrorKind::SchemaMismatch, Some("TodoItem")));
+    sql(&database, "ALTER TABLE \"TodoItem\" RENAME COLUMN batch TO text");
+    // Renamed with what waits.
+    sql(&database, &sync_diesel::migration::rename_column("TodoItem", "text", "batch"));
+    let device = builder::<renamed::Schema>(&world, &database).open().await.expect("the device opens");
+    assert_eq!(device.pending().await.expect("counted"), 1);
+    world.proxy.take_seen();
+    device.pull("all", renamed::Todo::all()).await.expect("pushed and pulled");
+    let seen = world.proxy.take_seen();
+    let update = seen.iter().find(|seen| seen.request.method == "PATCH").expect("an update");
+    let sent: serde_json::Value =
+        serde_json::from_slice(update.request.body.as_deref().expect("a body")).expect("a row");
+    assert_eq!(sent, json!({ "id": "edited", "batch": "bread" }));
+    assert_eq!(server.read("edited").await.json()["batch"], "bread");
+    let batch = async |id: &str| {
+        let row = device.table::<renamed::Todo>().get(id).await.expect("read").expect("there");
+        row.batch.clone()
+    };
+    assert_eq!((batch("edited").await, batch("clean").await), ("bread".into(), "b".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i_1_an_edit_of_a_column_that_an_older_release_does_not_have_waits_for_the_newer() {
+    let world = World::new().await;
+    let server = world.server.as_ref();
+    server.seed(&json!({ "id": "a", "text": "milk", "complete": false, "n": 1 })).await;
+    let database = grown(&world);
+    let device = world.device("app.db").await;
+    device.pull("all", Todo::all()).await.expect("pulled");
+    let mut row = device.table::<Todo>().get("a").await.expect("read").expect("there");
+    row.n = Some(2);
+    device.table::<Todo>().update(&row).await.expect("updated");
+    device.close().await;
+
+    let older = builder::<before::Schema>(&world, &database).open().await.expect("the device opens");
+    older.push().await.expect_err("an edit of a column it does not have");
+    let errors = older.errors().await.expect("errors");
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].message.contains("column n"), "{errors:?}");
+    older.pull("all", before::Todo::all()).pull_anyway().await.expect("pulled");
+    assert_eq!(older.pending().await.expect("counted"), 1);
+    older.close().await;
+
+    let device = world.device("app.db").await;
+    device.push().await.expect("pushed");
+    assert_eq!(server.read("a").await.json()["n"], 2);
+    device.pull("all", Todo::all()).await.expect("pulled");
+    assert_eq!(device.table::<Todo>().get("a").await.expect("read").expect("there").n, Some(2));
+    assert_eq!(device.pending().await.expect("counted"), 0);
+}
+
+/// Two releases have one file open: what the newer one writes is captured whichever opened it last.
+#[tokio::test(flavor = "multi_thread")]
+async fn s_16_an_older_release_beside_a_newer_one_takes_no_column_from_the_capture() {
+    for reopens in [false, true] {
+        let world = World::new().await;
+        let server = world.server.as_ref();
+        server.seed(&json!({ "id": "a", "text": "milk", "complete": false, "n": 1 })).await;
+        let database = grown(&world);
+        let device = world.device("app.db").await;
+        device.pull("all", Todo::all()).await.expect("pulled");
+        let older = builder::<before::Schema>(&world, &database).open().await.expect("the device opens");
+        // What a pull of the older one brings is a member kept beside for it.
+        server.update("a", None, &json!({ "n": 7, "price": 2.5 })).await;
+        older.pull("all", before::Todo::all()).await.expect("pulled");
+
+        let mut row = device.table::<Todo>().get("a").await.expect("read").expect("there");
+        row.n = Some(2);
+        device.table::<Todo>().update(&row).await.expect("updated");
+        assert_eq!(device.pending().await.expect("counted"), 1);
+        older.push().await.expect_err("an edit of a column it does not have");
+        older.close().await;
+        let device = if reopens {
+            device.close().await;
+            world.device("app.db").await
+        } else {
+            device
+        };
+        world.proxy.take_seen();
+        device.push().await.expect("pushed");
+        let seen = world.proxy.take_seen();
+        let changes: Vec<_> = seen.iter().filter(|seen| seen.request.method != "GET").collect();
+        let body = changes[0].request.body.as_deref().expect("a body");
+        let sent: serde_json::Value = serde_json::from_slice(body).expect("a row");
+        assert_eq!((changes.len(), sent), (1, json!({ "id": "a", "n": 2 })), "reopens: {reopens}");
+        let there = server.read("a").await.json();
+        assert_eq!((&there["n"], &there["price"]), (&json!(2), &json!(2.5)));
+        assert_eq!(device.pending().await.expect("counted"), 0);
+        device.close().await;
+        let device = world.device("app.db").await;
+        device.pull("all", Todo::all()).await.expect("pulled");
+        let row = device.table::<Todo>().get("a").await.expect("read").expect("there");
+        assert_eq!((row.n, row.price), (Some(2), Some(2.5)), "reopens: {reopens}");
+    }
 }

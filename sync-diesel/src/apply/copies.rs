@@ -17,7 +17,7 @@ use crate::statement::{Bind, query, run};
 use crate::synced::{RowColumns, StoredRow, SyncedTable, overlay};
 
 /// One of the copies.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Copy {
     Base,
     Newer,
@@ -38,6 +38,16 @@ impl Copy {
         table: &SyncedTable,
         id: &str,
     ) -> Result<Option<Row>> {
+        self.stored(conn, table, id)?.map(|stored| table.row(stored)).transpose()
+    }
+
+    /// The copy as it is stored.
+    pub(crate) fn stored(
+        self,
+        conn: &mut SqliteConnection,
+        table: &SyncedTable,
+        id: &str,
+    ) -> Result<Option<StoredRow>> {
         let text = format!(
             "SELECT item_id, version, updated_at, deleted, item, extra FROM {}
              WHERE table_name = ? AND item_id = ?",
@@ -46,9 +56,7 @@ impl Copy {
         query::<RowColumns>(&text, &[table.schema.name.into(), id.into()])
             .get_result::<StoredRow>(conn)
             .optional()
-            .or_store()?
-            .map(|stored| table.row(stored))
-            .transpose()
+            .or_store()
     }
 
     /// Keeps the copy in place of an older one.

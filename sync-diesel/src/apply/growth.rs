@@ -7,9 +7,11 @@
 //! well: a column nobody changed must not look changed, or its null would go to the server. And so does a request whose
 //! answer is still to come: sent again, it must hold what it held, or a whole row would take the member from the server.
 
+use std::collections::HashSet;
+
+use diesel::RunQueryDsl;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
-use diesel::{OptionalExtension, RunQueryDsl};
 use serde_json::{Map, Value as Json};
 use sync_core::error::{Error, ErrorKind, Result};
 use sync_core::item;
@@ -19,8 +21,9 @@ use sync_core::row::Row;
 use sync_core::store::PullScope;
 
 use super::copies::Copy;
-use super::{drop_extra, quarantine, store_extra, token};
+use super::{drop_extra, store_extra, token};
 use crate::failure::{OrStore, is_about_the_row};
+use crate::schema::releases;
 use crate::statement::{query, run};
 use crate::synced::{SyncedTable, Tables};
 use crate::system;
@@ -30,21 +33,10 @@ pub(crate) fn settle(conn: &mut SqliteConnection, tables: &Tables) -> Result<()>
     for table in tables.iter() {
         let name = table.schema.name;
         let columns: Vec<&str> = table.schema.sent_columns().map(|(_, column)| column.name).collect();
-        let stored = query::<Text>("SELECT columns FROM \"__columns\" WHERE table_name = ?", &[name.into()])
-            .get_result::<String>(conn)
-            .optional()
-            .or_store()?;
-        let known: Option<Vec<String>> = stored
-            .map(|text| {
-                serde_json::from_str(&text).map_err(|source| {
-                    Error::new(ErrorKind::Corrupt, "the list of a table's columns cannot be read")
-                        .with_table(name)
-                        .with_source(source)
-                })
-            })
-            .transpose()?;
+        let known = releases::known(conn, name)?;
         let is_same = known.as_ref().is_some_and(|known| known.iter().eq(columns.iter()));
-        if is_same {
+        let others = releases::others(conn, table.schema)?;
+        if is_same && others == releases::unknown(conn, table.schema)? {
             continue;
         }
         let new: Vec<usize> = table
@@ -55,34 +47,20 @@ pub(crate) fn settle(conn: &mut SqliteConnection, tables: &Tables) -> Result<()>
             })
             .map(|(index, _)| index)
             .collect();
-        store_columns(conn, name, &columns, !new.is_empty())?;
+        releases::note(conn, name, &columns, &others, !new.is_empty())?;
         if !new.is_empty() {
             system::exempt(conn, |conn| {
                 fill(conn, table, &new)?;
                 fill_operations(conn, table, &new)
             })?;
             token::drop(conn, name, None)?;
-            quarantine::retry(conn, table)?;
         }
     }
     Ok(())
 }
 
-fn store_columns(conn: &mut SqliteConnection, table: &str, columns: &[&str], has_grown: bool) -> Result<()> {
-    let columns = serde_json::to_string(columns).map_err(|source| {
-        Error::new(ErrorKind::Store, "the list of columns cannot be written").with_source(source)
-    })?;
-    run(
-        conn,
-        "INSERT INTO \"__columns\" (table_name, columns) VALUES (?, ?)
-         ON CONFLICT (table_name) DO UPDATE SET columns = excluded.columns, growths = growths + ?",
-        &[table.into(), columns.into(), i64::from(has_grown).into()],
-    )
-    .or_store()
-    .map(|_| ())
-}
-
-/// Moves kept unknown members into the columns they now have.
+/// Moves kept unknown members into the columns they now have. What a constraint of the app's refuses stays where it is:
+/// the pull to come puts the row into quarantine.
 fn fill(conn: &mut SqliteConnection, table: &SyncedTable, new: &[usize]) -> Result<()> {
     let kept = query::<(Text, Text)>(
         "SELECT item_id, json FROM \"__extra\" WHERE table_name = ?",
@@ -90,45 +68,91 @@ fn fill(conn: &mut SqliteConnection, table: &SyncedTable, new: &[usize]) -> Resu
     )
     .load::<(String, String)>(conn)
     .or_store()?;
+    let dirty = dirty(conn, table)?;
+    let mut filled = Vec::new();
+    let mut refused = HashSet::new();
     for (id, json) in kept {
         let Some((values, rest)) = divide(table, new, &json)? else { continue };
-        let Some(mut row) = table.find(conn, &id)? else { continue };
-        for (index, value) in row.values.iter_mut().enumerate() {
-            *value = values.values[index].clone();
+        let Some(before) = table.find(conn, &id)? else { continue };
+        let mut row = Row { values: values.values, ..before.clone() };
+        if dirty.contains(&id)
+            && let Some(base) = Copy::Base.load(conn, table, &id)?
+        {
+            // Another release, or the column under its old name, has changed it already.
+            for (index, value) in row.values.iter_mut().enumerate() {
+                let is_changed = base.values[index].is_some() && base.values[index] != before.values[index];
+                *value = value.take().filter(|_| !is_changed);
+            }
         }
         match table.update(conn, &row) {
-            Ok(_) => {}
-            // A constraint of the app's: the pull to come puts the row into quarantine.
-            Err(error) if is_about_the_row(&error) => continue,
+            Ok(_) => filled.push((before, rest)),
+            Err(error) if is_about_the_row(&error) => drop(refused.insert(id)),
             Err(error) => return Err(error).or_store(),
         }
-        drop_extra(conn, table, &id)?;
-        store_extra(conn, table, &id, rest.as_deref())?;
     }
+    // Opening has the foreign keys off, so that they are looked at afterwards.
+    let orphaned = if filled.is_empty() { HashSet::new() } else { orphans(conn, table)? };
+    for (mut row, rest) in filled {
+        if orphaned.contains(&row.id) {
+            for (index, value) in row.values.iter_mut().enumerate() {
+                *value = value.take().filter(|_| new.contains(&index));
+            }
+            table.update(conn, &row).or_store()?;
+            refused.insert(row.id);
+        } else {
+            drop_extra(conn, table, &row.id)?;
+            store_extra(conn, table, &row.id, rest.as_deref())?;
+        }
+    }
+    // The base first: the other takes from it.
     for copy in [Copy::Base, Copy::Newer] {
-        fill_copies(conn, table, new, copy)?;
+        fill_copies(conn, table, new, &dirty, &refused, copy)?;
     }
     Ok(())
 }
 
-fn fill_copies(conn: &mut SqliteConnection, table: &SyncedTable, new: &[usize], copy: Copy) -> Result<()> {
-    let dirty = query::<Text>(
-        "SELECT item_id FROM \"__operations\" WHERE table_name = ?",
-        &[table.schema.name.into()],
-    )
-    .load::<String>(conn)
-    .or_store()?;
+/// Ids of the rows with an operation.
+fn dirty(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<HashSet<String>> {
+    let text = "SELECT item_id FROM \"__operations\" WHERE table_name = ?";
+    let ids = query::<Text>(text, &[table.schema.name.into()]).load::<String>(conn).or_store()?;
+    Ok(ids.into_iter().collect())
+}
+
+/// Ids of the table's rows that refer to rows that are not there.
+fn orphans(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<HashSet<String>> {
+    let text = format!(
+        "SELECT \"id\" FROM {} WHERE rowid IN (SELECT \"rowid\" FROM pragma_foreign_key_check(?))",
+        table.name
+    );
+    let ids = query::<Text>(&text, &[table.schema.name.into()]).load::<String>(conn).or_store()?;
+    Ok(ids.into_iter().collect())
+}
+
+/// Gives the new columns to the copies of one kind: from their unknown members, else as they have them already, else from
+/// where nobody changed them. What the row itself was `refused` would make its column look changed.
+fn fill_copies(
+    conn: &mut SqliteConnection,
+    table: &SyncedTable,
+    new: &[usize],
+    dirty: &HashSet<String>,
+    refused: &HashSet<String>,
+    copy: Copy,
+) -> Result<()> {
     for id in dirty {
-        let Some(mut kept) = copy.load(conn, table, &id)? else { continue };
-        let from_extra = match kept.extra.clone() {
+        let Some(mut kept) = copy.load(conn, table, id)? else { continue };
+        let from_extra = match kept.extra.clone().filter(|_| !refused.contains(id)) {
             Some(extra) => divide(table, new, &extra)?,
             None => None,
         };
-        let local = table.find(conn, &id)?;
+        let base = if copy == Copy::Newer { Copy::Base.load(conn, table, id)? } else { None };
+        let source = match base {
+            Some(base) => Some(base),
+            None => table.find(conn, id)?,
+        };
         for &index in new {
             let known = from_extra.as_ref().and_then(|(values, _)| values.values[index].clone());
-            let here = || local.as_ref().and_then(|local| local.values[index].clone());
-            kept.values[index] = known.or_else(here);
+            let here = || source.as_ref().and_then(|source| source.values[index].clone());
+            kept.values[index] = known.or_else(|| kept.values[index].take()).or_else(here);
         }
         if let Some((_, rest)) = from_extra {
             kept.extra = rest;
@@ -192,8 +216,8 @@ fn fill_operations(conn: &mut SqliteConnection, table: &SyncedTable, new: &[usiz
     Ok(())
 }
 
-/// A row kept as text with its new columns: from its unknown members, else as they are in `local`. Gives also which were
-/// members.
+/// A row kept as text with its new columns: as it has them, else from its unknown members, else as they are in `local`.
+/// Gives also which were members.
 fn fill_text(
     table: &SyncedTable,
     new: &[usize],
@@ -218,8 +242,12 @@ fn fill_text(
     let mut columns: Map<String, Json> =
         serde_json::from_str(&item::encode(table.schema, &columns)).map_err(unreadable)?;
     columns.remove("id");
-    filled.extend(columns);
-    let shown = new.iter().copied().filter(|index| member(*index).is_some()).collect();
+    let is_there =
+        |index: &usize| filled.contains_key(table.schema.columns[*index].name) || member(*index).is_some();
+    let shown = new.iter().copied().filter(is_there).collect();
+    for (name, value) in columns {
+        filled.entry(name).or_insert(value);
+    }
     if let Some((_, rest)) = divided {
         filled.insert("__extra".to_owned(), rest.into());
     }

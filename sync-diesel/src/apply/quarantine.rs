@@ -21,6 +21,11 @@ use crate::statement::{query, quote, run};
 use crate::synced::{SyncedTable, Tables, overlay};
 use crate::system;
 
+/// Tries the rows of every table again (L-24).
+pub(crate) fn retry_all(conn: &mut SqliteConnection, tables: &Tables) -> Result<()> {
+    tables.iter().try_for_each(|table| retry(conn, table).map(|_| ()))
+}
+
 /// Tries the rows of a table again; gives what became of those that wait no longer. One that can be read now and that no
 /// pull wants any more goes.
 pub(crate) fn retry(conn: &mut SqliteConnection, table: &SyncedTable) -> Result<Applied> {

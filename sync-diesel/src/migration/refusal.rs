@@ -69,8 +69,9 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TableDropped => f.write_str(
-                "no entity has this table; if it was renamed, keep its name by `#[sync(table = \"..\")]`; if its \
-                 rows may go, drop it in a migration written by hand",
+                "no entity has this table; if it was renamed, keep its name by `#[sync(table = \"..\")]`, or write \
+                 the migration by hand with the SQL of `rename_table`; if its rows may go, drop it in a migration \
+                 written by hand",
             ),
             Self::TableNotSynced => f.write_str(
                 "it exists without the system columns or with another key than id; rename it in a migration written \
@@ -83,7 +84,8 @@ impl fmt::Display for Reason {
             Self::ColumnRenamed { to } => write!(
                 f,
                 "it is gone and column {to} is new; if it was renamed, keep its name by `#[sync(rename = \"..\")]` on \
-                 the field; if not, drop the old one in a migration written by hand"
+                 the field, or write the migration by hand with the SQL of `rename_column`; if not, drop the old one \
+                 in a migration written by hand"
             ),
             Self::TypeChanged { from, to } => {
                 write!(f, "its type changes from {from} to {to}; add a field of another name, or {BY_HAND}")

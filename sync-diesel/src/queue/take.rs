@@ -1,6 +1,7 @@
 //! Taking operations: which come next, what each sends, and the mark that says so.
 
-use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
@@ -19,10 +20,11 @@ use super::parking::IS_PARKED;
 use super::record::{
     Failed, QueuedOperation, Taker, find_with_taker, load, recorded_doubt, remove, store_error,
 };
-use super::relation;
 use super::settle::restore;
+use super::{relation, stranded};
 use crate::apply::copies::{self, Copy};
 use crate::failure::OrStore;
+use crate::schema::releases;
 use crate::statement::{Bind, query, run};
 use crate::synced::{SyncedTable, Tables};
 
@@ -50,7 +52,8 @@ pub(super) fn take(
          ORDER BY seq LIMIT ?"
     );
     let (ahead, unneeded, damaged) = (VecDeque::new(), 0, Vec::new());
-    let mut line = Line { conn, tables, session, take, wanted, condition, ahead, unneeded, damaged };
+    let others = HashMap::new();
+    let mut line = Line { conn, tables, session, take, wanted, others, condition, ahead, unneeded, damaged };
     let taken = order::take_next(&mut line, tables.relations(), take, exchanged);
     exchanged.unneeded += line.unneeded;
     exchanged.damaged.append(&mut line.damaged);
@@ -67,6 +70,8 @@ struct Line<'l> {
     session: PushSession,
     take: &'l Take,
     wanted: Vec<&'static str>,
+    /// Columns that only other releases send, by table, once they are asked for.
+    others: HashMap<&'static str, Vec<String>>,
     /// SQL condition: the next operations behind a place.
     condition: String,
     /// Read and not looked at.
@@ -107,7 +112,11 @@ impl Line<'_> {
     fn prepare(&mut self, operation: QueuedOperation) -> Result<Option<Candidate<Ready>>> {
         let table = self.tables.get(&operation.table_name)?;
         operation.check_known()?;
-        let request = match Request::of(self.conn, table, &operation, self.take.update_body) {
+        let others = match self.others.entry(table.schema.name) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(releases::others(self.conn, table.schema)?),
+        };
+        let request = match Request::of(self.conn, table, &operation, others, self.take.update_body) {
             Ok(Some(request)) => request,
             Ok(None) => {
                 complete_unneeded(self.conn, table, &operation)?;
@@ -117,6 +126,13 @@ impl Line<'_> {
             Err(Unready::RowMissing) => {
                 let message = "the row of the operation is missing in the local database".to_owned();
                 self.record_damage(table, &operation, FailureClass::LocalRowMissing, message)?;
+                return Ok(None);
+            }
+            Err(Unready::UnknownColumn(name)) => {
+                let message = format!(
+                    "column {name} was changed, which this release does not send; the change waits for one that does"
+                );
+                self.record_damage(table, &operation, FailureClass::Damaged, message)?;
                 return Ok(None);
             }
             Err(Unready::Error(error)) if error.kind() == ErrorKind::Corrupt => {
@@ -260,6 +276,8 @@ impl Line<'_> {
 enum Unready {
     /// Its row is not in the local table.
     RowMissing,
+    /// It changed a column of this name, which the entity does not have.
+    UnknownColumn(String),
     /// Something of it cannot be read, or the database fails.
     Error(Error),
 }
@@ -294,11 +312,19 @@ impl Request {
         conn: &mut SqliteConnection,
         table: &SyncedTable,
         operation: &QueuedOperation,
+        others: &[String],
         update_body: UpdateBody,
     ) -> Result<Option<Self>, Unready> {
         let kind = operation.kind()?;
         let state = operation.state()?;
-        let base = Copy::Base.load(conn, table, &operation.item_id)?;
+        let base = Copy::Base.stored(conn, table, &operation.item_id)?;
+        if !others.is_empty() && kind != OperationKind::Delete {
+            let base = base.as_ref().map(|(_, _, _, _, text, _)| text.as_str());
+            if let Some(name) = stranded::unknown_change(conn, table, operation, others, base)? {
+                return Err(Unready::UnknownColumn(name));
+            }
+        }
+        let base = base.map(|stored| table.row(stored)).transpose()?;
         if state == OperationState::Attempted {
             return Ok(Some(Self::again(table, operation, kind, base)?));
         }

@@ -1,13 +1,16 @@
 //! Whether the database's tables fit the entities.
 
+use std::collections::BTreeMap;
+
+use diesel::RunQueryDsl;
 use diesel::sql_types::{BigInt, Text};
 use diesel::sqlite::SqliteConnection;
-use diesel::{OptionalExtension, RunQueryDsl};
 use sync_core::entity::{ColumnSchema, DELETED, ID, TableSchema, UPDATED_AT, VERSION};
 use sync_core::error::{Error, ErrorKind, Result};
 use sync_core::value::ColumnType;
 
 use super::TableEntry;
+use crate::connection::Before;
 use crate::failure::OrStore;
 use crate::statement::query;
 
@@ -43,23 +46,37 @@ pub(crate) fn check_list(tables: &[TableEntry]) -> Result<()> {
     Ok(())
 }
 
-/// Checks that every foreign key has its row, after tables were altered without enforcing them.
+/// Checks that no foreign key lost its row since `before`, after tables were altered without enforcing them. What had
+/// none already is not this opening's doing, and may be in tables that have nothing to do with sync.
 ///
 /// # Errors
 ///
 /// `SchemaMismatch` naming a table with orphaned rows.
-pub(crate) fn check_rows(conn: &mut SqliteConnection) -> Result<()> {
-    let orphaned = query::<Text>("SELECT \"table\" FROM pragma_foreign_key_check LIMIT 1", &[])
-        .get_result::<String>(conn)
-        .optional()
-        .or_store()?;
-    match orphaned {
+pub(crate) fn check_rows(conn: &mut SqliteConnection, before: &Before<'_>) -> Result<()> {
+    let orphans = orphans(conn)?;
+    if orphans.is_empty() {
+        return Ok(());
+    }
+    // A rebuilt table numbers its rows anew, so that they are counted.
+    let known = before.read(self::orphans)?;
+    match orphans.into_iter().find(|(key, count)| known.get(key).is_none_or(|known| known < count)) {
         None => Ok(()),
-        Some(table) => {
+        Some(((table, _), _)) => {
             Err(Error::new(ErrorKind::SchemaMismatch, "rows violate a foreign key after the migration")
                 .with_table(table))
         }
     }
+}
+
+/// The number of rows without the row they refer to, by their table and the other.
+fn orphans(conn: &mut SqliteConnection) -> Result<BTreeMap<(String, String), i64>> {
+    let orphans = query::<(Text, Text, BigInt)>(
+        "SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check GROUP BY 1, 2",
+        &[],
+    )
+    .load::<(String, String, i64)>(conn)
+    .or_store()?;
+    Ok(orphans.into_iter().map(|(table, parent, count)| ((table, parent), count)).collect())
 }
 
 fn check_names(table: &TableSchema) -> Result<()> {
@@ -92,17 +109,19 @@ fn mismatch(table: &TableSchema, what: String) -> Error {
 }
 
 fn check_columns(conn: &mut SqliteConnection, table: &TableSchema) -> Result<()> {
-    let found = query::<(Text, Text, BigInt)>(
-        "SELECT name, type, pk FROM pragma_table_info(?)",
+    // Without generated columns, which nobody writes.
+    let found = query::<(Text, Text, BigInt, BigInt)>(
+        "SELECT name, type, pk, \"notnull\" AND coalesce(upper(dflt_value), 'NULL') = 'NULL'
+         FROM pragma_table_info(?)",
         &[table.name.into()],
     )
-    .load::<(String, String, i64)>(conn)
+    .load::<(String, String, i64, i64)>(conn)
     .or_store()?;
     if found.is_empty() {
         return Err(mismatch(table, "the table does not exist; a migration is missing".to_owned()));
     }
     for column in [&ID, &UPDATED_AT, &VERSION, &DELETED].into_iter().chain(table.columns) {
-        let Some((_, declared, _)) = found.iter().find(|(name, ..)| name == column.name) else {
+        let Some((_, declared, ..)) = found.iter().find(|(name, ..)| name == column.name) else {
             return Err(mismatch(
                 table,
                 format!("column {} does not exist; a migration is missing", column.name),
@@ -115,9 +134,25 @@ fn check_columns(conn: &mut SqliteConnection, table: &TableSchema) -> Result<()>
             ));
         }
     }
-    let keys: Vec<&str> = found.iter().filter(|(.., pk)| *pk > 0).map(|(name, ..)| name.as_str()).collect();
+    let keys: Vec<&str> =
+        found.iter().filter(|(_, _, pk, _)| *pk > 0).map(|(name, ..)| name.as_str()).collect();
     if keys != [ID.name] {
         return Err(mismatch(table, "column id is not the primary key".to_owned()));
+    }
+    let is_known = |name: &str| {
+        [&ID, &UPDATED_AT, &VERSION, &DELETED]
+            .into_iter()
+            .chain(table.columns)
+            .any(|column| column.name == name)
+    };
+    if let Some((name, ..)) = found.iter().find(|(name, _, _, must)| *must != 0 && !is_known(name)) {
+        return Err(mismatch(
+            table,
+            format!(
+                "column {name} is NOT NULL without a default and no field of the entity, so that no row can be \
+                 added; a migration must drop it or give it a default"
+            ),
+        ));
     }
     let is_ordinary = query::<BigInt>(
         "SELECT count(*) FROM pragma_table_list(?) WHERE schema = 'main' AND type = 'table' AND wr = 0",

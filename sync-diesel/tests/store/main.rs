@@ -6,6 +6,7 @@ mod contract;
 mod crash;
 mod damage;
 mod durability;
+mod growth;
 mod opening;
 mod pages;
 mod parking;

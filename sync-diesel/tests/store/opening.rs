@@ -225,3 +225,60 @@ async fn s_04_a_column_that_the_entity_does_not_have_is_kept() {
     assert_eq!(fixture.count(&format!("{kept} 'jam'")).await, 1);
     assert_eq!(fixture.operations().await.len(), 1);
 }
+
+#[tokio::test]
+async fn s_04_a_column_of_before_that_refuses_every_new_row_is_named() {
+    let create = create_table_sql(&TODO);
+    let with = |column: &str| create.replacen("\"text\" TEXT", &format!("{column}, \"text\" TEXT"), 1);
+    for column in ["\"old\" TEXT NOT NULL", "\"old\" INTEGER NOT NULL DEFAULT null"] {
+        refuses(&with(column), ErrorKind::SchemaMismatch, &["column old", "NOT NULL", "default"]).await;
+    }
+    for column in [
+        "\"old\" TEXT",
+        "\"old\" TEXT NOT NULL DEFAULT ''",
+        "\"old\" TEXT NOT NULL AS (upper(\"text\"))",
+        "\"old\" TEXT NOT NULL AS (upper(\"text\")) STORED",
+    ] {
+        let fixture = Fixture::with_table(|_| with(column)).await;
+        fixture.pulled("a", "milk").await;
+        fixture.sql("INSERT INTO \"Todo\" (id, text) VALUES ('b', 'bread')").await.expect("a new row");
+    }
+}
+
+#[tokio::test]
+async fn d_12_only_a_migrations_own_orphans_are_refused() {
+    let fixture = Fixture::new().await;
+    fixture
+        .sql(
+            "CREATE TABLE parent (name TEXT PRIMARY KEY);
+             CREATE TABLE child (id INTEGER PRIMARY KEY, parent TEXT REFERENCES parent (name));
+             INSERT INTO parent VALUES ('here');
+             INSERT INTO child VALUES (1, 'here');",
+        )
+        .await
+        .expect("tables of the app");
+    let mut by_hand = connect(&fixture.path());
+    by_hand
+        .batch_execute("PRAGMA foreign_keys = OFF; INSERT INTO child VALUES (2, 'gone')")
+        .expect("an orphan");
+    // As if another version of the library had made it.
+    fixture.sql("DROP TRIGGER __sync_delete_Todo").await.expect("a trigger");
+    drop(open(&fixture.path()).await.expect("an orphan of before is none of this opening's"));
+
+    let migrate = async |sql: &'static str| {
+        DieselStore::open_with(fixture.path(), TABLES, DatabaseOptions::default(), move |conn| {
+            sync_diesel::schema::remove_capture(conn, TABLES)?;
+            conn.batch_execute(sql).expect("a migration");
+            Ok(())
+        })
+        .await
+    };
+    drop(migrate("CREATE TABLE other (id INTEGER)").await.expect("a store"));
+    for sql in
+        ["DELETE FROM parent", "CREATE TABLE more (up TEXT REFERENCES parent); INSERT INTO more VALUES ('x')"]
+    {
+        let error = migrate(sql).await.expect_err("a new orphan");
+        assert_eq!(error.kind(), ErrorKind::SchemaMismatch, "{error}");
+        assert!(matches!(error.table(), Some("child" | "more")), "{error:?}");
+    }
+}
