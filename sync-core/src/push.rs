@@ -5,7 +5,8 @@
 //! of a tables server does not delete anything. Where the answer does not show the server's row, the row is
 //! fetched and compared: a row that holds what was sent means that an earlier, lost attempt succeeded. A row that cannot
 //! be fetched for a reason of its own is recorded, as one that cannot be written. A refused repetition of a request whose
-//! outcome is unknown is explained by the row in the same way: the refusal speaks of the repetition only.
+//! outcome is unknown is explained by the row in the same way: the refusal speaks of the repetition only. So is a repetition
+//! that the server fails on: what it always fails on would otherwise keep every later change of the row from it.
 //!
 //! | answer | meaning |
 //! |---|---|
@@ -18,6 +19,7 @@
 //! | 408, 502, 504 | the push stops; outcome unknown |
 //! | 429, 503 | the push stops; the operation was not done |
 //! | other 5xx | recorded, outcome unknown; the push goes on, five in a row stop it |
+//! | other 5xx to a repetition | what the server's row says, after a look: done, a conflict, or recorded as not done |
 //! | other 4xx | recorded; the server did not do it; the push goes on |
 //! | anything else | the push stops; outcome unknown |
 
@@ -186,8 +188,13 @@ pub(crate) fn is_earlier_attempt_open(operation: &Outgoing) -> bool {
         }
 }
 
-/// Reads the look at the server's row after a request that repeats one of unknown outcome was refused: the refusal
-/// speaks of the repetition only.
+/// Reads the look at the server's row after a request that repeats one of unknown outcome was refused, or failed on the
+/// server: that answer speaks of the repetition only.
+///
+/// A row that does not show the write is no proof: the server, or the network, may still have one of the requests. It is
+/// taken for one all the same, since the current content would never be sent otherwise. What arrives late is met by the
+/// next request: the same content is known for what it is, other content is a conflict, and of an insert the store keeps
+/// that the server may hold the row.
 pub(crate) fn read_look_after_refusal(
     operation: &Outgoing,
     refusal: Failure,
