@@ -134,9 +134,7 @@ pub(crate) fn read_fetched(
     match fetched_row(operation, answer, dialect) {
         Ok(row) => Reading::Settled(compare(operation, row, doubt)),
         Err(Unread::Stop(stop)) => Reading::Stop(Outcome::Uncertain(None), stop),
-        Err(Unread::Failed(failure))
-            if failure.class == FailureClass::ServerError || is_earlier_attempt_open(operation) =>
-        {
+        Err(Unread::Failed(failure)) if failure.class == FailureClass::ServerError || operation.uncertain => {
             Reading::Settled(Outcome::Uncertain(Some(*failure)))
         }
         // The answer to the write was a refusal, of which only the reason is not known.
@@ -177,17 +175,6 @@ pub(crate) fn read_look(
     }
 }
 
-/// Whether a refusal of this operation leaves open what an attempt before it did. It was known by what it sent, and after
-/// a further local change its row would look like somebody else's.
-pub(crate) fn is_earlier_attempt_open(operation: &Outgoing) -> bool {
-    operation.uncertain
-        && match operation.sent {
-            SentKind::Insert | SentKind::Undelete => true,
-            // Without a version there is nothing to tell an own change by, and none that it could be in conflict with.
-            SentKind::Update | SentKind::Delete => operation.base_version.is_some(),
-        }
-}
-
 /// Reads the look at the server's row after a request that repeats one of unknown outcome was refused, or failed on the
 /// server: that answer speaks of the repetition only.
 ///
@@ -201,10 +188,16 @@ pub(crate) fn read_look_after_refusal(
     answer: &Response,
     dialect: Dialect,
 ) -> Reading {
-    let is_untouched = |row: &Row| match operation.sent {
-        SentKind::Insert => false,
-        SentKind::Undelete => row.deleted,
-        SentKind::Update | SentKind::Delete => !row.deleted && row.version == operation.base_version,
+    let is_same = |row: &Row| is_same_write(operation.table, &operation.item, row);
+    let is_untouched = |row: &Row| match (operation.sent, &operation.base_version) {
+        (SentKind::Insert, _) => false,
+        (SentKind::Undelete, _) => row.deleted,
+        (SentKind::Update | SentKind::Delete, Some(version)) => {
+            !row.deleted && row.version.as_ref() == Some(version)
+        }
+        // Without a version there is none to be in conflict with: the row shows the write, or it was not done.
+        (SentKind::Update, None) => row.deleted || !is_same(row),
+        (SentKind::Delete, None) => !row.deleted,
     };
     match fetched_row(operation, answer, dialect) {
         Ok(None) if operation.sent != SentKind::Delete => Reading::Settled(Outcome::Refused(refusal)),
@@ -542,6 +535,24 @@ mod tests {
             let mut fetched = answer(200, None, "");
             fetched.body = Bytes::from(format!("[{body}]"));
             let reading = read_look_after_refusal(&sent(kind), refusal, &fetched, Dialect::MobileApps);
+            assert_eq!(word(reading), expected, "{kind:?} {body}");
+        }
+        // Without a version only the content tells.
+        for (kind, body, expected) in [
+            (Update, ROW, "done with row"),
+            (Update, OTHER, "refused"),
+            (Update, DELETED, "refused"),
+            (Update, "", "refused"),
+            (Delete, OTHER, "refused"),
+            (Delete, DELETED, "done with row"),
+            (Delete, "", "done"),
+            (Insert, OTHER, "conflict"),
+        ] {
+            let sent = Outgoing { base_version: None, uncertain: true, ..sent(kind) };
+            let refusal = refused(403, &answer(403, None, ""));
+            let mut fetched = answer(200, None, "");
+            fetched.body = Bytes::from(format!("[{body}]"));
+            let reading = read_look_after_refusal(&sent, refusal, &fetched, Dialect::MobileApps);
             assert_eq!(word(reading), expected, "{kind:?} {body}");
         }
         for (status, expected) in [

@@ -9,10 +9,7 @@ use http::{HeaderName, StatusCode};
 use super::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::{FailureClass, Outgoing, SentKind, is_same_write};
-use crate::push::{
-    Doubt, Reading, Stop, is_earlier_attempt_open, read_answer, read_fetched, read_look,
-    read_look_after_refusal,
-};
+use crate::push::{Doubt, Reading, Stop, read_answer, read_fetched, read_look, read_look_after_refusal};
 use crate::row::Row;
 use crate::store::{Failure, LocalStore, Outcome};
 use crate::transport::{Request, Response, SendError};
@@ -101,7 +98,7 @@ impl<S: LocalStore> Exchange<'_, S> {
             Reading::Fetch(doubt) => self.fetch(operation, doubt).await,
             // A server that failed on it twice may do so for ever. Of the first failure nothing is asked: most pass.
             Reading::Settled(Outcome::Refused(failure) | Outcome::Uncertain(Some(failure)))
-                if is_earlier_attempt_open(operation) =>
+                if operation.uncertain =>
             {
                 self.look_after_refusal(operation, failure).await
             }

@@ -151,3 +151,85 @@ async fn p_20a_rows_known_to_fail_do_not_stop_a_push_however_often_they_failed()
     }
     assert_eq!(pushes, 3, "five and five are learned first");
 }
+
+static PLAIN: TableSchema =
+    TableSchema { name: "Plain", columns: &[TEXT], versioned: false, keep_deleted: false };
+
+/// A device whose row `a` of the table without versions says `milk`, as the server's does.
+async fn plain(script: &Arc<Script>) -> Engine<MemoryStore> {
+    let requests = RequestBuilder::new(Endpoint::parse("http://script").expect("valid"), Dialect::MobileApps);
+    let store = Arc::new(MemoryStore::new([&PLAIN]));
+    let profile = ServerProfile::conservative();
+    let device = Engine::new(store, Arc::new(Arc::clone(script)), Arc::new(NoWait), requests, profile);
+    write(&device, &PLAIN, LocalChangeKind::Insert(row("a", "milk"))).await;
+    script.then([answer(201, &json!({ "id": "a", "text": "milk" }))]);
+    push(&device).await.expect("pushed");
+    script.told();
+    device
+}
+
+#[tokio::test]
+async fn i_1_without_versions_a_refused_repetition_does_not_hide_what_arrived() {
+    let there = || json!({ "id": "a", "text": "bread" });
+    let change = |text: &str| LocalChangeKind::Update(row("a", text));
+    // The app takes its edit back after the refusal, or before it.
+    for undo_first in [false, true] {
+        for repeated in [answer(403, &Json::Null), failure()] {
+            let script = Script::of([]);
+            let device = plain(&script).await;
+            write(&device, &PLAIN, change("bread")).await;
+            script.then([answer(504, &Json::Null)]);
+            push(&device).await.expect_err("lost");
+            if undo_first {
+                write(&device, &PLAIN, change("milk")).await;
+            }
+            script.then([repeated, look(&there())]);
+            let milk = answer(200, &json!({ "id": "a", "text": "milk" }));
+            if undo_first {
+                script.then([milk]);
+            } else {
+                assert_eq!(push(&device).await.expect("it had arrived").completed, 1);
+                write(&device, &PLAIN, change("milk")).await;
+                script.then([milk]);
+            }
+            let report = push(&device).await.expect("pushed");
+            assert_eq!((report.unneeded, report.remaining), (0, 0));
+            assert_eq!(script.told(), ["PATCH bread", "PATCH bread", "GET", "PATCH milk"]);
+        }
+    }
+
+    // The row does not show it: refused, and the edit taken back leaves nothing to send.
+    let script = Script::of([]);
+    let device = plain(&script).await;
+    write(&device, &PLAIN, change("bread")).await;
+    script.then([answer(504, &Json::Null)]);
+    push(&device).await.expect_err("lost");
+    script.then([answer(403, &Json::Null), look(&json!({ "id": "a", "text": "milk" }))]);
+    let (class, _, _, state) = refused(&device).await;
+    assert_eq!((class, state), (FailureClass::Refused, OperationState::Failed));
+    write(&device, &PLAIN, change("milk")).await;
+    assert_eq!(push(&device).await.expect("nothing to do").unneeded, 1);
+}
+
+#[tokio::test]
+async fn x_10_without_versions_a_row_made_again_is_inserted_after_a_delete_that_arrived() {
+    for again_first in [false, true] {
+        let script = Script::of([]);
+        let device = plain(&script).await;
+        write(&device, &PLAIN, LocalChangeKind::Delete("a".into())).await;
+        script.then([answer(504, &Json::Null)]);
+        push(&device).await.expect_err("lost");
+        if again_first {
+            write(&device, &PLAIN, LocalChangeKind::Insert(row("a", "bread"))).await;
+        }
+        script.then([answer(403, &Json::Null), answer(200, &json!([]))]);
+        if !again_first {
+            assert_eq!(push(&device).await.expect("it had arrived").completed, 1);
+            write(&device, &PLAIN, LocalChangeKind::Insert(row("a", "bread"))).await;
+        }
+        script.then([answer(201, &json!({ "id": "a", "text": "bread" }))]);
+        push(&device).await.expect("pushed");
+        assert_eq!(script.told(), ["DELETE", "DELETE", "GET", "POST bread"]);
+        assert_eq!(device.store().pending(None).await.expect("counted"), 0);
+    }
+}
