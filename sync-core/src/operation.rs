@@ -155,7 +155,8 @@ pub enum FailureClass {
     Gone,
     /// The server refuses the operation for good (400, 403, 404, 413, 422 and so on).
     Refused,
-    /// The server failed (5xx); the outcome is not known.
+    /// The server failed (5xx). The outcome is not known while the operation is attempted; a failed one was sent twice
+    /// at least, and the server's row did not show it.
     ServerError,
     /// A conflict handler failed or panicked.
     Handler,

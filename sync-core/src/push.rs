@@ -5,7 +5,8 @@
 //! of a tables server does not delete anything. Where the answer does not show the server's row, the row is
 //! fetched and compared: a row that holds what was sent means that an earlier, lost attempt succeeded. A row that cannot
 //! be fetched for a reason of its own is recorded, as one that cannot be written. A refused repetition of a request whose
-//! outcome is unknown is explained by the row in the same way: the refusal speaks of the repetition only.
+//! outcome is unknown is explained by the row in the same way: the refusal speaks of the repetition only. So is a repetition
+//! that the server fails on: what it always fails on would otherwise keep every later change of the row from it.
 //!
 //! | answer | meaning |
 //! |---|---|
@@ -18,6 +19,7 @@
 //! | 408, 502, 504 | the push stops; outcome unknown |
 //! | 429, 503 | the push stops; the operation was not done |
 //! | other 5xx | recorded, outcome unknown; the push goes on, five in a row stop it |
+//! | other 5xx to a repetition | what the server's row says, after a look: done, a conflict, or recorded as not done |
 //! | other 4xx | recorded; the server did not do it; the push goes on |
 //! | anything else | the push stops; outcome unknown |
 
@@ -132,9 +134,7 @@ pub(crate) fn read_fetched(
     match fetched_row(operation, answer, dialect) {
         Ok(row) => Reading::Settled(compare(operation, row, doubt)),
         Err(Unread::Stop(stop)) => Reading::Stop(Outcome::Uncertain(None), stop),
-        Err(Unread::Failed(failure))
-            if failure.class == FailureClass::ServerError || is_earlier_attempt_open(operation) =>
-        {
+        Err(Unread::Failed(failure)) if failure.class == FailureClass::ServerError || operation.uncertain => {
             Reading::Settled(Outcome::Uncertain(Some(*failure)))
         }
         // The answer to the write was a refusal, of which only the reason is not known.
@@ -175,29 +175,29 @@ pub(crate) fn read_look(
     }
 }
 
-/// Whether a refusal of this operation leaves open what an attempt before it did. It was known by what it sent, and after
-/// a further local change its row would look like somebody else's.
-pub(crate) fn is_earlier_attempt_open(operation: &Outgoing) -> bool {
-    operation.uncertain
-        && match operation.sent {
-            SentKind::Insert | SentKind::Undelete => true,
-            // Without a version there is nothing to tell an own change by, and none that it could be in conflict with.
-            SentKind::Update | SentKind::Delete => operation.base_version.is_some(),
-        }
-}
-
-/// Reads the look at the server's row after a request that repeats one of unknown outcome was refused: the refusal
-/// speaks of the repetition only.
+/// Reads the look at the server's row after a request that repeats one of unknown outcome was refused, or failed on the
+/// server: that answer speaks of the repetition only.
+///
+/// A row that does not show the write is no proof: the server, or the network, may still have one of the requests. It is
+/// taken for one all the same, since the current content would never be sent otherwise. What arrives late is met by the
+/// next request: the same content is known for what it is, other content is a conflict, and of an insert the store keeps
+/// that the server may hold the row.
 pub(crate) fn read_look_after_refusal(
     operation: &Outgoing,
     refusal: Failure,
     answer: &Response,
     dialect: Dialect,
 ) -> Reading {
-    let is_untouched = |row: &Row| match operation.sent {
-        SentKind::Insert => false,
-        SentKind::Undelete => row.deleted,
-        SentKind::Update | SentKind::Delete => !row.deleted && row.version == operation.base_version,
+    let is_same = |row: &Row| is_same_write(operation.table, &operation.item, row);
+    let is_untouched = |row: &Row| match (operation.sent, &operation.base_version) {
+        (SentKind::Insert, _) => false,
+        (SentKind::Undelete, _) => row.deleted,
+        (SentKind::Update | SentKind::Delete, Some(version)) => {
+            !row.deleted && row.version.as_ref() == Some(version)
+        }
+        // Without a version there is none to be in conflict with: the row shows the write, or it was not done.
+        (SentKind::Update, None) => row.deleted || !is_same(row),
+        (SentKind::Delete, None) => !row.deleted,
     };
     match fetched_row(operation, answer, dialect) {
         Ok(None) if operation.sent != SentKind::Delete => Reading::Settled(Outcome::Refused(refusal)),
@@ -536,6 +536,24 @@ mod tests {
             let mut fetched = answer(200, None, "");
             fetched.body = Bytes::from(format!("[{body}]"));
             let reading = read_look_after_refusal(&sent(kind), refusal, &fetched, Dialect::MobileApps);
+            assert_eq!(word(reading), expected, "{kind:?} {body}");
+        }
+        // Without a version only the content tells.
+        for (kind, body, expected) in [
+            (Update, ROW, "done with row"),
+            (Update, OTHER, "refused"),
+            (Update, DELETED, "refused"),
+            (Update, "", "refused"),
+            (Delete, OTHER, "refused"),
+            (Delete, DELETED, "done with row"),
+            (Delete, "", "done"),
+            (Insert, OTHER, "conflict"),
+        ] {
+            let sent = Outgoing { base_version: None, uncertain: true, ..sent(kind) };
+            let refusal = refused(403, &answer(403, None, ""));
+            let mut fetched = answer(200, None, "");
+            fetched.body = Bytes::from(format!("[{body}]"));
+            let reading = read_look_after_refusal(&sent, refusal, &fetched, Dialect::MobileApps);
             assert_eq!(word(reading), expected, "{kind:?} {body}");
         }
         for (status, expected) in [

@@ -214,6 +214,9 @@ impl Explanation {
             (SyncState::Failed | SyncState::Sent, Some(class)) if class.is_local_damage() => {
                 Some("take the server's row with `SyncContext::resolve`, or change the row again")
             }
+            (SyncState::Failed, Some(FailureClass::ServerError)) => {
+                Some("push again later, or change the row to what the server takes")
+            }
             (SyncState::Failed, _) => Some(
                 "change the row to what the server takes, or take the server's with `SyncContext::resolve`",
             ),
@@ -337,7 +340,7 @@ const fn class_in_words(class: FailureClass) -> &'static str {
         FailureClass::Conflict => "the server holds another row than the change was based on",
         FailureClass::Gone => "the server's row is deleted or gone",
         FailureClass::Refused => "the server refused the operation",
-        FailureClass::ServerError => "the server failed, the outcome is not known",
+        FailureClass::ServerError => "the server failed",
         FailureClass::Handler => "the conflict handler failed",
         FailureClass::LocalRowMissing => "the row is missing in the local database",
         FailureClass::Damaged => "what the local database holds of it cannot be read",

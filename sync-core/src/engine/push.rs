@@ -20,7 +20,8 @@ use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{self, Event, PushFinished};
 use crate::operation::{
-    FailureClass, InFlight, OperationError, OperationKey, OperationKind, Outgoing, Relations, SentKind,
+    FailureClass, InFlight, OperationError, OperationKey, OperationKind, Outgoing, Relations, RowRef,
+    SentKind,
 };
 use crate::protocol::Dialect;
 use crate::push::{Reading, Stop};
@@ -237,6 +238,7 @@ pub(super) async fn run<S: LocalStore>(engine: &Engine<S>, options: &PushOptions
         failed: HashSet::new(),
         repeats: HashMap::new(),
         server_errors: 0,
+        failing: None,
     };
     let outcome = run.drive().await;
     engine.events.emit(|| PushFinished::of(&outcome));
@@ -260,6 +262,8 @@ struct Run<'e, S> {
     failed: HashSet<(&'static str, String)>,
     repeats: HashMap<(&'static str, String), u32>,
     server_errors: u32,
+    /// Rows whose operation, as it is now, the server failed on in an earlier push; read once it fails in this one.
+    failing: Option<HashSet<RowRef>>,
 }
 
 impl<S: LocalStore> Run<'_, S> {
@@ -416,9 +420,11 @@ impl<S: LocalStore> Run<'_, S> {
             }),
         };
         self.server_errors = match &outcome {
-            // Known to fail: what stands behind it must get its turn, or a few such rows would stop every push.
-            Outcome::Uncertain(Some(_)) if operation.uncertain => self.server_errors,
-            Outcome::Uncertain(Some(_)) => self.server_errors + 1,
+            Outcome::Uncertain(Some(_)) if !self.is_known_to_fail(&operation).await? => {
+                self.server_errors + 1
+            }
+            Outcome::Uncertain(Some(_)) => self.server_errors,
+            Outcome::Refused(failure) if failure.class == FailureClass::ServerError => self.server_errors,
             _ => 0,
         };
         if self.server_errors >= SERVER_ERRORS {
@@ -451,6 +457,27 @@ impl<S: LocalStore> Run<'_, S> {
             self.line.expect_back(&operation.key);
         }
         Ok(Settlement { key: operation.key, outcome })
+    }
+
+    /// Whether the server failed on this content before: what stands behind it must get its turn, or a few such rows
+    /// would stop every push. The outcome of every second failure is known (`look_after_refusal`), so that the
+    /// operation's state does not tell.
+    async fn is_known_to_fail(&mut self, operation: &Outgoing) -> Result<bool> {
+        if operation.uncertain {
+            return Ok(true);
+        }
+        let failing = match &mut self.failing {
+            Some(failing) => failing,
+            None => {
+                let recorded = self.engine.store.errors(None).await?;
+                let is_of_content = |error: &&OperationError| {
+                    error.old && !error.superseded && error.class == FailureClass::ServerError
+                };
+                let failing = recorded.iter().filter(is_of_content).map(|error| error.key.row()).collect();
+                self.failing.insert(failing)
+            }
+        };
+        Ok(failing.contains(&operation.key.row()))
     }
 
     fn stop(&mut self, stop: Stop) {

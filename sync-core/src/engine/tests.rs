@@ -27,6 +27,7 @@ mod losses;
 mod parking;
 mod pulls;
 mod relations;
+mod repetitions;
 mod server;
 mod versions;
 

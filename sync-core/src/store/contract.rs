@@ -164,6 +164,7 @@ cases! {
         x_04_a_resolution_that_saw_no_row_does_not_forget_a_lost_answer,
         x_06_a_later_refusal_does_not_make_a_foreign_row_ours,
         x_10_a_delete_that_is_refused_after_the_row_was_inserted_again,
+        p_29_a_change_follows_the_one_that_the_server_always_fails_on,
         x_15_the_same_sum_of_somebody_else_is_no_reason_not_to_send,
         k_17_a_push_that_brought_foreign_changes_is_not_ours_alone,
         k_12_a_merge_waits_for_the_answer_of_what_is_sent_again,

@@ -9,10 +9,7 @@ use http::{HeaderName, StatusCode};
 use super::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::{FailureClass, Outgoing, SentKind, is_same_write};
-use crate::push::{
-    Doubt, Reading, Stop, is_earlier_attempt_open, read_answer, read_fetched, read_look,
-    read_look_after_refusal,
-};
+use crate::push::{Doubt, Reading, Stop, read_answer, read_fetched, read_look, read_look_after_refusal};
 use crate::row::Row;
 use crate::store::{Failure, LocalStore, Outcome};
 use crate::transport::{Request, Response, SendError};
@@ -99,14 +96,17 @@ impl<S: LocalStore> Exchange<'_, S> {
         };
         match reading {
             Reading::Fetch(doubt) => self.fetch(operation, doubt).await,
-            Reading::Settled(Outcome::Refused(refusal)) if is_earlier_attempt_open(operation) => {
-                self.look_after_refusal(operation, refusal).await
+            // A server that failed on it twice may do so for ever. Of the first failure nothing is asked: most pass.
+            Reading::Settled(Outcome::Refused(failure) | Outcome::Uncertain(Some(failure)))
+                if operation.uncertain =>
+            {
+                self.look_after_refusal(operation, failure).await
             }
             reading => Ok(reading),
         }
     }
 
-    /// The refused repetition says nothing of the attempt before it.
+    /// The repetition that was refused, or failed, says nothing of the attempt before it.
     async fn look_after_refusal(&mut self, operation: &Outgoing, refusal: Failure) -> Result<Reading> {
         let request = self.engine.requests.fetch(operation.table, &operation.key.item_id)?;
         Ok(match self.send(request).await {

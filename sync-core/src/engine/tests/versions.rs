@@ -15,6 +15,8 @@ use crate::transport::{Request, Response, SendError};
 pub(super) struct Script {
     answers: Mutex<Vec<Response>>,
     asked: Mutex<Vec<(Method, Option<String>)>>,
+    /// The text in each body; of a request without one, nothing.
+    texts: Mutex<Vec<Option<String>>>,
 }
 
 impl Script {
@@ -28,8 +30,24 @@ impl Script {
         self.answers.lock().expect("no panic").extend(answers);
     }
 
+    /// Drops the answers that nobody asked for.
+    pub(super) fn forget(&self) {
+        self.answers.lock().expect("no panic").clear();
+    }
+
     pub(super) fn asked(&self) -> Vec<(Method, Option<String>)> {
+        self.texts.lock().expect("no panic").clear();
         std::mem::take(&mut self.asked.lock().expect("no panic"))
+    }
+
+    /// What was asked in short: the method, and the text in the body.
+    pub(super) fn told(&self) -> Vec<String> {
+        let texts = std::mem::take(&mut *self.texts.lock().expect("no panic"));
+        let asked = self.asked().into_iter().map(|(method, _)| method);
+        asked
+            .zip(texts)
+            .map(|(method, text)| text.map_or(method.to_string(), |text| format!("{method} {text}")))
+            .collect()
     }
 }
 
@@ -37,6 +55,9 @@ impl Transport for Arc<Script> {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, SendError>> {
         let tag = request.headers.get(header::IF_MATCH);
         let tag = tag.map(|tag| tag.to_str().expect("text").trim_matches('"').to_owned());
+        let body = request.body.as_deref().and_then(|body| serde_json::from_slice::<Json>(body).ok());
+        let text = body.and_then(|body| body["text"].as_str().map(str::to_owned));
+        self.texts.lock().expect("no panic").push(text);
         self.asked.lock().expect("no panic").push((request.method, tag));
         let mut answers = self.answers.lock().expect("no panic");
         assert!(!answers.is_empty(), "one request more than expected");

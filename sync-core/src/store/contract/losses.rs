@@ -3,6 +3,7 @@
 use super::probe::*;
 use super::tables::LIST;
 use crate::error::ErrorKind;
+use crate::operation::FailureClass;
 use crate::operation::OperationKind::{Delete, Insert};
 use crate::operation::OperationState::{Failed, Pending};
 use crate::operation::SentKind;
@@ -72,6 +73,35 @@ pub(super) async fn x_10_a_delete_that_is_refused_after_the_row_was_inserted_aga
         (Insert, Failed, Maybe),
         "no update of a row that may not be there"
     );
+}
+
+pub(super) async fn p_29_a_change_follows_the_one_that_the_server_always_fails_on<S: LocalStore>(
+    probe: Probe<S>,
+) {
+    let server_error = || failure(FailureClass::ServerError, None);
+    for delete in [false, true] {
+        updated(&probe, Outcome::Uncertain(Some(server_error()))).await;
+        if delete {
+            probe.delete("a").await;
+        } else {
+            probe.update(todo("a", "good")).await;
+        }
+        let again = probe.answer(Outcome::Refused(server_error())).await;
+        assert_eq!((again.sent, again.uncertain), (SentKind::Update, true));
+        let error = probe.error("a").await;
+        assert_eq!((error.class, error.superseded), (FailureClass::ServerError, true));
+
+        let next = probe.answer(acknowledged(None)).await;
+        assert_eq!((&next.base_version, next.uncertain), (&again.base_version, false));
+        if delete {
+            assert_eq!(next.sent, SentKind::Delete);
+        } else {
+            assert_eq!((next.sent, content(&next.item)), (SentKind::Update, Some(text("good"))));
+            probe.delete("a").await;
+            probe.answer(acknowledged(None)).await;
+        }
+        probe.assert_clean("a").await;
+    }
 }
 
 pub(super) async fn x_15_the_same_sum_of_somebody_else_is_no_reason_not_to_send<S: LocalStore>(
