@@ -103,6 +103,9 @@ cases! {
         x_09_delete_and_insert_become_an_update,
         x_10_delete_in_flight_and_insert,
         x_10_insert_taken_back_while_the_delete_is_in_flight,
+        f_06_a_row_that_the_server_kept_as_deleted_is_revived,
+        x_03_a_row_made_again_collapses_like_any_insert,
+        k_09_a_row_made_again_is_dropped_like_any_insert,
         x_14_a_change_drops_the_error,
     }
     pushes {

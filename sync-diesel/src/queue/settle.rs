@@ -214,6 +214,7 @@ impl Flight<'_> {
         let mut server = match (self.sent, &newer) {
             (SentKind::Delete | SentKind::Undelete, Some(newer)) => newer.clone(),
             (SentKind::Undelete, None) => self.revived(conn)?,
+            (SentKind::Delete, None) => self.removed(conn)?,
             _ => self.sent_whole(conn)?,
         };
         if let Some(mut newer) = newer {
@@ -238,6 +239,15 @@ impl Flight<'_> {
         Ok(base.unwrap_or_else(|| Row::empty(self.table.schema, self.id())))
     }
 
+    /// The server's row before it was deleted, without what was edited here and never sent. Of an insert that may have
+    /// arrived there is no copy, but what it sent.
+    fn removed(&self, conn: &mut SqliteConnection) -> Result<Row> {
+        match Copy::Base.load(conn, self.table, self.id())? {
+            Some(base) => Ok(base),
+            None => self.sent_whole(conn),
+        }
+    }
+
     /// The server's row under the operation's id.
     fn named(&self, answer: &Row) -> Row {
         Row { id: self.id().to_owned(), ..answer.clone() }
@@ -256,13 +266,16 @@ impl Flight<'_> {
         let mut server = match row {
             Some(row) => row,
             None if self.sent == SentKind::Undelete => self.revived(conn)?,
+            None if self.sent == SentKind::Delete => self.removed(conn)?,
             None => self.sent_whole(conn)?,
         };
         server.deleted &= is_news;
         let (kind, base_version) = match (self.sent, self.kind) {
-            // F-06. With a version the server keeps the deleted row, and the insert revives it.
+            // F-06. With a version the server keeps the deleted row, and the insert revives it. Without one it may do so:
+            // the copy tells this device's own deletion from somebody else's.
             (SentKind::Delete, _) => {
                 server.deleted = true;
+                server.version.clone_from(&version);
                 (OperationKind::Insert, version)
             }
             // F-05
@@ -284,9 +297,7 @@ impl Flight<'_> {
             restore(conn, self.table, &Row { deleted: false, ..merge.row })?;
         }
         copies::drop_both(conn, self.table, self.id())?;
-        if kind != OperationKind::Insert || base_version.is_some() {
-            Copy::Base.store(conn, self.table, &server)?;
-        }
+        Copy::Base.store(conn, self.table, &server)?;
         drop_error(conn, &self.operation)?;
         let seq = match self.operation.tail_seq {
             Some(seq) => seq,
