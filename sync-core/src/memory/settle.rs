@@ -6,7 +6,7 @@ use crate::check;
 use crate::error::Result;
 use crate::operation::{
     FailureClass, OperationError, OperationKey, OperationKind, OperationState, SentKind, ServerMayHold,
-    merge_answer, shows_only, with_version,
+    is_whole_version, merge_answer, shows_only, with_version,
 };
 use crate::page::is_of_version;
 use crate::row::Row;
@@ -88,6 +88,12 @@ fn acknowledge(state: &mut State, key: &OperationKey, sent: &Sent, answer: Optio
     let before = entry.base_version.clone();
     // What waits there is older than the request.
     table.quarantine.remove(id);
+    let answered_version = answer.as_ref().and_then(|answer| answer.version.clone());
+    // The version stays the older one if what is here is not all of the new one.
+    let answer = answer.map(|answer| {
+        let is_whole = is_whole_version(schema, sent.kind, &answer);
+        Row { version: answer.version.filter(|_| is_whole), ..answer }
+    });
     let version = answer.as_ref().and_then(|answer| answer.version.clone());
     if sent.kind == SentKind::Delete {
         table.acknowledged.remove(id);
@@ -111,7 +117,6 @@ fn acknowledge(state: &mut State, key: &OperationKey, sent: &Sent, answer: Optio
         return Ok(false);
     }
 
-    let answered_version = answer.and_then(|answer| answer.version);
     let kind = match (sent.kind, entry.kind) {
         // F-06. With a version the server keeps the deleted row, and the insert revives it. Without one it may do so: the
         // copy tells this device's own deletion from somebody else's.

@@ -175,6 +175,7 @@ cases! {
     copies {
         k_02_a_pulled_copy_is_not_sent_back,
         f_03_an_answer_without_row_leaves_the_newest_copy,
+        p_11_a_version_that_is_not_all_here_does_not_hide_the_row,
         f_04_the_newest_copy_and_the_answer_are_the_next_base,
         f_04_the_base_moves_only_with_an_acknowledgement,
         k_10_keep_local_merges_from_the_base,

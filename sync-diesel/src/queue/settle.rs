@@ -8,8 +8,8 @@ use diesel::{Connection, OptionalExtension, RunQueryDsl};
 use sync_core::check;
 use sync_core::error::Result;
 use sync_core::operation::{
-    FailureClass, OperationKind, OperationState, SentKind, ServerMayHold, merge_answer, shows_only,
-    with_version,
+    FailureClass, OperationKind, OperationState, SentKind, ServerMayHold, is_whole_version, merge_answer,
+    shows_only, with_version,
 };
 use sync_core::row::Row;
 use sync_core::store::{Failure, Outcome, PushSession, Resolution, Resolver, Settlement};
@@ -130,6 +130,9 @@ impl Flight<'_> {
 
     fn acknowledged(&self, conn: &mut SqliteConnection, answer: Option<&Row>) -> Result<bool> {
         self.leave_quarantine(conn)?;
+        let version = answer.and_then(|answer| answer.version.clone());
+        let known = answer.map(|answer| self.known(answer));
+        let answer = known.as_ref();
         self.remember_version(conn, answer)?;
         // The content of a revived row was not sent yet.
         let content_follows = self.sent == SentKind::Undelete;
@@ -139,7 +142,7 @@ impl Flight<'_> {
             drop_extra(conn, self.table, self.id())?;
             return Ok(false);
         }
-        let news = self.news(conn, answer)?;
+        let news = News { row: self.news(conn, answer)?, version };
         if !self.is_superseded() && !content_follows {
             self.done(conn)?;
             if let Some(server) = &news.row {
@@ -204,12 +207,11 @@ impl Flight<'_> {
 
     /// What is known of the server's row after an acknowledged request: what was sent, for all else the newest
     /// copy, and over both what the answer shows.
-    fn news(&self, conn: &mut SqliteConnection, answer: Option<&Row>) -> Result<News> {
+    fn news(&self, conn: &mut SqliteConnection, answer: Option<&Row>) -> Result<Option<Row>> {
         let schema = self.table.schema;
-        let version = answer.and_then(|answer| answer.version.clone());
         let newer = Copy::Newer.load(conn, self.table, self.id())?;
         if answer.is_none() && newer.is_none() {
-            return Ok(News { row: None, version });
+            return Ok(None);
         }
         let mut server = match (self.sent, &newer) {
             (SentKind::Delete | SentKind::Undelete, Some(newer)) => newer.clone(),
@@ -228,9 +230,9 @@ impl Flight<'_> {
         }
         server.deleted = false;
         if let Some(answer) = answer {
-            overlay(schema, &mut server, &self.named(answer));
+            overlay(schema, &mut server, answer);
         }
-        Ok(News { row: Some(server), version })
+        Ok(Some(server))
     }
 
     /// The server's row before it was revived.
@@ -246,6 +248,13 @@ impl Flight<'_> {
             Some(base) => Ok(base),
             None => self.sent_whole(conn),
         }
+    }
+
+    /// What the answer says of the row, whose version stays the older one if what is here is not all of the new one.
+    fn known(&self, answer: &Row) -> Row {
+        let mut known = self.named(answer);
+        known.version = known.version.filter(|_| is_whole_version(self.table.schema, self.sent, answer));
+        known
     }
 
     /// The server's row under the operation's id.
