@@ -58,12 +58,13 @@ pub(super) fn settle(
 }
 
 /// Writes the server's row over the local row, which has no changes that it lacks (F-03). One the database refuses
-/// leaves the local row as it is, with the server's system columns, and is fetched again by the next pull.
-pub(super) fn restore(conn: &mut SqliteConnection, table: &SyncedTable, server: &Row) -> Result<()> {
+/// leaves the local row as it is, with the server's system columns, and is fetched again by the next pull: `false`.
+pub(super) fn restore(conn: &mut SqliteConnection, table: &SyncedTable, server: &Row) -> Result<bool> {
     let id = server.id.as_str();
     if server.deleted && !table.schema.keep_deleted {
         table.delete(conn, id).or_store()?;
-        return drop_extra(conn, table, id);
+        drop_extra(conn, table, id)?;
+        return Ok(true);
     }
     let mut row = server.clone();
     for (column, value) in table.schema.columns.iter().zip(&mut row.values) {
@@ -71,15 +72,17 @@ pub(super) fn restore(conn: &mut SqliteConnection, table: &SyncedTable, server: 
             *value = None;
         }
     }
-    match table.update(conn, &row) {
-        Ok(_) => {}
+    let is_written = match table.update(conn, &row) {
+        Ok(_) => true,
         Err(error) if is_about_the_row(&error) => {
             table.update_system(conn, &row)?;
             note_refetch(conn, table.schema.name, id)?;
+            false
         }
         Err(error) => return Err(error).or_store(),
-    }
-    store_extra(conn, table, id, row.extra.as_deref())
+    };
+    store_extra(conn, table, id, row.extra.as_deref())?;
+    Ok(is_written)
 }
 
 /// What is known of the server's row after a request.
@@ -279,7 +282,7 @@ impl Flight<'_> {
             None => self.sent_whole(conn)?,
         };
         server.deleted &= is_news;
-        let (kind, base_version) = match (self.sent, self.kind) {
+        let (kind, mut base_version) = match (self.sent, self.kind) {
             // F-06. With a version the server keeps the deleted row, and the insert revives it. Without one it may do so:
             // the copy tells this device's own deletion from somebody else's.
             (SentKind::Delete, _) => {
@@ -301,9 +304,22 @@ impl Flight<'_> {
             && is_news
             && let Some(local) = self.table.find(conn, self.id())?
         {
-            let merge = merge_answer(schema, &self.sent_row()?, &local, &server);
+            let sent = self.sent_row()?;
+            let merge = merge_answer(schema, &sent, &local, &server);
             // Should the answer say so, the next request meets the deleted row; the edit stays in sight.
-            restore(conn, self.table, &Row { deleted: false, ..merge.row })?;
+            if !restore(conn, self.table, &Row { deleted: false, ..merge.row })? {
+                // I-5: what the app did not change since is no edit of it, although it is not as the server has it.
+                for (index, _) in schema.sent_columns() {
+                    if sent.values[index] == local.values[index] {
+                        server.values[index].clone_from(&local.values[index]);
+                    }
+                }
+                // A whole row would take it to the server nonetheless: there the older version meets a 412.
+                if self.sent == SentKind::Update && self.operation.sent_columns.is_none() {
+                    base_version.clone_from(&self.operation.base_version);
+                    server.version.clone_from(&base_version);
+                }
+            }
         }
         copies::drop_both(conn, self.table, self.id())?;
         Copy::Base.store(conn, self.table, &server)?;
