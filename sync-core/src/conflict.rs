@@ -156,7 +156,8 @@ impl Conflict {
 }
 
 /// The row that local changes start from, unless they were made on another version than that row's: merged from it,
-/// what somebody did between the two would be taken back as if the app had changed it (K-17).
+/// what somebody did between the two would be taken back as if the app had changed it (K-17). A row made again starts
+/// from nothing; what was deleted here before it is no part of it.
 pub(crate) fn base_of_changes(
     table: &TableSchema,
     base: Option<Row>,
@@ -164,6 +165,7 @@ pub(crate) fn base_of_changes(
 ) -> Option<Row> {
     base.filter(|base| match (base.version.as_deref(), base_version) {
         (Some(row), Some(change)) if table.versioned => row == change,
+        (None, None) => !base.deleted,
         _ => true,
     })
 }

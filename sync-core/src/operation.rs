@@ -10,7 +10,9 @@ use crate::row::Row;
 pub use self::collapse::{Change, Collapsed, Queued, collapse};
 pub use self::relations::{Child, InFlight, Relations, RowRef, id_in};
 pub(crate) use self::settle::is_same_value;
-pub use self::settle::{Merge, adds_up, is_same_write, merge_answer, shows_only, with_version};
+pub use self::settle::{
+    Merge, adds_up, is_same_write, is_whole_version, merge_answer, shows_only, with_version,
+};
 
 mod collapse;
 pub mod order;

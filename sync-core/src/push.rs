@@ -12,7 +12,7 @@
 //! |---|---|
 //! | 2xx, empty or a row with this id | done |
 //! | 404, 410 to a delete | done |
-//! | 409, 412 | own write, conflict or gone, by comparison |
+//! | 409, 412 | own write, own deletion, conflict or gone, by comparison |
 //! | 404, 410 to an update | gone, after a look at the server's row |
 //! | 400 about the version header | the push stops; the operation was not done |
 //! | 401 | the push stops; the operation was not done |
@@ -162,7 +162,8 @@ pub(crate) fn read_look(
     })?;
     // An update starts from the base. A delete may also follow an insert of this device that perhaps arrived.
     let deleted = Some(&operation.item).filter(|_| operation.sent == SentKind::Delete);
-    let seen = [operation.base.as_ref(), operation.earlier.as_ref(), deleted];
+    let base = operation.base.as_ref().filter(|base| !base.deleted);
+    let seen = [base, operation.earlier.as_ref(), deleted];
     let was_seen = |row: &Row| {
         !row.deleted && seen.iter().flatten().any(|seen| is_same_write(operation.table, seen, row))
     };
@@ -301,6 +302,12 @@ fn compare(operation: &Outgoing, remote: Option<Row>, doubt: Doubt) -> Outcome {
         (SentKind::Undelete, Some(row)) if !row.deleted && is_as_revived(operation, &row) => {
             Outcome::Acknowledged { row: Some(row) }
         }
+        // F-06: what was made again here is what the deletion left behind. As after the 404 of an undelete, no conflict.
+        (SentKind::Insert, Some(row)) if is_as_deleted_here(operation, &row) => Outcome::Resolved {
+            failure: failure(FailureClass::Gone, Some(row)),
+            resolution: Resolution::KeepLocal,
+            by: Resolver::Engine,
+        },
         (_, Some(row)) if row.deleted => Outcome::Conflict(failure(FailureClass::Gone, Some(row))),
         (SentKind::Insert | SentKind::Update, Some(row))
             if is_same_write(operation.table, &operation.item, &row) && !is_same_sum(operation) =>
@@ -317,10 +324,17 @@ fn is_as_revived(operation: &Outgoing, row: &Row) -> bool {
     same(&operation.item) || operation.base.as_ref().is_none_or(same)
 }
 
+/// Whether a deleted row is the one that this device deleted before it made it again; one with other content was changed
+/// by somebody since. Without its version it cannot be revived.
+fn is_as_deleted_here(operation: &Outgoing, row: &Row) -> bool {
+    let base = operation.base.as_ref().filter(|base| base.deleted);
+    row.deleted && row.version.is_some() && base.is_some_and(|base| is_same_write(operation.table, base, row))
+}
+
 /// Whether a server row that holds what was sent is somebody else's doing: no request of this change can have arrived,
-/// and a column that adds up was changed, where equal values of two devices are two changes.
+/// and a column that adds up was changed, where equal values of two devices are two changes. A row made new adds to none.
 fn is_same_sum(operation: &Outgoing) -> bool {
-    let base = operation.base.as_ref();
+    let base = operation.base.as_ref().filter(|_| operation.sent != SentKind::Insert);
     !operation.uncertain && base.is_some_and(|base| adds_up(operation.table, base, &operation.item))
 }
 
@@ -621,6 +635,43 @@ mod tests {
         ] {
             let reading = read_answer(&sent(kind), &answer(status, etag, body), dialect);
             assert_eq!(word(reading), expected, "{dialect:?} {kind:?} {status} {body}");
+        }
+    }
+
+    #[test]
+    fn f_06_a_row_deleted_and_made_again_here_is_no_conflict_with_itself() {
+        let base = Row { deleted: true, ..sent(SentKind::Insert).item };
+        let again = Row::new("a", vec![Value::Text("bread".into())]);
+        let insert =
+            Outgoing { item: again, base_version: None, base: Some(base.clone()), ..sent(SentKind::Insert) };
+        let without_version = DELETED.replace(",\"version\":\"v2\"", "");
+        let changed = DELETED.replace("milk", "beer");
+        for (operation, body, expected) in [
+            (insert.clone(), DELETED, "revived"),
+            (Outgoing { uncertain: true, ..insert.clone() }, DELETED, "revived"),
+            (insert.clone(), &*changed, "gone, deleted row"),
+            (insert.clone(), &*without_version, "gone, deleted row"),
+            (insert.clone(), OTHER, "conflict"),
+            (Outgoing { base: None, ..insert.clone() }, DELETED, "gone, deleted row"),
+            (
+                Outgoing { base: Some(Row { deleted: false, ..base.clone() }), ..insert.clone() },
+                DELETED,
+                "gone, deleted row",
+            ),
+        ] {
+            let doubt = Doubt { status: Some(409), message: String::new() };
+            let mut fetched = answer(200, None, "");
+            fetched.body = Bytes::from(format!("[{body}]"));
+            let reading = read_fetched(&operation, doubt, &fetched, Dialect::MobileApps);
+            let found = match &reading {
+                Reading::Settled(Outcome::Resolved {
+                    failure: Failure { class: FailureClass::Gone, remote: Some(_), .. },
+                    resolution: Resolution::KeepLocal,
+                    by: Resolver::Engine,
+                }) => "revived",
+                _ => word(reading),
+            };
+            assert_eq!(found, expected, "{body} on {:?}", operation.base);
         }
     }
 

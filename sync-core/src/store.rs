@@ -59,7 +59,8 @@ use crate::predicate::Predicate;
 use crate::row::Row;
 
 pub use self::resolution::{
-    ConflictPolicy, MAX_RESOLUTIONS, OpenConflict, ResolutionKind, ResolutionRecord, Resolver, is_in_conflict,
+    ConflictPolicy, MAX_RESOLUTIONS, OpenConflict, ResolutionKind, ResolutionRecord, Resolver, is_base_shown,
+    is_in_conflict,
 };
 
 #[cfg(any(test, feature = "contract"))]

@@ -98,29 +98,71 @@ fn failed(what: &str, source: std::io::Error) -> Error {
 
 /// The file beside the database, as SQLite puts its own; `None` for a database in memory.
 fn lease_path(database: &Path) -> Option<PathBuf> {
-    let mut path = database;
+    let mut path = database.to_owned();
     if let Some(address) = database.to_str() {
         if address.is_empty() || address.starts_with(":memory:") {
             return None;
         }
-        if let Some(rest) = address.strip_prefix("file:") {
-            let (name, query) = rest.split_once('?').unwrap_or((rest, ""));
-            if name.is_empty() || name == ":memory:" || query.split('&').any(|part| part == "mode=memory") {
-                return None;
-            }
-            let name = name.strip_prefix("//localhost").or_else(|| name.strip_prefix("//")).unwrap_or(name);
-            path = Path::new(name);
+        // Diesel takes the one for the other.
+        if let Some(rest) = address.strip_prefix("sqlite://").or_else(|| address.strip_prefix("file:")) {
+            path = address_path(rest)?;
         }
     }
     // As SQLite does for its own files: a link to the database, or another working directory later, must not lead to
     // another lease.
-    let mut name = std::fs::canonicalize(path).map_or_else(|_| path.into(), PathBuf::into_os_string);
+    let mut name =
+        std::fs::canonicalize(&path).map_or_else(|_| path.into_os_string(), PathBuf::into_os_string);
     name.push("-lease");
     Some(name.into())
 }
 
+/// The file that SQLite takes an address for, without its `file:`; `None` for a database in memory.
+fn address_path(address: &str) -> Option<PathBuf> {
+    let address = address.split('#').next().unwrap_or_default();
+    let (name, query) = address.split_once('?').unwrap_or((address, ""));
+    if query.split('&').any(|part| decoded(part) == b"mode=memory") {
+        return None;
+    }
+    let name = name.strip_prefix("//localhost").or_else(|| name.strip_prefix("//")).unwrap_or(name);
+    let name = decoded(name);
+    if name.is_empty() || name == b":memory:" {
+        return None;
+    }
+    #[cfg(unix)]
+    let name: std::ffi::OsString = std::os::unix::ffi::OsStringExt::from_vec(name);
+    #[cfg(not(unix))]
+    let name = String::from_utf8_lossy(&name).into_owned();
+    Some(name.into())
+}
+
+/// A part of an address as SQLite reads it: `%` and two hexadecimal digits are one byte, and a byte of 0 is its end.
+fn decoded(part: &str) -> Vec<u8> {
+    let bytes = part.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        let digits = bytes.get(at + 1..at + 3).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let digits = digits.filter(|_| *byte == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(0) => break,
+            Some(escaped) => {
+                decoded.push(escaped);
+                at += 3;
+            }
+            None => {
+                decoded.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    decoded
+}
+
 #[cfg(test)]
 mod tests {
+    use diesel::connection::SimpleConnection;
+    use diesel::{Connection, SqliteConnection};
+
     use super::*;
 
     #[test]
@@ -134,9 +176,48 @@ mod tests {
             ("", None),
             ("file::memory:?cache=shared", None),
             ("file:shared?mode=memory&cache=shared", None),
+            ("sqlite://todo.db", Some("todo.db-lease")),
+            ("sqlite:///data/todo.db?cache=private", Some("/data/todo.db-lease")),
+            ("sqlite://:memory:", None),
+            ("sqlite:todo.db", Some("sqlite:todo.db-lease")),
+            ("file://localhost/data/todo.db", Some("/data/todo.db-lease")),
+            ("file:my%20app.db", Some("my app.db-lease")),
+            ("my%20app.db", Some("my%20app.db-lease")),
+            ("file:100%.db", Some("100%.db-lease")),
+            ("file:%e2%82%AC%3f%23.db?cache=private", Some("\u{20ac}?#.db-lease")),
+            ("file:todo.db%00more", Some("todo.db-lease")),
+            ("file:todo.db#part?mode=memory", Some("todo.db-lease")),
+            ("file:todo.db?cache=private#&mode=memory", Some("todo.db-lease")),
+            ("file:shared?mode=mem%6fry", None),
         ] {
             assert_eq!(lease_path(Path::new(database)), expected.map(PathBuf::from), "{database}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn z_03_an_address_is_read_as_diesel_and_sqlite_read_it() {
+        let directory = tempfile::TempDir::new().expect("a temporary directory");
+        let within = directory.path().display().to_string();
+        for address in [
+            format!("sqlite://{within}/a.db"),
+            format!("sqlite://{within}/my%20b.db?cache=private"),
+            format!("file:{within}/c%2c%e2%82%ac%3F%23.db"),
+            format!("file:{within}/d%.db#part?mode=memory"),
+            format!("file://localhost{within}/e%zz.db?cache=private#&mode=memory"),
+            format!("file:{within}/f.db%00more"),
+            format!("{within}/g%20#x?y.db"),
+        ] {
+            let mut connection = SqliteConnection::establish(&address).expect("a connection");
+            connection.batch_execute("CREATE TABLE t (id INTEGER)").expect("a table");
+            let lease = lease_path(Path::new(&address)).expect("a file").display().to_string();
+            let database = lease.strip_suffix("-lease").expect("a lease");
+            assert!(Path::new(database).is_file(), "{address}: {database}");
+        }
+        let address = "file:shared?mode=mem%6fry&cache=shared";
+        let mut connection = SqliteConnection::establish(address).expect("a connection");
+        connection.batch_execute("CREATE TABLE t (id INTEGER)").expect("a table");
+        assert!(!Path::new("shared").exists(), "in memory");
     }
 
     #[cfg(unix)]

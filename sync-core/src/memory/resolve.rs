@@ -9,7 +9,8 @@ use crate::operation::{
 };
 use crate::row::Row;
 use crate::store::{
-    MAX_RESOLUTIONS, OpenConflict, Resolution, ResolutionKind, ResolutionRecord, Resolver, is_in_conflict,
+    MAX_RESOLUTIONS, OpenConflict, Resolution, ResolutionKind, ResolutionRecord, Resolver, is_base_shown,
+    is_in_conflict,
 };
 
 /// Resolves what is to be decided about the operation that `key` names (K-12, K-13).
@@ -119,7 +120,8 @@ pub(super) fn open_conflicts(table: &TableState) -> impl Iterator<Item = OpenCon
     table.entries.iter().filter_map(|(id, entry)| {
         let operation = entry.operation(table.schema, id);
         let error = table.errors.get(id).cloned();
-        let remote = table.newest(id).cloned();
+        let newest = table.newer.get(id).or_else(|| table.bases.get(id).filter(|_| is_shown(table, id)));
+        let remote = newest.cloned();
         if error.is_none() && !is_in_conflict(table.schema, &operation, remote.as_ref()) {
             return None;
         }
@@ -134,6 +136,12 @@ pub(super) fn open_conflicts(table: &TableState) -> impl Iterator<Item = OpenCon
             remote: if gone { table.newer.get(id).cloned() } else { remote },
         })
     })
+}
+
+/// Whether the base is a row that the server has shown.
+fn is_shown(table: &TableState, id: &str) -> bool {
+    let entry = table.entries.get(id);
+    entry.is_none_or(|entry| is_base_shown(entry.kind, entry.base_version.as_deref()))
 }
 
 fn in_flight(table: &TableState, id: &str) -> bool {
@@ -261,10 +269,11 @@ fn take_untouched_columns(table: &mut TableState, id: &str) {
     let remote = table.errors.get(id).and_then(|error| error.remote.as_ref());
     let Some(remote) = remote.filter(|remote| !remote.deleted) else { return };
     let (seen, _) = seen(table, id, remote);
+    let is_shown = is_shown(table, id);
     let Some(local) = table.rows.get_mut(id) else { return };
     // S-08: what the app does not know it did not change.
     local.extra = seen.extra.clone().or(local.extra.take());
-    if let Some(base) = table.bases.get(id) {
+    if let Some(base) = table.bases.get(id).filter(|_| is_shown) {
         local.values = merge_answer(table.schema, base, local, &seen).row.values;
     }
 }
@@ -439,7 +448,7 @@ fn newest_known(table: &TableState, id: &str, error: &OperationError) -> Known {
     if error.class == FailureClass::Gone {
         return Known::Absent;
     }
-    if let Some(base) = table.bases.get(id) {
+    if let Some(base) = table.bases.get(id).filter(|_| is_shown(table, id)) {
         return Known::Row(base.clone());
     }
     match table.entries.get(id) {

@@ -6,7 +6,7 @@ use crate::check;
 use crate::error::Result;
 use crate::operation::{
     FailureClass, OperationError, OperationKey, OperationKind, OperationState, SentKind, ServerMayHold,
-    merge_answer, shows_only, with_version,
+    is_whole_version, merge_answer, shows_only, with_version,
 };
 use crate::page::is_of_version;
 use crate::row::Row;
@@ -88,6 +88,12 @@ fn acknowledge(state: &mut State, key: &OperationKey, sent: &Sent, answer: Optio
     let before = entry.base_version.clone();
     // What waits there is older than the request.
     table.quarantine.remove(id);
+    let answered_version = answer.as_ref().and_then(|answer| answer.version.clone());
+    // The version stays the older one if what is here is not all of the new one.
+    let answer = answer.map(|answer| {
+        let is_whole = is_whole_version(schema, sent.kind, &answer);
+        Row { version: answer.version.filter(|_| is_whole), ..answer }
+    });
     let version = answer.as_ref().and_then(|answer| answer.version.clone());
     if sent.kind == SentKind::Delete {
         table.acknowledged.remove(id);
@@ -111,11 +117,12 @@ fn acknowledge(state: &mut State, key: &OperationKey, sent: &Sent, answer: Optio
         return Ok(false);
     }
 
-    let answered_version = answer.and_then(|answer| answer.version);
     let kind = match (sent.kind, entry.kind) {
-        // F-06. With a version the server keeps the deleted row, and the insert revives it.
+        // F-06. With a version the server keeps the deleted row, and the insert revives it. Without one it may do so: the
+        // copy tells this device's own deletion from somebody else's.
         (SentKind::Delete, _) => {
             server.deleted = true;
+            server.version.clone_from(&answered_version);
             OperationKind::Insert
         }
         (_, OperationKind::Delete) => OperationKind::Delete,
@@ -132,11 +139,7 @@ fn acknowledge(state: &mut State, key: &OperationKey, sent: &Sent, answer: Optio
         row.deleted = false;
     }
     table.newer.remove(id);
-    if kind != OperationKind::Insert || answered_version.is_some() {
-        table.bases.insert(id.clone(), server);
-    } else {
-        table.bases.remove(id);
-    }
+    table.bases.insert(id.clone(), server);
     table.errors.remove(id);
 
     let fresh = state.next_sequence();
@@ -170,7 +173,8 @@ fn server_row(table: &TableState, id: &str, sent: &Sent, answer: Option<&Row>) -
     let schema = table.schema;
     let mut server = match sent.kind {
         SentKind::Insert | SentKind::Update => sent.row.clone(),
-        SentKind::Delete => table.newer.get(id).unwrap_or(&sent.row).clone(),
+        // Without what was edited here and never sent. Of an insert that may have arrived there is no copy.
+        SentKind::Delete => table.newest(id).unwrap_or(&sent.row).clone(),
         SentKind::Undelete => table.newest(id).cloned().unwrap_or_else(|| Row::empty(schema, id)),
     };
     if let Some(newer) = table.newer.get(id) {

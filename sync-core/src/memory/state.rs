@@ -37,7 +37,8 @@ pub(super) struct TableState {
     pub(super) rows: BTreeMap<String, Row>,
     pub(super) entries: BTreeMap<String, Entry>,
     pub(super) errors: BTreeMap<String, OperationError>,
-    /// Of rows with an operation: the server's row that the local changes start from.
+    /// Of rows with an operation: the server's row that the local changes start from; of a row made again, the one that
+    /// was deleted.
     pub(super) bases: BTreeMap<String, Row>,
     /// Of rows with an operation: the newest server copy seen since, where there is one.
     pub(super) newer: BTreeMap<String, Row>,

@@ -1,6 +1,7 @@
 //! Reading answers against local rows (behaviour F-03 to F-11): pure comparisons and merges.
 
 use crate::entity::{ColumnSchema, MergeRule, TableSchema};
+use crate::operation::SentKind;
 use crate::row::Row;
 use crate::time::floor_to_millis;
 use crate::value::{ColumnType, Value};
@@ -72,6 +73,15 @@ pub fn shows_only(table: &TableSchema, is_sent: impl Fn(usize) -> bool, base: &R
         value(answer, index)
             .is_none_or(|answer| is_same_value(column, value(base, index).unwrap_or(&Value::Null), answer))
     })
+}
+
+/// Whether the row here is all of the version that the answer names (P-11). A change that no version guarded (K-02) may
+/// have met a row that others changed; under the new version, what the answer does not show would never be pulled. A row
+/// that was just created is as it was sent.
+pub fn is_whole_version(table: &TableSchema, sent: SentKind, answer: &Row) -> bool {
+    table.versioned
+        || sent == SentKind::Insert
+        || table.sent_columns().all(|(index, _)| value(answer, index).is_some())
 }
 
 fn value(row: &Row, index: usize) -> Option<&Value> {

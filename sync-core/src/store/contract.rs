@@ -103,6 +103,9 @@ cases! {
         x_09_delete_and_insert_become_an_update,
         x_10_delete_in_flight_and_insert,
         x_10_insert_taken_back_while_the_delete_is_in_flight,
+        f_06_a_row_that_the_server_kept_as_deleted_is_revived,
+        x_03_a_row_made_again_collapses_like_any_insert,
+        k_09_a_row_made_again_is_dropped_like_any_insert,
         x_14_a_change_drops_the_error,
     }
     pushes {
@@ -173,6 +176,7 @@ cases! {
     copies {
         k_02_a_pulled_copy_is_not_sent_back,
         f_03_an_answer_without_row_leaves_the_newest_copy,
+        p_11_a_version_that_is_not_all_here_does_not_hide_the_row,
         f_04_the_newest_copy_and_the_answer_are_the_next_base,
         f_04_the_base_moves_only_with_an_acknowledgement,
         k_10_keep_local_merges_from_the_base,

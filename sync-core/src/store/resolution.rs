@@ -127,6 +127,12 @@ pub fn is_in_conflict(table: &TableSchema, operation: &Operation, newest: Option
     }
 }
 
+/// Whether the base of an operation is a row that the server has shown. That of an insert without version is what this
+/// device deleted before it made the row again; what is there since, nobody knows.
+pub fn is_base_shown(kind: OperationKind, base_version: Option<&str>) -> bool {
+    kind != OperationKind::Insert || base_version.is_some()
+}
+
 macro_rules! stored_names {
     ($($ty:ident { $($variant:ident => $name:literal),* $(,)? })*) => {$(
         impl $ty {

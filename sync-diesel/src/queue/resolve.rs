@@ -8,7 +8,7 @@ use sync_core::operation::{
     FailureClass, OperationError, OperationKey, OperationKind, OperationState, ServerMayHold, merge_answer,
 };
 use sync_core::row::Row;
-use sync_core::store::{Failure, OpenConflict, Resolution, Resolver, is_in_conflict};
+use sync_core::store::{Failure, OpenConflict, Resolution, Resolver, is_base_shown, is_in_conflict};
 
 use self::kind::KindChange;
 use super::history;
@@ -129,7 +129,8 @@ pub(crate) fn conflicts(
         let newer = readable(Copy::Newer.load(conn, table, id))?;
         // An answer that the row is gone makes every copy seen before it worthless.
         let gone = error.as_ref().is_some_and(|error| error.class == FailureClass::Gone);
-        let remote = if gone { newer } else { newer.or_else(|| base.clone()) };
+        let is_shown = is_base_shown(operation.kind, operation.base_version.as_deref());
+        let remote = if gone { newer } else { newer.or_else(|| base.clone().filter(|_| is_shown)) };
         if error.is_none() && !is_in_conflict(table.schema, &operation, remote.as_ref()) {
             continue;
         }
@@ -267,7 +268,8 @@ fn take_untouched_columns(
     let Some(local) = table.find(conn, id)? else { return Ok(()) };
     // S-08: what the app does not know it did not change.
     store_extra(conn, table, id, seen.row.extra.as_deref())?;
-    let Some(base) = Copy::Base.load(conn, table, id)? else { return Ok(()) };
+    let is_shown = is_base_shown(operation.kind()?, operation.base_version.as_deref());
+    let Some(base) = Copy::Base.load(conn, table, id)?.filter(|_| is_shown) else { return Ok(()) };
     let values = merge_answer(table.schema, &base, &local, &seen.row).row.values;
     table.update(conn, &Row { values, ..local }).or_store().map(|_| ())
 }
@@ -465,7 +467,8 @@ fn newest_known(
         return Ok(Known::Absent);
     }
     if server.is_none() {
-        server = Copy::Base.load(conn, table, &operation.item_id)?;
+        let is_shown = is_base_shown(operation.kind()?, operation.base_version.as_deref());
+        server = Copy::Base.load(conn, table, &operation.item_id)?.filter(|_| is_shown);
     }
     if let Some(server) = server {
         let is_unseen = matches!(failure.class, FailureClass::Conflict | FailureClass::Handler);

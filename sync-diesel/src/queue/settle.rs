@@ -8,8 +8,8 @@ use diesel::{Connection, OptionalExtension, RunQueryDsl};
 use sync_core::check;
 use sync_core::error::Result;
 use sync_core::operation::{
-    FailureClass, OperationKind, OperationState, SentKind, ServerMayHold, merge_answer, shows_only,
-    with_version,
+    FailureClass, OperationKind, OperationState, SentKind, ServerMayHold, is_whole_version, merge_answer,
+    shows_only, with_version,
 };
 use sync_core::row::Row;
 use sync_core::store::{Failure, Outcome, PushSession, Resolution, Resolver, Settlement};
@@ -59,12 +59,13 @@ pub(super) fn settle(
 }
 
 /// Writes the server's row over the local row, which has no changes that it lacks (F-03). One the database refuses
-/// leaves the local row as it is, with the server's system columns, and is fetched again by the next pull.
-pub(super) fn restore(conn: &mut SqliteConnection, table: &SyncedTable, server: &Row) -> Result<()> {
+/// leaves the local row as it is, with the server's system columns, and is fetched again by the next pull: `false`.
+pub(super) fn restore(conn: &mut SqliteConnection, table: &SyncedTable, server: &Row) -> Result<bool> {
     let id = server.id.as_str();
     if server.deleted && !table.schema.keep_deleted {
         table.delete(conn, id).or_store()?;
-        return drop_extra(conn, table, id);
+        drop_extra(conn, table, id)?;
+        return Ok(true);
     }
     let mut row = server.clone();
     for (column, value) in table.schema.columns.iter().zip(&mut row.values) {
@@ -72,15 +73,17 @@ pub(super) fn restore(conn: &mut SqliteConnection, table: &SyncedTable, server: 
             *value = None;
         }
     }
-    match table.update(conn, &row) {
-        Ok(_) => {}
+    let is_written = match table.update(conn, &row) {
+        Ok(_) => true,
         Err(error) if is_about_the_row(&error) => {
             table.update_system(conn, &row)?;
             note_refetch(conn, table.schema.name, id)?;
+            false
         }
         Err(error) => return Err(error).or_store(),
-    }
-    store_extra(conn, table, id, row.extra.as_deref())
+    };
+    store_extra(conn, table, id, row.extra.as_deref())?;
+    Ok(is_written)
 }
 
 /// What is known of the server's row after a request.
@@ -131,6 +134,9 @@ impl Flight<'_> {
 
     fn acknowledged(&self, conn: &mut SqliteConnection, answer: Option<&Row>) -> Result<bool> {
         self.leave_quarantine(conn)?;
+        let version = answer.and_then(|answer| answer.version.clone());
+        let known = answer.map(|answer| self.known(answer));
+        let answer = known.as_ref();
         self.remember_version(conn, answer)?;
         // The content of a revived row was not sent yet.
         let content_follows = self.sent == SentKind::Undelete;
@@ -140,7 +146,7 @@ impl Flight<'_> {
             drop_extra(conn, self.table, self.id())?;
             return Ok(false);
         }
-        let news = self.news(conn, answer)?;
+        let news = News { row: self.news(conn, answer)?, version };
         if !self.is_superseded() && !content_follows {
             self.done(conn)?;
             if let Some(server) = &news.row {
@@ -205,16 +211,16 @@ impl Flight<'_> {
 
     /// What is known of the server's row after an acknowledged request: what was sent, for all else the newest
     /// copy, and over both what the answer shows.
-    fn news(&self, conn: &mut SqliteConnection, answer: Option<&Row>) -> Result<News> {
+    fn news(&self, conn: &mut SqliteConnection, answer: Option<&Row>) -> Result<Option<Row>> {
         let schema = self.table.schema;
-        let version = answer.and_then(|answer| answer.version.clone());
         let newer = Copy::Newer.load(conn, self.table, self.id())?;
         if answer.is_none() && newer.is_none() {
-            return Ok(News { row: None, version });
+            return Ok(None);
         }
         let mut server = match (self.sent, &newer) {
             (SentKind::Delete | SentKind::Undelete, Some(newer)) => newer.clone(),
             (SentKind::Undelete, None) => self.revived(conn)?,
+            (SentKind::Delete, None) => self.removed(conn)?,
             _ => self.sent_whole(conn)?,
         };
         if let Some(mut newer) = newer {
@@ -228,15 +234,31 @@ impl Flight<'_> {
         }
         server.deleted = false;
         if let Some(answer) = answer {
-            overlay(schema, &mut server, &self.named(answer));
+            overlay(schema, &mut server, answer);
         }
-        Ok(News { row: Some(server), version })
+        Ok(Some(server))
     }
 
     /// The server's row before it was revived.
     fn revived(&self, conn: &mut SqliteConnection) -> Result<Row> {
         let base = Copy::Base.load(conn, self.table, self.id())?;
         Ok(base.unwrap_or_else(|| Row::empty(self.table.schema, self.id())))
+    }
+
+    /// The server's row before it was deleted, without what was edited here and never sent. Of an insert that may have
+    /// arrived there is no copy, but what it sent.
+    fn removed(&self, conn: &mut SqliteConnection) -> Result<Row> {
+        match Copy::Base.load(conn, self.table, self.id())? {
+            Some(base) => Ok(base),
+            None => self.sent_whole(conn),
+        }
+    }
+
+    /// What the answer says of the row, whose version stays the older one if what is here is not all of the new one.
+    fn known(&self, answer: &Row) -> Row {
+        let mut known = self.named(answer);
+        known.version = known.version.filter(|_| is_whole_version(self.table.schema, self.sent, answer));
+        known
     }
 
     /// The server's row under the operation's id.
@@ -257,13 +279,16 @@ impl Flight<'_> {
         let mut server = match row {
             Some(row) => row,
             None if self.sent == SentKind::Undelete => self.revived(conn)?,
+            None if self.sent == SentKind::Delete => self.removed(conn)?,
             None => self.sent_whole(conn)?,
         };
         server.deleted &= is_news;
-        let (kind, base_version) = match (self.sent, self.kind) {
-            // F-06. With a version the server keeps the deleted row, and the insert revives it.
+        let (kind, mut base_version) = match (self.sent, self.kind) {
+            // F-06. With a version the server keeps the deleted row, and the insert revives it. Without one it may do so:
+            // the copy tells this device's own deletion from somebody else's.
             (SentKind::Delete, _) => {
                 server.deleted = true;
+                server.version.clone_from(&version);
                 (OperationKind::Insert, version)
             }
             // F-05
@@ -280,14 +305,25 @@ impl Flight<'_> {
             && is_news
             && let Some(local) = self.table.find(conn, self.id())?
         {
-            let merge = merge_answer(schema, &self.sent_row()?, &local, &server);
+            let sent = self.sent_row()?;
+            let merge = merge_answer(schema, &sent, &local, &server);
             // Should the answer say so, the next request meets the deleted row; the edit stays in sight.
-            restore(conn, self.table, &Row { deleted: false, ..merge.row })?;
+            if !restore(conn, self.table, &Row { deleted: false, ..merge.row })? {
+                // I-5: what the app did not change since is no edit of it, although it is not as the server has it.
+                for (index, _) in schema.sent_columns() {
+                    if sent.values[index] == local.values[index] {
+                        server.values[index].clone_from(&local.values[index]);
+                    }
+                }
+                // A whole row would take it to the server nonetheless: there the older version meets a 412.
+                if self.sent == SentKind::Update && self.operation.sent_columns.is_none() {
+                    base_version.clone_from(&self.operation.base_version);
+                    server.version.clone_from(&base_version);
+                }
+            }
         }
         copies::drop_both(conn, self.table, self.id())?;
-        if kind != OperationKind::Insert || base_version.is_some() {
-            Copy::Base.store(conn, self.table, &server)?;
-        }
+        Copy::Base.store(conn, self.table, &server)?;
         drop_error(conn, &self.operation)?;
         let seq = match self.operation.tail_seq {
             Some(seq) => seq,

@@ -456,7 +456,7 @@ fn complete_unneeded(
     remove(conn, operation)?;
     copies::drop_both(conn, table, &operation.item_id)?;
     match server {
-        Some(server) => restore(conn, table, &server),
+        Some(server) => restore(conn, table, &server).map(|_| ()),
         None => Ok(()),
     }
 }

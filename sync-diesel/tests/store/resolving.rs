@@ -4,7 +4,7 @@ use sync_core::operation::{FailureClass, OperationState};
 use sync_core::row::Row;
 use sync_core::store::{
     Exchange, Failure, LocalChange, LocalChangeKind, LocalStore, OtherAccount, Outcome, Owner, Resolution,
-    Resolver, Settlement, Take,
+    Resolver, Settlement, Take, UpdateBody,
 };
 use sync_core::value::Value;
 
@@ -148,4 +148,65 @@ async fn c_12_discarding_gets_along_with_constraints_of_the_app() {
     assert_eq!(fixture.row(missing).await, None, "nothing of ann's is left in it");
     let other = if missing == "one" { ("two", "jam") } else { ("one", "tea") };
     assert_eq!(fixture.text(other.0).await, text(other.1));
+}
+
+/// I-5, K-02: what the database refuses of an answer is no edit of the app, and is not sent back.
+#[tokio::test]
+async fn i_5_a_merged_answer_that_the_database_refuses_is_not_sent_back() {
+    let number = |n: i64| {
+        let mut row = Row::empty(&TODO, "a");
+        row.values[3] = Some(Value::Integer(n));
+        row
+    };
+    for body in [UpdateBody::Changed, UpdateBody::Whole] {
+        let fixture = Fixture::new().await;
+        fixture.sql("CREATE UNIQUE INDEX one_text ON \"Todo\" (text)").await.expect("an index");
+        fixture.pulled("a", "milk").await;
+        let store = &fixture.store;
+        let take = || Take { update_body: body, ..Take::first(9) };
+        let settle = async |session, key, outcome| {
+            let settlements = vec![Settlement { key, outcome }];
+            store.exchange(Exchange { session, settlements, take: None }).await.expect("settled");
+        };
+        let first = async |session| {
+            let step = Exchange { session, settlements: Vec::new(), take: Some(take()) };
+            store.exchange(step).await.expect("taken").taken.remove(0)
+        };
+        update(&fixture, number(3)).await;
+        let session = store.begin_push().await.expect("a push");
+        let sent = first(session).await;
+        settle(session, sent.key, Outcome::Uncertain(None)).await;
+        update(&fixture, number(4)).await;
+        fixture
+            .sql("INSERT INTO \"Todo\" (id, text, complete) VALUES ('b', 'theirs', 0)")
+            .await
+            .expect("an unsent row");
+
+        // The first attempt arrived; since then somebody named the row as one is named here.
+        let session = store.begin_push().await.expect("a push");
+        let again = first(session).await;
+        let mut server = fixture.row("a").await.expect("there");
+        (server.values[0], server.values[3]) = (text("theirs"), Some(Value::Integer(3)));
+        server.version = Some("v6".into());
+        settle(session, again.key, Outcome::Acknowledged { row: Some(server) }).await;
+        assert_eq!(fixture.text("a").await, text("milk"), "refused");
+        let noted = store.begin_pull(scope(&TODO, None)).await.expect("a pull starts").refetch;
+        assert_eq!(noted, ["a"]);
+
+        let rest = first(session).await;
+        assert_eq!(rest.key.item_id, "a");
+        assert_eq!(rest.item.values[3], Some(Value::Integer(4)));
+        match body {
+            UpdateBody::Changed => {
+                assert_eq!(rest.item.values.iter().flatten().count(), 1, "only the edit");
+                assert_eq!(rest.base_version.as_deref(), Some("v6"));
+            }
+            // Guarded by the version of which all was seen here.
+            UpdateBody::Whole => assert_eq!(rest.base_version.as_deref(), Some("v1")),
+        }
+        assert_eq!(
+            rest.base.map(|base| (base.version, base.values[0].clone())),
+            Some((rest.base_version, text("milk")))
+        );
+    }
 }

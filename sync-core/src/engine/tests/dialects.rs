@@ -180,6 +180,89 @@ async fn w_06_a_delete_of_a_row_deleted_there_is_done() {
     }
 }
 
+/// A device for which the server's side wins, with a row of the server deleted here.
+async fn deleting(server: &Arc<Server>) -> Engine<MemoryStore> {
+    let policy = |_: &Conflict| Ok(Decision::Policy(ConflictPolicy::ServerWins));
+    let device = device(server).with_conflict_handler(Arc::new(policy));
+    server.seed(json!({"id": "a", "text": "milk", "color": "red"}));
+    device.pull(pull_all()).await.expect("pulled");
+    // Never sent: the server's row does not get it.
+    write(&device, &TODO, update("a", "edited")).await;
+    write(&device, &TODO, LocalChangeKind::Delete("a".into())).await;
+    device
+}
+
+#[tokio::test]
+async fn f_06_x_10_a_row_made_again_after_a_lost_deletion_is_revived_with_its_content() {
+    for text in ["bread", "edited", "milk"] {
+        for server in servers() {
+            let what = format!("{text} {:?} {:?}", server.dialect, server.undelete);
+            let device = deleting(&server).await;
+            server.with(|state| state.lose_answer = Some(server.count()));
+            device.push(push_options()).await.expect_err("the answer is lost");
+            write(&device, &TODO, LocalChangeKind::Insert(row("a", text))).await;
+            let report = device.push(push_options()).await.expect("no conflict with the own deletion");
+            assert_eq!(report.remaining, 0, "{what}");
+            let expected = json!({"id": "a", "text": text, "color": "red"});
+            assert_eq!(server.row("a"), Some((expected, false)), "{what}");
+            assert_eq!(texts(&device).await, [("a".to_owned(), Some(Value::Text(text.into())))], "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn f_06_x_10_a_row_made_again_while_its_deletion_is_in_flight_is_revived_with_its_content() {
+    for server in servers() {
+        let device = deleting(&server).await;
+        let before = server.count();
+        {
+            let mut push = device.push(push_options()).boxed();
+            while server.count() == before {
+                assert!((&mut push).now_or_never().is_none(), "the push is still running");
+            }
+            // v1 and v3 answer 204.
+            write(&device, &TODO, LocalChangeKind::Insert(row("a", "bread"))).await;
+            push.await.expect("deleted");
+        }
+        // An edit before it is sent belongs to it.
+        write(&device, &TODO, update("a", "jam")).await;
+        let report = device.push(push_options()).await.expect("no conflict with the own deletion");
+        assert_eq!(report.remaining, 0, "{:?}", server.dialect);
+        let expected = json!({"id": "a", "text": "jam", "color": "red"});
+        assert_eq!(server.row("a"), Some((expected, false)), "{:?}", server.dialect);
+        assert_eq!(texts(&device).await, [("a".to_owned(), Some(Value::Text("jam".into())))]);
+    }
+}
+
+#[tokio::test]
+async fn f_06_x_10_a_row_that_others_changed_after_its_deletion_here_is_a_conflict() {
+    for (server, deleted) in
+        servers().into_iter().flat_map(|server| [(server.clone(), true), (server, false)])
+    {
+        server.with(|state| state.rows.clear());
+        let device = deleting(&server).await;
+        let before = server.count();
+        {
+            let mut push = device.push(push_options()).boxed();
+            while server.count() == before {
+                assert!((&mut push).now_or_never().is_none(), "the push is still running");
+            }
+            write(&device, &TODO, LocalChangeKind::Insert(row("a", "bread"))).await;
+            push.await.expect("deleted");
+        }
+        server.seed(json!({"id": "a", "text": "theirs"}));
+        if deleted {
+            server.delete("a");
+        }
+        device.push(push_options()).await.expect("the server's side wins");
+        let theirs = vec![("a".to_owned(), Some(Value::Text("theirs".into())))];
+        assert_eq!(texts(&device).await, if deleted { Vec::new() } else { theirs }, "{:?}", server.dialect);
+        assert_eq!(server.row("a"), Some((json!({"id": "a", "text": "theirs"}), deleted)));
+        let decided = device.store().resolutions().await.expect("a read");
+        assert!(matches!(decided.last().map(|last| last.by), Some(Resolver::Policy(_))), "{decided:?}");
+    }
+}
+
 #[tokio::test]
 async fn w_04_an_insert_of_an_id_that_is_taken_shows_the_servers_row() {
     for server in servers() {

@@ -5,9 +5,9 @@ use crate::error::ErrorKind;
 use crate::operation::OperationKind::{Delete, Insert, Update};
 use crate::operation::OperationState::{Attempted, Failed, Pending};
 use crate::operation::ServerMayHold::{Foreign, Maybe, No};
-use crate::operation::{Change, Collapsed, Queued, SentKind, collapse};
+use crate::operation::{Change, Collapsed, FailureClass, Queued, SentKind, collapse};
 use crate::store::LocalChangeKind;
-use crate::store::{LocalStore, Outcome};
+use crate::store::{LocalStore, Outcome, Resolution};
 
 /// How an operation comes to stand before the change.
 #[derive(Clone, Copy, Debug)]
@@ -329,10 +329,94 @@ pub(super) async fn x_10_delete_in_flight_and_insert<S: LocalStore>(probe: Probe
     let done = probe.settle(session, &again.key, acknowledged(None)).await;
     assert_eq!(done.remainders, 1);
     assert_eq!(probe.standing("a").await, PENDING_INSERT);
-    assert_eq!(probe.shadow("a").await, None);
+    assert!(probe.store.conflicts(None).await.expect("a read").is_empty());
     let rest = probe.take_one(session).await;
     assert_eq!((rest.sent, rest.base_version.as_deref()), (SentKind::Insert, None));
     assert_eq!(content(&rest.item), Some(text("bread")));
+    assert_eq!(present(&rest.item).len(), rest.table.sent_columns().count(), "the whole row");
+    // What was deleted, by which the own deletion is known if the server kept it (F-06).
+    let base = rest.base.expect("a base");
+    assert_eq!((base.deleted, base.version.as_deref(), content(&base)), (true, None, Some(text("milk"))));
+}
+
+pub(super) async fn f_06_a_row_that_the_server_kept_as_deleted_is_revived<S: LocalStore>(probe: Probe<S>) {
+    probe.pulled("a", "milk", "v1").await;
+    // Never sent, so the deleted row does not have it.
+    probe.update(todo("a", "edited")).await;
+    probe.delete("a").await;
+    let (session, sent) = probe.send().await;
+    probe.insert(todo("a", "bread")).await;
+    probe.settle(session, &sent.key, acknowledged(None)).await;
+    let (session, insert) = probe.send().await;
+    assert_eq!(insert.base.as_ref().and_then(content), Some(text("milk")));
+    let failure = failure(FailureClass::Gone, Some(deleted(server("a", "milk", "v2"))));
+    let outcome = Outcome::Resolved { failure, resolution: Resolution::KeepLocal, by: Resolver::Engine };
+    probe.settle(session, &insert.key, outcome).await;
+    let undelete = probe.take_one(session).await;
+    assert_eq!((undelete.sent, undelete.base_version.as_deref()), (SentKind::Undelete, Some("v2")));
+    probe.settle(session, &undelete.key, acknowledged(server("a", "milk", "v3"))).await;
+    let update = probe.take_one(session).await;
+    assert_eq!((update.sent, present(&update.item)), (SentKind::Update, vec!["text"]));
+    assert_eq!(content(&update.item), Some(text("bread")));
+    probe.settle(session, &update.key, acknowledged(server("a", "bread", "v4"))).await;
+    probe.assert_clean("a").await;
+}
+
+/// The row `a` deleted and made again as `bread`; the server said nothing of the deleted row.
+async fn made_again<S: LocalStore>(probe: &Probe<S>) {
+    probe.pulled("a", "milk", "v1").await;
+    probe.delete("a").await;
+    let (session, sent) = probe.send().await;
+    probe.insert(todo("a", "bread")).await;
+    probe.settle(session, &sent.key, acknowledged(None)).await;
+}
+
+pub(super) async fn x_03_a_row_made_again_collapses_like_any_insert<S: LocalStore>(probe: Probe<S>) {
+    // Never tried.
+    made_again(&probe).await;
+    probe.delete("a").await;
+    probe.assert_clean("a").await;
+    assert_eq!((probe.find("a").await, probe.noted().await), (None, Vec::new()));
+
+    // X-04, and then X-10 again.
+    made_again(&probe).await;
+    probe.answer(Outcome::Uncertain(None)).await;
+    probe.delete("a").await;
+    let (session, sent) = probe.send().await;
+    assert_eq!((sent.sent, sent.earlier.as_ref().and_then(content)), (SentKind::Delete, Some(text("bread"))));
+    probe.insert(todo("a", "jam")).await;
+    probe.settle(session, &sent.key, acknowledged(None)).await;
+    assert_eq!(probe.standing("a").await, PENDING_INSERT);
+
+    //
+    probe.answer(refused()).await;
+    probe.delete("a").await;
+    probe.assert_clean("a").await;
+    assert_eq!((probe.find("a").await, probe.noted().await), (None, Vec::new()));
+}
+
+pub(super) async fn k_09_a_row_made_again_is_dropped_like_any_insert<S: LocalStore>(probe: Probe<S>) {
+    for (outcome, is_noted) in [
+        // The server has nothing under this id.
+        (refused(), false),
+        // Perhaps it has what was sent.
+        (Outcome::Uncertain(Some(failure(FailureClass::ServerError, None))), true),
+        // It has a row that it does not show.
+        (Outcome::Conflict(failure(FailureClass::Conflict, None)), true),
+    ] {
+        made_again(&probe).await;
+        probe.answer(outcome).await;
+        let conflict = probe.store.conflicts(None).await.expect("a read").remove(0);
+        assert_eq!(conflict.remote, None, "nobody has shown one");
+        probe
+            .store
+            .resolve(conflict.operation.key, Resolution::TakeRemote, Resolver::App)
+            .await
+            .expect("a resolution");
+        probe.assert_clean("a").await;
+        let noted = if is_noted { vec!["a".to_owned()] } else { Vec::new() };
+        assert_eq!((probe.find("a").await, probe.noted().await), (None, noted));
+    }
 }
 
 pub(super) async fn x_10_insert_taken_back_while_the_delete_is_in_flight<S: LocalStore>(probe: Probe<S>) {

@@ -86,6 +86,57 @@ pub(super) async fn f_03_an_answer_without_row_leaves_the_newest_copy<S: LocalSt
     assert_eq!((row.version.as_deref(), row.deleted), (Some("v2"), false));
 }
 
+/// The answer shows a part of the row, which no version guarded.
+fn part_of_entry(line: &str, version: &str) -> Outcome {
+    acknowledged(Row { version: Some(version.into()), ..entry(Some(line), None) })
+}
+
+pub(super) async fn p_11_a_version_that_is_not_all_here_does_not_hide_the_row<S: LocalStore>(
+    probe: Probe<S>,
+) {
+    let one = entry_json("one", 1, "v1");
+    let theirs = entry_json("two", 9, "v3");
+    probe.apply(batch(&ENTRY, &[&one])).await;
+    probe.edit(&ENTRY, entry(Some("two"), None)).await;
+    // Somebody wrote 9 in `v2`, which no pull has brought.
+    probe.answer(part_of_entry("two", "v3")).await;
+    assert_eq!(probe.entry().await, entry(Some("two"), Some(1)).values);
+    let applied = probe.apply(batch(&ENTRY, &[&theirs])).await;
+    assert_eq!(applied, Applied { changed: 1, ..Applied::default() });
+    assert_eq!(probe.entry().await, entry(Some("two"), Some(9)).values);
+    let applied = probe.apply(batch(&ENTRY, &[&theirs])).await;
+    assert_eq!(applied, Applied { unchanged: 1, ..Applied::default() }, "now it is all here");
+
+    // An answer that shows all of the row is all of its version.
+    probe.edit(&ENTRY, entry(Some("three"), None)).await;
+    probe.answer(acknowledged(Row { version: Some("v4".into()), ..entry(Some("three"), Some(7)) })).await;
+    let applied = probe.apply(batch(&ENTRY, &[&entry_json("three", 7, "v4")])).await;
+    assert_eq!(applied, Applied { unchanged: 1, ..Applied::default() });
+
+    // The same of an edit during the flight: the copy it starts from is not all of the version either.
+    probe.edit(&ENTRY, entry(Some("four"), None)).await;
+    let (session, sent) = probe.send().await;
+    probe.edit(&ENTRY, entry(Some("five"), None)).await;
+    probe.settle(session, &sent.key, part_of_entry("four", "v6")).await;
+    let applied = probe.apply(batch(&ENTRY, &[&entry_json("four", 8, "v6")])).await;
+    assert_eq!(applied, Applied { kept_local: 1, ..Applied::default() });
+    let (session, rest) = probe.send().await;
+    assert_eq!(rest.item.values, entry(Some("five"), None).values);
+    probe.settle(session, &rest.key, part_of_entry("five", "v7")).await;
+    assert_eq!(probe.entry().await, entry(Some("five"), Some(8)).values);
+    let applied = probe.apply(batch(&ENTRY, &[&entry_json("five", 8, "v7")])).await;
+    assert_eq!(applied, Applied { changed: 1, ..Applied::default() });
+
+    // A row just created is as it was sent.
+    let made =
+        LocalChangeKind::Insert(row_of(&ENTRY, "f", &[("line", text("six")), ("n", Value::Integer(6))]));
+    probe.try_write(vec![change(&ENTRY, made)]).await.expect("an insert");
+    let answer = Row { version: Some("v8".into()), ..row_of(&ENTRY, "f", &[]) };
+    probe.answer(acknowledged(answer)).await;
+    let applied = probe.apply(batch(&ENTRY, &[&entry_json("six", 6, "v8").replace("\"e\"", "\"f\"")])).await;
+    assert_eq!(applied, Applied { unchanged: 1, ..Applied::default() });
+}
+
 pub(super) async fn f_04_the_newest_copy_and_the_answer_are_the_next_base<S: LocalStore>(probe: Probe<S>) {
     probe.entry_with_a_newer_copy().await;
     let (session, sent) = probe.send().await;

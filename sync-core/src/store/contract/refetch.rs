@@ -8,7 +8,7 @@ use crate::store::{Applied, LocalStore, MAX_REFETCH, PullBatch, Purge, Resolutio
 use crate::value::Value;
 
 impl<S: LocalStore> Probe<S> {
-    async fn noted(&self) -> Vec<String> {
+    pub(super) async fn noted(&self) -> Vec<String> {
         self.store.begin_pull(scope(&TODO, None)).await.expect("a pull starts").refetch
     }
 
