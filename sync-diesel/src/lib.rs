@@ -106,7 +106,7 @@
 //!
 //! Triggers in the file capture what any statement and any program writes to synced tables. They refuse what could not be
 //! sent, or would not be found again: an instant is stored as `2024-01-02 03:04:05.678+00:00` (UTC, 0, 3, 6 or 9 digits;
-//! what `DateTime<Utc>` binds as), so neither `CURRENT_TIMESTAMP` nor [`diesel::dsl::now`] fits; a uuid has lower case
+//! what `DateTime<Utc>` binds as), so neither SQLite's own current time nor [`diesel::dsl::now`] fits; a uuid has lower case
 //! letters and hyphens. What SQLite itself makes of a value before a trigger sees it stands: a bound `NaN` is NULL.
 //!
 //! - `INSERT OR REPLACE` over another row than that of the same id, by a unique column, deletes that row. SQLite tells the
