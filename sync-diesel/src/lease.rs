@@ -160,9 +160,6 @@ fn decoded(part: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use diesel::connection::SimpleConnection;
-    use diesel::{Connection, SqliteConnection};
-
     use super::*;
 
     #[test]
@@ -197,6 +194,9 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn z_03_an_address_is_read_as_diesel_and_sqlite_read_it() {
+        use diesel::connection::SimpleConnection;
+        use diesel::{Connection, SqliteConnection};
+
         let directory = tempfile::TempDir::new().expect("a temporary directory");
         let within = directory.path().display().to_string();
         for address in [

@@ -2,10 +2,10 @@
 //!
 //! The base is the server's row that the local changes start from: the row before the first of them, or what the
 //! server acknowledged last. It says what an update sends and what a merge takes from whom. Of a row deleted and made
-//! again it is the deleted row, by which a server that keeps deleted rows is understood. A newer copy comes
-//! from a pull (L-14) or from the answer of a failed request; it never replaces the base, or columns the app did
-//! not touch would look changed and go to the server with their old values. Both go with the operation, and
-//! where the operation leaves no result of its own the row becomes the newest copy.
+//! again it is the deleted row, to know it by should the server have kept it. A newer copy comes from a pull (L-14) or
+//! from the answer of a failed request; it never replaces the base, or columns the app did not touch would look changed
+//! and go to the server with their old values. Both go with the operation, and where the operation leaves no result of
+//! its own the row becomes the newest copy.
 
 use diesel::sqlite::SqliteConnection;
 use diesel::{OptionalExtension, RunQueryDsl};
