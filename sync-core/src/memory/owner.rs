@@ -4,6 +4,7 @@ use super::pull;
 use super::state::{State, TableState};
 use crate::entity::TableSchema;
 use crate::error::{Error, ErrorKind, Result};
+use crate::operation::FailureClass;
 use crate::store::{OtherAccount, Owner};
 
 pub(super) fn claim(state: &mut State, owner: Owner, answer: OtherAccount) -> Result<u64> {
@@ -34,7 +35,9 @@ pub(super) fn claim(state: &mut State, owner: Owner, answer: OtherAccount) -> Re
 
 /// Drops an operation: its row becomes the newest server copy known, or goes.
 fn discard(table: &mut TableState, id: &str) {
-    let server = table.newest(id).cloned();
+    // An answer that the row is gone makes every copy seen before it worthless.
+    let gone = table.errors.get(id).is_some_and(|error| error.class == FailureClass::Gone);
+    let server = if gone { table.newer.get(id).cloned() } else { table.newest(id).cloned() };
     let kept = table.entries.get(id).and_then(|entry| entry.kept.clone());
     table.forget_operation(id);
     let local = table.rows.remove(id).or(kept);

@@ -318,6 +318,7 @@ cases! {
         f_08_a_push_that_another_one_followed_takes_nothing,
         c_12_the_first_owner_takes_the_queue,
         c_12_discarded_operations_leave_the_servers_rows,
+        c_12_a_discarded_change_of_a_row_that_is_gone_brings_nothing_back,
         c_12_adopted_operations_stay,
     }
     purges {

@@ -1,14 +1,20 @@
 //! Whose queue it is (C-12).
 
+use diesel::RunQueryDsl;
 use diesel::result::QueryResult;
+use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 use sync_core::error::{Error, ErrorKind, Result};
+use sync_core::operation::FailureClass;
+use sync_core::row::Row;
 use sync_core::store::{OtherAccount, Owner};
 
 use super::record::{QueuedOperation, load, note_refetch};
 use super::resolve::drop_operation;
-use crate::apply::{copies, drop_extra, store_extra, token};
+use crate::apply::copies::{self, Copy};
+use crate::apply::{drop_extra, store_extra, token};
 use crate::failure::{OrStore, is_about_the_row};
+use crate::statement::query;
 use crate::synced::{SyncedTable, Tables, overlay};
 use crate::system;
 
@@ -66,15 +72,19 @@ fn discard_all(conn: &mut SqliteConnection, tables: &Tables) -> Result<u64> {
     Ok(operations.len() as u64)
 }
 
-/// The row becomes the newest server copy known, or goes. Where the database refuses that, the next pull reads the row:
-/// a constraint of the app's tables must not keep another account from beginning.
+/// The row becomes the newest server copy known, or goes. Where the database refuses that, or cannot read what was kept,
+/// the next pull reads the row: neither a constraint of the app's tables nor damage must keep another account from
+/// beginning.
 fn discard(conn: &mut SqliteConnection, table: &SyncedTable, operation: &QueuedOperation) -> Result<()> {
     let id = operation.item_id.as_str();
-    let server = copies::newest(conn, table, id)?;
+    let known = known(conn, table, operation);
     drop_operation(conn, table, operation)?;
-    let local = match table.find(conn, id)? {
-        Some(row) => Some(row),
-        None => operation.item.as_deref().map(|text| table.whole_row(text)).transpose()?,
+    let (server, local) = match known {
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            note_refetch(conn, table.schema.name, id)?;
+            (None, None)
+        }
+        known => known?,
     };
     if let (Some(server), Some(mut row)) = (server, local)
         && (!server.deleted || table.schema.keep_deleted)
@@ -89,6 +99,29 @@ fn discard(conn: &mut SqliteConnection, table: &SyncedTable, operation: &QueuedO
         return drop_extra(conn, table, id);
     }
     note_refetch(conn, table.schema.name, id)
+}
+
+/// The newest server copy known and the local row, of a queued delete as it was deleted.
+fn known(
+    conn: &mut SqliteConnection,
+    table: &SyncedTable,
+    operation: &QueuedOperation,
+) -> Result<(Option<Row>, Option<Row>)> {
+    let id = operation.item_id.as_str();
+    let gone = query::<BigInt>(
+        "SELECT EXISTS (SELECT 1 FROM \"__errors\" WHERE table_name = ? AND item_id = ? AND class = ?)",
+        &[table.schema.name.into(), id.into(), FailureClass::Gone.as_str().into()],
+    )
+    .get_result::<i64>(conn)
+    .or_store()?;
+    // An answer that the row is gone makes every copy seen before it worthless.
+    let server =
+        if gone != 0 { Copy::Newer.load(conn, table, id)? } else { copies::newest(conn, table, id)? };
+    let local = match table.find(conn, id)? {
+        Some(row) => Some(row),
+        None => operation.item.as_deref().map(|text| table.whole_row(text)).transpose()?,
+    };
+    Ok((server, local))
 }
 
 /// Whether the database took a row; false where a constraint forbids it.

@@ -81,7 +81,11 @@ fn mark_matching(conn: &mut SqliteConnection, table: &SyncedTable, node: &Node) 
     .load::<(String, String)>(conn)
     .or_store()?;
     for (id, text) in deleted {
-        let row = table.whole_row(&text)?;
+        let row = match table.whole_row(&text) {
+            // Nobody can say whether it matches, so it stays, and the next push tells of it (P-20i).
+            Err(error) if error.kind() == ErrorKind::Corrupt => continue,
+            row => row?,
+        };
         if evaluate::matches(node, &TableRow { table: table.schema, row: &row }) {
             run(conn, "INSERT OR IGNORE INTO temp.\"__purged\" (item_id) VALUES (?)", &[id.into()])
                 .or_store()?;

@@ -4,10 +4,11 @@ use diesel::connection::SimpleConnection;
 use sync_core::ErrorKind;
 use sync_core::entity::SyncEntity as _;
 use sync_core::operation::{FailureClass, OperationState};
+use sync_core::predicate::{Comparison, Node, Predicate};
 use sync_core::row::Row;
 use sync_core::store::{
-    DeltaToken, Exchange, Exchanged, Failure, LocalChange, LocalChangeKind, LocalStore, Outcome, PushSession,
-    QueryKey, Resolution, Resolver, Settlement, Take,
+    DeltaToken, Exchange, Exchanged, Failure, LocalChange, LocalChangeKind, LocalStore, OtherAccount,
+    Outcome, Owner, Purge, PushSession, QueryKey, Resolution, Resolver, Settlement, Take,
 };
 use sync_core::value::Value;
 use sync_diesel::{DatabaseOptions, DieselStore, SyncEntity, SyncSchema, create_table_sql, sync_schema};
@@ -306,6 +307,33 @@ const DAMAGES: &[(&str, &str, &str, FailureClass)] = &[
         FailureClass::Damaged,
     ),
 ];
+
+/// C-12, G-08: damage keeps neither another account from beginning nor the rest of a purge from happening.
+#[tokio::test]
+async fn p_20i_damaged_operations_are_discarded_and_purged_around() {
+    for (what, change, damage, _) in DAMAGES {
+        let damaged = async || {
+            let fixture = Fixture::new().await;
+            fixture.pulled("a", "milk").await;
+            fixture.sql(change).await.expect(what);
+            fixture.sql("INSERT INTO \"Todo\" (id, text) VALUES ('b', 'bread')").await.expect("a row");
+            fixture.sql(damage).await.expect("damage");
+            fixture
+        };
+        let fixture = damaged().await;
+        let owner = |account: &str| Owner { endpoint: "http://a".into(), account: Some(account.into()) };
+        fixture.store.claim(owner("ann"), OtherAccount::Refuse).await.expect(what);
+        fixture.store.claim(owner("bob"), OtherAccount::Discard).await.expect(what);
+        assert!(fixture.operations().await.is_empty(), "{what}");
+        assert_eq!(fixture.count("\"Todo\" WHERE id = 'b'").await, 0, "{what}");
+
+        let fixture = damaged().await;
+        let breads = Node::compare(&TODO.columns[0], Comparison::Eq, Value::Text("bread".into()));
+        let purge = Purge { force: true, ..Purge::new(Predicate { table: &TODO, node: breads }) };
+        fixture.store.purge(purge).await.expect(what);
+        assert_eq!(fixture.count("\"Todo\" WHERE id = 'b'").await, 0, "{what}");
+    }
+}
 
 #[tokio::test]
 async fn p_20i_a_damaged_operation_is_recorded_and_kept_and_the_others_go_on() {

@@ -121,6 +121,18 @@ pub(super) async fn c_12_discarded_operations_leave_the_servers_rows<S: LocalSto
     assert_eq!(start.token, None, "another account may see other rows");
 }
 
+pub(super) async fn c_12_a_discarded_change_of_a_row_that_is_gone_brings_nothing_back<S: LocalStore>(
+    probe: Probe<S>,
+) {
+    probe.store.claim(owner("http://a", Some("ann")), OtherAccount::Refuse).await.expect("ann");
+    probe.pulled("a", "milk", "v1").await;
+    probe.update(todo("a", "bread")).await;
+    probe.answer(gone(None)).await;
+    probe.store.claim(owner("http://a", Some("bob")), OtherAccount::Discard).await.expect("bob");
+    assert_eq!(probe.find("a").await, None);
+    probe.assert_clean("a").await;
+}
+
 pub(super) async fn c_12_adopted_operations_stay<S: LocalStore>(probe: Probe<S>) {
     anns(&probe).await;
     let before = (probe.operations().await, probe.error("refused").await);
