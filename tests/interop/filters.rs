@@ -21,8 +21,8 @@ use sync_tests::servers::{ServerUnderTest, TODO_ITEM};
 const TABLES: u64 = 60;
 const PREDICATES: usize = 50;
 /// Sets of rows on the server, and predicates over each.
-const SETS: u64 = 6;
-const ASKED: usize = 60;
+const SETS: u64 = 10;
+const ASKED: usize = 120;
 
 /// 10.3: the parser takes the v1 and v2 text of every predicate, for both its databases.
 #[test]
