@@ -111,8 +111,8 @@ pub(crate) fn finish_pull(conn: &mut SqliteConnection, tables: &Tables, end: &Pu
     Ok(applied)
 }
 
-/// Which rows are looked into even in a version that is known, and stored if they differ: those read by id, and those that wait in quarantine,
-/// whose version may have come without their content.
+/// Which rows are looked into even in a version that is known, and stored if they differ: those read by id, and those
+/// that wait in quarantine, whose version may have come without their content.
 enum Forced<'t> {
     These(HashSet<&'t str>),
     All,

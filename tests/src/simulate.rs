@@ -18,7 +18,8 @@
 //! After every step: each acknowledged write is queued, or took effect, or was decided about (I-1, I-3, G1); rows and
 //! operations go together, also after a kill (I-2, G6); failed operations have their error (I-9); versions never go back
 //! (G7); no write takes effect twice (G4, G7); every write of a known row has a condition (I-5); what a client does not
-//! know stays on the server (I-6); listeners are told which rows changed (E-01, E-04); parents come before children (G5); a purge without force drops no operation (G10).
+//! know stays on the server (I-6); listeners are told which rows changed (E-01, E-04); parents come before children (G5);
+//! a purge without force drops no operation (G10).
 //! Writes of the app happen while calls are under way, at any point (I-8, G8). After every successful pull: what matched
 //! before it began, and nobody changed since, is here, or beside the change of it that waits (I-4). At the end the network
 //! is well: within [`ROUNDS`](run::ROUNDS) rounds every queue is empty (I-10, G3), every device agrees with the server

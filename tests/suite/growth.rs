@@ -36,6 +36,19 @@ const GROWTH: &str = "ALTER TABLE \"TodoItem\" ADD COLUMN \"complete\" INTEGER N
     CREATE TABLE \"NoSuchTable\" (\"id\" TEXT PRIMARY KEY NOT NULL, \"text\" TEXT NOT NULL, \"__updatedAt\" TEXT,
         \"__version\" TEXT, \"__deleted\" INTEGER NOT NULL DEFAULT 0);";
 
+/// A device of the first release, with what the server has, and the text of one row edited.
+async fn edited(world: &World, database: &Path, text: &str) -> SyncContext<before::Schema> {
+    for table in before::Schema::schemas() {
+        sql(database, &create_table_sql(table));
+    }
+    let device = builder::<before::Schema>(world, database).open().await.expect("the device opens");
+    device.pull("all", before::Todo::all()).await.expect("pulled");
+    let mut edited = device.table::<before::Todo>().get("edited").await.expect("read").expect("there");
+    edited.text = text.into();
+    device.table::<before::Todo>().update(&edited).await.expect("updated");
+    device
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn s_06_new_columns_are_filled_from_what_is_kept_and_by_the_next_pull() {
     let world = World::new().await;
@@ -44,14 +57,7 @@ async fn s_06_new_columns_are_filled_from_what_is_kept_and_by_the_next_pull() {
         server.seed(&json!({ "id": id, "text": "milk", "complete": true, "n": n, "batch": "b" })).await;
     }
     let database = world.folder.path().join("app.db");
-    for table in before::Schema::schemas() {
-        sql(&database, &create_table_sql(table));
-    }
-    let device = builder::<before::Schema>(&world, &database).open().await.expect("the device opens");
-    device.pull("all", before::Todo::all()).await.expect("pulled");
-    let mut edited = device.table::<before::Todo>().get("edited").await.expect("read").expect("there");
-    edited.text = "oat milk".into();
-    device.table::<before::Todo>().update(&edited).await.expect("updated");
+    let device = edited(&world, &database, "oat milk").await;
     drop(device);
     // As if the server's table had got its columns later, without a change of this row.
     sql(&database, "DELETE FROM \"__extra\" WHERE item_id = 'bare'");
@@ -369,14 +375,7 @@ async fn i_1_r_7_an_edit_of_a_renamed_column_is_sent_under_the_new_name() {
         server.seed(&json!({ "id": id, "text": "milk", "complete": true, "batch": "b" })).await;
     }
     let database = world.folder.path().join("app.db");
-    for table in before::Schema::schemas() {
-        sql(&database, &create_table_sql(table));
-    }
-    let device = builder::<before::Schema>(&world, &database).open().await.expect("the device opens");
-    device.pull("all", before::Todo::all()).await.expect("pulled");
-    let mut edited = device.table::<before::Todo>().get("edited").await.expect("read").expect("there");
-    edited.text = "bread".into();
-    device.table::<before::Todo>().update(&edited).await.expect("updated");
+    let device = edited(&world, &database, "bread").await;
     device.close().await;
 
     // Renamed as any table of an app: refused, and nothing is lost.

@@ -192,6 +192,17 @@ async fn deleting(server: &Arc<Server>) -> Engine<MemoryStore> {
     device
 }
 
+/// Pushes the deletion, and makes the row again while it is in flight; v1 and v3 answer 204.
+async fn make_again_in_flight(device: &Engine<MemoryStore>, server: &Arc<Server>) {
+    let before = server.count();
+    let mut push = device.push(push_options()).boxed();
+    while server.count() == before {
+        assert!((&mut push).now_or_never().is_none(), "the push is still running");
+    }
+    write(device, &TODO, LocalChangeKind::Insert(row("a", "bread"))).await;
+    push.await.expect("deleted");
+}
+
 #[tokio::test]
 async fn f_06_x_10_a_row_made_again_after_a_lost_deletion_is_revived_with_its_content() {
     for text in ["bread", "edited", "milk"] {
@@ -214,16 +225,7 @@ async fn f_06_x_10_a_row_made_again_after_a_lost_deletion_is_revived_with_its_co
 async fn f_06_x_10_a_row_made_again_while_its_deletion_is_in_flight_is_revived_with_its_content() {
     for server in servers() {
         let device = deleting(&server).await;
-        let before = server.count();
-        {
-            let mut push = device.push(push_options()).boxed();
-            while server.count() == before {
-                assert!((&mut push).now_or_never().is_none(), "the push is still running");
-            }
-            // v1 and v3 answer 204.
-            write(&device, &TODO, LocalChangeKind::Insert(row("a", "bread"))).await;
-            push.await.expect("deleted");
-        }
+        make_again_in_flight(&device, &server).await;
         // An edit before it is sent belongs to it.
         write(&device, &TODO, update("a", "jam")).await;
         let report = device.push(push_options()).await.expect("no conflict with the own deletion");
@@ -241,15 +243,7 @@ async fn f_06_x_10_a_row_that_others_changed_after_its_deletion_here_is_a_confli
     {
         server.with(|state| state.rows.clear());
         let device = deleting(&server).await;
-        let before = server.count();
-        {
-            let mut push = device.push(push_options()).boxed();
-            while server.count() == before {
-                assert!((&mut push).now_or_never().is_none(), "the push is still running");
-            }
-            write(&device, &TODO, LocalChangeKind::Insert(row("a", "bread"))).await;
-            push.await.expect("deleted");
-        }
+        make_again_in_flight(&device, &server).await;
         server.seed(json!({"id": "a", "text": "theirs"}));
         if deleted {
             server.delete("a");
